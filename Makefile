@@ -1,0 +1,37 @@
+# make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
+# make test    unit tests, notebooks (nbval), and the built book in a browser where one is found
+# make soak    the long ones: many kills, many draws
+PYTHON ?= python3
+BIN    := .venv/bin
+export PYTHONHASHSEED := 0
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: book test soak lock clean
+
+$(BIN)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mdlib needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# The notebooks run only where their code, the library or the settings changed; Sphinx then builds the changed pages.
+book: $(BIN)/installed
+	$(BIN)/mdlib run chest --if-changed
+	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
+
+test: book
+	$(BIN)/python -m pytest tests -m "not soak"
+	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+
+soak: $(BIN)/installed
+	$(BIN)/python -m pytest tests -m soak
+
+# Exact pins for every system, from the ranges in pyproject.toml (needs uv).
+lock:
+	uv pip compile --universal --python-version 3.11 --extra book --extra test pyproject.toml --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+
+clean:
+	rm -rf _build data/runs data/phantoms

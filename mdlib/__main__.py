@@ -1,0 +1,5 @@
+"""`python -m mdlib` is `mdlib`."""
+
+from mdlib.cli import main
+
+main()

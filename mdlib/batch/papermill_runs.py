@@ -1,0 +1,73 @@
+"""Run the notebooks of a chapter by papermill, one after the other, into a run folder."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import papermill
+
+from mdlib.errors import MdlibError, SettingsError
+from mdlib.files import atomic, fingerprint
+from mdlib.runs import code_fingerprint, home
+
+
+def notebooks(chapter: str) -> list[Path]:
+    """The notebooks of a chapter in reading order. Raises SettingsError when there are none."""
+    found = sorted(home().glob(f"notebooks/[0-9]_{chapter}/[0-9]_*.ipynb"))
+    if not found:
+        raise SettingsError("no notebooks of this chapter", f"{home() / 'notebooks'}, chapter {chapter!r}",
+                            "Run mdlib from a clone of the project: the notebooks are not part of the package.")
+    return found
+
+
+def question(notebook: Path, parameters: dict[str, Any]) -> str:
+    """Fingerprint of everything that decides what an executed notebook shows: its cells, mdlib and the parameters."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return fingerprint([[cell["cell_type"], "".join(cell["source"])] for cell in cells], code_fingerprint(), parameters)
+
+
+def is_fresh(notebook: Path, parameters: dict[str, Any], copy: Path) -> bool:
+    """Whether `copy` is this notebook, executed by this code with these parameters."""
+    try:
+        stored = json.loads(copy.read_text(encoding="utf-8"))["metadata"].get("mdlib", {})
+    except (FileNotFoundError, ValueError):
+        return False
+    return stored.get("question") == question(notebook, parameters)
+
+
+def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
+    """Execute one notebook with `parameters`; what its cells print appears while they run.
+
+    `copy` is written when the last cell has ended well. After an error the notebook so far, with the error in it,
+    is kept beside it as `*.failed.ipynb`, and MdlibError says so.
+    """
+    running, failed = copy.with_suffix(".running.ipynb"), copy.with_suffix(".failed.ipynb")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        executed = papermill.execute_notebook(
+            notebook, running, parameters, cwd=notebook.parent, stdout_file=sys.stdout, stderr_file=sys.stderr)
+    except papermill.PapermillExecutionError as error:
+        running.replace(failed)
+        raise MdlibError(f"{error.ename}: {error.evalue}", f"{notebook.name}, cell {error.cell_index}",
+                         f"The executed cells are in {failed}.") from error
+    executed.metadata["mdlib"] = {"question": question(notebook, parameters)}
+    with atomic(copy) as part:
+        part.write_text(json.dumps(executed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    running.unlink()
+    failed.unlink(missing_ok=True)
+
+
+def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
+    """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
+
+    With `if_changed` a notebook whose executed copy answers the same question is left alone.
+    """
+    copies = []
+    for notebook in notebooks(chapter):
+        copy = folder / "notebooks" / notebook.name
+        if not (if_changed and is_fresh(notebook, parameters, copy)):
+            sys.stderr.write(f"{notebook.parent.name}/{notebook.name}\n")
+            execute(notebook, parameters, copy)
+        copies.append(copy)
+    return copies

@@ -1,0 +1,147 @@
+"""`mdlib …`: the library from the command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from mdlib import runs
+from mdlib.errors import MdlibError
+
+
+class Group(click.Group):
+    """Shows an MdlibError as its one line, without a traceback; everything else stays loud."""
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except MdlibError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mdlib")
+def main() -> None:
+    """Five papers on interpretable medical image diagnosis, made real. Research software, not a medical device."""
+
+
+@main.command()
+@click.argument("chapter", type=click.Choice(["chest"]), required=False)
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, with a header.")
+def weights(chapter: str | None, as_csv: bool) -> None:
+    """A line a network: chapter, name, number of weights, the paper's number."""
+    from mdlib.recipes import chest
+
+    table = chest.weights()
+    if as_csv:
+        click.echo(table.to_csv(index=False), nl=False)
+        return
+    for row in table.itertuples():
+        click.echo(f"{row.chapter:12} {row.network:22} {row.weights:>12,} {row.paper:>12,}  {row.source}")
+
+
+def folder_option(name: str, text: str, **options):
+    return click.option(name, type=click.Path(file_okay=False, path_type=Path), help=text, **options)
+
+
+def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict:
+    """`--set epochs=3 --set blocks=[2,4,4,2]`: values are YAML, as papermill reads them."""
+    import yaml
+
+    bad = [pair for pair in pairs if "=" not in pair]
+    if bad:
+        raise click.BadParameter(f"{bad[0]!r} is not NAME=VALUE")
+    return {name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in pairs)}
+
+
+RUN_OPTIONS = (
+    click.argument("chapter", type=click.Choice(["chest"])),
+    click.option("--profile", default="embedded", show_default=True,
+                 help="embedded: minutes on a laptop; laptop: real images, small networks; paper: the paper's settings."),
+    folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
+    folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
+    folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    click.option("--set", "overrides", multiple=True, callback=overrides_of, metavar="NAME=VALUE",
+                 help="Another value for one setting; may be given several times."),
+)
+
+
+def run_options(command):
+    for option in reversed(RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides) -> dict:
+    """The notebooks' parameters: those that differ from the defaults in their cell, paths made absolute."""
+    asked = {"profile": profile, "seed": seed, "device": device, "overrides": overrides,
+             **{name: str(path.absolute()) if path else "" for name, path in
+                (("data_dir", data_dir), ("cache_dir", cache_dir), ("run_dir", run_dir))}}
+    defaults = {"profile": "embedded", "seed": 0, "device": "auto", "overrides": {},
+                "data_dir": "", "cache_dir": "", "run_dir": ""}
+    return {name: value for name, value in asked.items() if value != defaults[name]}
+
+
+@main.command()
+@run_options
+@click.option("--devices", default=1, show_default=True, help="Train on this many GPUs (or processes on a CPU).")
+@click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
+@click.option("--fresh", is_flag=True, help="Delete the run folder first.")
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, **asked) -> None:
+    """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
+    from mdlib.batch import papermill_runs
+    from mdlib.recipes import chest
+
+    parameters = parameters_of(**asked)
+    folder = chest.run_folder(**parameters)
+    if fresh or (if_changed and asked["profile"] == "embedded" and runs.made_by_other_code(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
+    if devices > 1:
+        options = [part for name in ("profile", "data_dir", "cache_dir", "run_dir", "seed", "device") if name in parameters
+                   for part in (f"--{name.replace('_', '-')}", str(parameters[name]))]
+        options += [part for name, value in asked["overrides"].items() for part in ("--set", f"{name}={value}")]
+        subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}",
+                        "-m", "mdlib", "train", chapter, *options], check=True, env=os.environ)
+    copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
+    click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
+
+
+@main.command()
+@run_options
+def train(chapter: str, **asked) -> None:
+    """Train every network of a chapter into its run folder; under torchrun on several devices."""
+    from mdlib.recipes import chest
+
+    chest.train_all(chest.start(**parameters_of(**asked)))
+
+
+@main.group(name="chest", cls=Group)
+def chest_group() -> None:
+    """Chapter 1: lists and phantoms."""
+
+
+@chest_group.command()
+@folder_option("--table", "Folder with NIH's label table and its two lists (gzipped or not).", required=True)
+@folder_option("--out", "Where train_val.txt, test.txt, train_0.txt, val_0.txt, … are written.", required=True)
+@click.option("--by-patient", is_flag=True, help="Beside them, train_patient.txt and val_patient.txt: no shared patient.")
+def subset(table: Path, out: Path, by_patient: bool) -> None:
+    """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
+    from mdlib.recipes import chest
+
+    for line in chest.write_subset(table, out, by_patient):
+        click.echo(line)
+
+
+@chest_group.command()
+@folder_option("--out", "Default: data/phantoms/chest, where the notebooks look for it.")
+@click.option("--seed", default=0, show_default=True)
+def phantoms(out: Path | None, seed: int) -> None:
+    """Draw the phantom X-rays, in NIH's layout, with their truth beside them."""
+    from mdlib.recipes import chest
+
+    click.echo(f"Phantoms: {chest.phantoms(out, seed)}")

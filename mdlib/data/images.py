@@ -1,0 +1,132 @@
+"""X-ray images of any common file format as grey bytes, and the geometry of section 2.4 (Tan et al.)."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image, UnidentifiedImageError
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+from mdlib.errors import DataError, SettingsError
+
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error,
+          Image.DecompressionBombError)
+DICOM_BROKEN = (*BROKEN, AttributeError, KeyError, RuntimeError, NotImplementedError, TypeError, InvalidDicomError)
+
+
+def read_grey(path: Path | str) -> np.ndarray:
+    """The image as uint8 (H, W), 0 black: from PNG, JPEG or whatever else Pillow reads, or from DICOM.
+
+    16-bit grey is scaled by its full range, 65535 to 255. Colour becomes luma (equal to grey where red, green and
+    blue are equal, as in NIH's RGBA files); alpha is dropped; a palette is looked up. DICOM: see `read_dicom`. The
+    format is told by the content, not by the name. Raises DataError for a missing, empty, truncated or other file.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except FileNotFoundError:
+        raise DataError("no such image", str(path), "Put the file there, or remove its row from the table.") from None
+    except OSError as error:
+        raise DataError(f"the image cannot be read ({error.strerror})", str(path), "Check the file's rights.") from None
+    if not head:
+        raise DataError("the image file is empty (0 bytes)", str(path), "Copy or download it again.")
+    if head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+        return read_dicom(path)
+    try:
+        with Image.open(path) as image:
+            return _grey(image, path)
+    except UnidentifiedImageError:
+        raise DataError("this is no image (known: PNG, JPEG, DICOM)", str(path), "Copy or download it again.") from None
+    except BROKEN as error:
+        raise DataError(f"the image is truncated or damaged ({error})", str(path),
+                        "Copy or download it again, or remove its row from the table.") from None
+
+
+def _grey(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16-bit grey; older Pillow releases give it in 32 bits
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError("grey values of more than 16 bits", str(path), "Save it as a 16-bit PNG or as DICOM.")
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.mode == "F":
+        raise DataError("grey values are fractions of unknown range", str(path), "Save it as a 16-bit PNG or DICOM.")
+    if image.mode == "P":
+        image = image.convert("RGB")
+    return np.array(image.convert("L"))
+
+
+def read_dicom(path: Path | str) -> np.ndarray:
+    """A DICOM image as uint8 (H, W): the modality LUT or rescale, then the VOI LUT or first window, then 8 bits.
+
+    Without a window the whole stored range (rescaled; BitsStored bits) becomes 0..255, never the range the image
+    happens to use, so exposure stays comparable. MONOCHROME1 is inverted: 0 is black in every result. Colour becomes
+    luma. Raises DataError for what is no DICOM image, is damaged, or has several frames.
+    """
+    try:
+        data = pydicom.dcmread(path, force=True)
+        if "PixelData" not in data:
+            raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
+        pixels = data.pixel_array
+        if pixels.ndim == 3 and pixels.shape[2] == 3 and data.SamplesPerPixel == 3:
+            return np.array(Image.fromarray(_bytes(pixels, 0, 2 ** data.BitsStored - 1)).convert("L"))
+        if pixels.ndim != 2:
+            raise DataError(f"{len(pixels)} frames, not one", str(path), "Export the frame as an image of its own.")
+        if data.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+            raise DataError(f"{data.PhotometricInterpretation} is no grey image", str(path), "Export it in grey.")
+        values = apply_modality_lut(pixels, data)
+        if data.get("VOILUTSequence"):
+            values = np.rint(values).astype(np.int64)  # a table is looked up by whole numbers
+        grey = _bytes(apply_voi_lut(values, data), *_range(data))
+    except DataError:
+        raise
+    except DICOM_BROKEN as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"the DICOM image is truncated, damaged or of an unknown kind ({reason})", str(path),
+                        "Copy or export it again (JPEG, JPEG-2000, JPEG-LS or uncompressed).") from None
+    return 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
+
+
+def _range(data: pydicom.Dataset) -> tuple[float, float]:
+    """Smallest and largest value that can come out of the look-up tables of this data set."""
+    if data.get("VOILUTSequence"):
+        return 0, 2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    if data.get("ModalityLUTSequence"):
+        return 0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    low = -(2 ** (data.BitsStored - 1)) if data.PixelRepresentation else 0
+    slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
+    ends = sorted(value * slope + intercept for value in (low, low + 2**data.BitsStored - 1))
+    return ends[0], ends[1]
+
+
+def _bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values from low..high to 0..255, rounded; what lies outside is clipped."""
+    scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def fit_square(grey: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (H, W) -> (side, side): the short side is resized to `side`, then the centre is cut out (section 2.4).
+
+    Pillow's bilinear filter with antialiasing, as torchvision's Resize on a Pillow image, to the last bit. NIH's
+    images are square, so nothing is cut from them; that other shapes keep their aspect ratio is ours.
+    """
+    height, width = grey.shape
+    short = min(height, width)
+    if short != side:
+        size = (side * width // short, side * height // short)
+        grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
+    return np.ascontiguousarray(centre_crop(grey, side))
+
+
+def centre_crop(images: np.ndarray, side: int) -> np.ndarray:
+    """(..., H, W) -> a view (..., side, side) of the middle, as torchvision's CenterCrop. Raises SettingsError."""
+    height, width = images.shape[-2:]
+    if not 0 < side <= min(height, width):
+        raise SettingsError(f"a square of {side} pixels does not fit into {height} x {width}", "parameter side or crop",
+                            "Choose a smaller crop or a larger image side.")
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    return images[..., top:top + side, left:left + side]

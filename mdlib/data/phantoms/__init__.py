@@ -1,0 +1,1 @@
+"""Phantoms: drawn collections whose truth is known, written in the layout of the public ones."""

@@ -1,0 +1,153 @@
+"""Which images train, validate and test: the paper's own subset, to the image, and splits that keep patients apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+
+from mdlib.data.chestxray14_tables import CLASSES
+from mdlib.errors import DataError, SettingsError
+from mdlib.files import atomic
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Image names: train_val and test in the table's order, and (train, val) pairs in the splitter's order."""
+
+    train_val: list[str]
+    test: list[str]
+    splits: list[tuple[list[str], list[str]]]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What two sets of images share: patients, images of those patients in each set, and images in both sets."""
+
+    patients: int
+    images_a: int
+    images_b: int
+    same_images: int
+    all_patients: tuple[int, int]
+    all_images: tuple[int, int]
+
+    def __str__(self) -> str:
+        if not self.patients and not self.same_images:
+            return "No patient and no image is in both sets."
+        return (f"{self.patients:,} patients are in both sets: {self.patients:,} of {self.all_patients[0]:,} patients and "
+                f"{self.images_a:,} of {self.all_images[0]:,} images of the first set, {self.patients:,} of "
+                f"{self.all_patients[1]:,} patients and {self.images_b:,} of {self.all_images[1]:,} images of the second. "
+                f"{self.same_images:,} images are in both sets.")
+
+
+def paper_subset(table: pd.DataFrame, train_val: Sequence[str], test: Sequence[str], target: int = 2000,
+                 no_finding: int = 10000, rarest: int = 6, seed: int = 0, n_splits: int = 3,
+                 val_fraction: float = 0.1) -> Subset:
+    """The images Tan et al. used: 16,944 and 6,112 of ChestX-ray14, the first split 15,249 / 1,695 (section 1.2, Table 1).
+
+    From the rarest class to the most frequent, "No Finding" among them: all images of a class with fewer than
+    `target`, else as many not yet selected at random as are missing to `target`; "No Finding" is then filled up to
+    `no_finding`. Images whose label text occurs fewer than `rarest` times are dropped, before and after cutting the
+    selection at the official lists. The paper says "at least two"; the authors' code has 6, and only 6 gives their
+    numbers. The splits are scikit-learn's StratifiedShuffleSplit on the label texts: patients are in both parts.
+
+    Raises DataError when nothing is left, or too little to split.
+    """
+    chosen = _drop_rare(table[_select(table, target, no_finding, seed)], rarest)
+    parts = {}
+    for name, listed in (("train_val", train_val), ("test", test)):
+        parts[name] = _drop_rare(chosen[chosen["image"].isin(set(listed))], rarest)
+        if parts[name].empty:
+            raise DataError(f"the subset rule leaves no image in {name} ({len(table):,} images before)", "parameter rarest",
+                            f"Every label text must occur {rarest} times: choose a smaller rarest, or use all images.")
+    splits = _stratified(parts["train_val"], n_splits, val_fraction, seed)
+    return Subset(parts["train_val"]["image"].tolist(), parts["test"]["image"].tolist(), splits)
+
+
+def _select(table: pd.DataFrame, target: int, no_finding: int, seed: int) -> np.ndarray:
+    """bool (N,): the images chosen class by class."""
+    labels = table["labels"].str.split("|")
+    has = {name: np.array([name in names for names in labels]) for name in CLASSES}
+    chosen = np.zeros(len(table), dtype=bool)
+
+    def fill(name: str, wanted: int) -> None:
+        rest = np.flatnonzero(has[name] & ~chosen)
+        count = min(max(wanted - int((has[name] & chosen).sum()), 0), len(rest))
+        chosen[pd.Series(rest).sample(n=count, random_state=seed)] = True
+
+    for name in sorted(CLASSES, key=lambda name: has[name].sum()):
+        fill(name, target)
+    fill("No Finding", no_finding)
+    return chosen
+
+
+def _drop_rare(table: pd.DataFrame, rarest: int) -> pd.DataFrame:
+    return table[table["labels"].map(table["labels"].value_counts()) >= rarest]
+
+
+def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: int) -> list[tuple[list[str], list[str]]]:
+    images = table["image"].to_numpy()
+    splitter = StratifiedShuffleSplit(n_splits, test_size=val_fraction, random_state=seed)
+    try:
+        return [(images[train].tolist(), images[val].tolist())
+                for train, val in splitter.split(images, table["labels"].to_numpy())]
+    except ValueError as error:
+        raise DataError(f"{len(images):,} images with {table['labels'].nunique():,} label texts cannot be split into "
+                        f"parts with every text in both ({error})", f"parameter val_fraction = {val_fraction}",
+                        "Choose a larger val_fraction or rarest, or use patient_split.") from None
+
+
+def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Names of the images that train and of those that validate, no patient in both (ours).
+
+    About `fraction` of the images validate: 1 / fraction is rounded to a whole number of parts. Patients are dealt out
+    so that each image's rarest class is about as frequent in both parts. Names are in the table's order.
+    Raises SettingsError for a fraction outside (0, 0.5], DataError when there are too few patients.
+    """
+    if not 0 < fraction <= 0.5:
+        raise SettingsError(f"{fraction} is not above 0 and at most 0.5", "parameter fraction", "The paper's is 0.1.")
+    parts, patients = round(1 / fraction), table["patient"].nunique()
+    if patients < parts:
+        raise DataError(f"{patients} patients cannot be dealt out into {parts} parts", f"parameter fraction = {fraction}",
+                        "Choose a larger fraction.")
+    frequency = table["labels"].str.split("|").explode().value_counts()
+    rarest = table["labels"].map(lambda text: min(text.split("|"), key=lambda name: (frequency[name], name)))
+    codes = pd.factorize(rarest)[0]
+    codes = np.where(np.bincount(codes)[codes] < parts, -1, codes)  # too rare to be in every part: one class of its own
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    train, val = next(splitter.split(codes, codes, table["patient"]))
+    images = table["image"].to_numpy()
+    return images[train].tolist(), images[val].tolist()
+
+
+def leaks(table: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> Leak:
+    """The patients and images that two sets of image names share; as text, a sentence. Raises DataError."""
+    patients = table.set_index("image")["patient"]
+    of_a, of_b = patients.iloc[rows(table, a)], patients.iloc[rows(table, b)]
+    shared = set(of_a) & set(of_b)
+    return Leak(len(shared), int(of_a.isin(shared).sum()), int(of_b.isin(shared).sum()), len(set(a) & set(b)),
+                (of_a.nunique(), of_b.nunique()), (len(a), len(b)))
+
+
+def rows(table: pd.DataFrame, images: Sequence[str]) -> np.ndarray:
+    """int64 (n,): the table's row of each image name. Raises DataError for a name that is not in the table."""
+    found = pd.Index(table["image"]).get_indexer(pd.Index(images, dtype=object)).astype(np.int64)
+    if (found < 0).any():
+        raise DataError(f"image {images[int((found < 0).argmax())]!r} is not in the table; {(found < 0).sum():,} are not",
+                        "column image", "Split and table must be of the same collection.")
+    return found
+
+
+def write_lists(folder: Path | str, subset: Subset) -> list[Path]:
+    """Write train_val.txt, test.txt, train_0.txt, val_0.txt, …, one image name a line; return their paths."""
+    lists = {"train_val": subset.train_val, "test": subset.test}
+    for number, (train, val) in enumerate(subset.splits):
+        lists |= {f"train_{number}": train, f"val_{number}": val}
+    files = []
+    for name, images in lists.items():
+        files.append(Path(folder) / f"{name}.txt")
+        with atomic(files[-1]) as part:
+            part.write_text("".join(f"{image}\n" for image in images), encoding="utf-8")
+    return files

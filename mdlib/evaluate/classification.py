@@ -1,0 +1,207 @@
+"""Areas under ROC curves of many classes, with intervals that know that images of one patient belong together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from mdlib.errors import DataError, SettingsError
+
+CHUNK = 100  # resamples computed at once: 112,120 images take 45 MB an array
+PLAIN, WEIGHTED = "plain mean", "weighted mean"
+
+
+def auroc(target: np.ndarray, score: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+    """The AUROC of each class, a row a class: auroc in [0, 1], positives, negatives (Tan et al., section 2.7).
+
+    target (N, K): 0, 1 or NaN where unknown; score (N, K): any increasing function of the probability. An image counts
+    for the classes in which it is known (ours: the paper's labels are complete). The AUROC of a class without both
+    outcomes is NaN. Raises DataError for other targets and scores that are not finite, SettingsError for other shapes.
+    """
+    target, score = _checked(target, score, names)
+    rows = []
+    for truth, values in zip(target.T, score.T, strict=True):
+        known = ~np.isnan(truth)
+        positives = int((truth == 1).sum())
+        negatives = int((truth == 0).sum())
+        defined = positives > 0 and negatives > 0
+        rows.append((roc_auc_score(truth[known], values[known]) if defined else np.nan, positives, negatives))
+    return pd.DataFrame(rows, index=pd.Index(names, name="class"), columns=["auroc", "positives", "negatives"])
+
+
+def averages(table: pd.DataFrame) -> dict[str, float | list[str]]:
+    """Means over the classes of an `auroc` table: `plain`, `weighted`, and the classes left `undefined`, by name.
+
+    weighted: by the number of positives, as scikit-learn's average="weighted" (Tan et al., section 2.7). Classes
+    without both outcomes are left out of both means; NaN if none is left.
+    """
+    values = table["auroc"].to_numpy(float)[None]
+    plain, weighted = _means(values, table["positives"].to_numpy(float)[None])
+    return {"plain": float(plain[0]), "weighted": float(weighted[0]),
+            "undefined": [str(name) for name in table.index[np.isnan(values[0])]]}
+
+
+def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names: Sequence[str], draws: int = 1000,
+              level: float = 0.95, seed: int = 0) -> pd.DataFrame:
+    """AUROC with a percentile interval: rows are the classes, `weighted mean`, `plain mean`; auroc, low, high, draws.
+
+    Patients are drawn with replacement, each with all their images (ours; the paper gives no intervals). groups (N,):
+    the patient of each image. A draw in which a class lacks an outcome is left out for that class: column `draws` tells
+    how many were used. The means of a draw are over the classes defined in it, weighted by its own positives.
+    """
+    target, score = _checked(target, score, names)
+    table = auroc(target, score, names)
+    means = averages(table)
+    values = np.concatenate([np.column_stack([chunk.values, *_means(chunk.values, chunk.positives)[::-1]])
+                             for chunk in _resample(target, score, groups, draws, seed)])
+    low, high = _interval(values, level)
+    return pd.DataFrame({"auroc": [*table["auroc"], means["weighted"], means["plain"]], "low": low, "high": high,
+                         "draws": (~np.isnan(values)).sum(axis=0)},
+                        index=pd.Index([*names, WEIGHTED, PLAIN], name="class"))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of mean AUROCs with its interval."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    level: float
+    average: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.low > 0 or self.high < 0
+
+    def sentence(self, a: str, b: str) -> str:
+        """The difference in plain English; it says so when the interval includes 0 or the seeds are too few."""
+        found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {'above' if self.mean >= 0 else 'below'}"
+                 f" that of {b} ({self.level:.0%} interval of the difference {self.low:+.3f} to {self.high:+.3f},"
+                 f" {self.seeds} {'seed' if self.seeds == 1 else 'seeds'})")
+        verdict = "" if self.decided else ". The interval includes 0: these data do not show which of the two is better"
+        few = {1: ". One seed only: how much the training itself varies is not known",
+               2: ". Two seeds only: how much the training itself varies is hardly known"}
+        return f"{found}{verdict}{few.get(self.seeds, '')}."
+
+
+def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000,
+                      seed: int = 0, level: float = 0.95, average: str = "weighted") -> Difference:
+    """How much higher the mean AUROC of networks `a` is than that of `b`, on the same images (ours).
+
+    a, b (S, N, K): the scores of S trainings each, the i-th of both from the same seed. The difference is the mean over
+    seeds. Every draw has two levels: patients with replacement, the same for both networks and all seeds; and seeds
+    with replacement, in pairs. So the interval holds what other patients and other trainings would change. From few
+    seeds it is a little too narrow (S values resampled show (S - 1) / S of their variance).
+    average: `weighted` by positives (section 2.7) or `plain`. A class without both outcomes counts in neither network.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.ndim != 3 or a.shape != b.shape:
+        raise SettingsError(f"shapes {a.shape} and {b.shape}", "scores a and b", "Give both as (seeds, images, classes).")
+    if average not in ("weighted", "plain"):
+        raise SettingsError(f"unknown average {average!r}", "parameter average", "Use weighted or plain.")
+    seeds, _, classes = a.shape
+    scores = np.concatenate([*a, *b], axis=1)  # (N, 2 S K): a's seeds, then b's
+    target, scores = _checked(np.tile(np.asarray(target, float), 2 * seeds), scores, range(2 * seeds * classes))
+    everything = _Draws(*(np.array(part, float)[None] for part in auroc(target, scores, range(scores.shape[1]))
+                          [["auroc", "positives"]].to_numpy().T))
+    mean = float(_differences(everything, seeds, average).mean())
+    chance = np.random.default_rng([seed, 1])
+    drawn = []
+    for chunk in _resample(target, scores, groups, draws, seed):
+        each = _differences(chunk, seeds, average)  # (draws, S)
+        drawn.append(np.take_along_axis(each, chance.integers(0, seeds, each.shape), axis=1).mean(axis=1))
+    low, high = _interval(np.concatenate(drawn)[:, None], level)
+    return Difference(mean, float(low[0]), float(high[0]), seeds, level, average)
+
+
+class _Draws(NamedTuple):
+    values: np.ndarray  # (draws, columns): AUROC
+    positives: np.ndarray  # (draws, columns)
+
+
+def _differences(draws: _Draws, seeds: int, average: str) -> np.ndarray:
+    """Mean AUROC of a minus that of b, (draws, S), from columns ordered network, seed, class."""
+    parts = [part.reshape(len(part) * 2 * seeds, -1) for part in draws]
+    plain, weighted = _means(*parts)
+    a, b = np.moveaxis((weighted if average == "weighted" else plain).reshape(-1, 2, seeds), 1, 0)
+    return a - b
+
+
+def _means(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Plain and weighted mean along the classes, leaving NaN out; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    filled = np.where(defined, values, 0)
+    weights = np.where(defined, weights, 0)
+    with np.errstate(invalid="ignore"):
+        return filled.sum(axis=1) / defined.sum(axis=1), (filled * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+def _interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The middle `level` of each column of values (draws, columns), NaN left out; NaN where all are."""
+    ends = np.full((2, values.shape[1]), np.nan)
+    for column, drawn in enumerate(values.T):
+        usable = drawn[~np.isnan(drawn)]
+        if len(usable):
+            ends[:, column] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    return ends[0], ends[1]
+
+
+def _resample(target: np.ndarray, score: np.ndarray, groups: Sequence, draws: int, seed: int) -> Iterator[_Draws]:
+    """AUROCs of resampled patients, CHUNK draws at a time. A patient drawn n times weighs n; nothing is copied."""
+    patients, patient = np.unique(np.asarray(groups), return_inverse=True)
+    if len(patient) != len(target):
+        raise SettingsError(f"{len(patient)} groups for {len(target)} images", "groups", "Give the patient of each image.")
+    curves = [_Curve(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
+    chance = np.random.default_rng(seed)
+    for begin in range(0, draws, CHUNK):
+        many = min(CHUNK, draws - begin)
+        chosen = chance.integers(0, len(patients), (many, len(patients)))
+        times = np.stack([np.bincount(row, minlength=len(patients)) for row in chosen], axis=1).astype(np.float32)
+        weights = times[patient]  # (N, draws)
+        values, positives = zip(*(curve.auroc(weights) for curve in curves), strict=True)
+        yield _Draws(np.stack(values, axis=1), np.stack(positives, axis=1))
+
+
+class _Curve:
+    """One class, sorted once: then the AUROC under any weights of the images is a cumulative sum.
+
+    AUROC = sum over positives of weight x (weight of the negatives below + half that of the negatives level with it),
+    over weight of positives x weight of negatives.
+    """
+
+    def __init__(self, truth: np.ndarray, score: np.ndarray):
+        self.positive, self.negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
+        self.negative = self.negative[np.argsort(score[self.negative], kind="stable")]
+        ordered = score[self.negative]
+        self.below = np.searchsorted(ordered, score[self.positive], "left")
+        self.level = np.searchsorted(ordered, score[self.positive], "right")
+
+    def auroc(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC and weight of the positives, (draws,) each, from weights (N, draws); NaN without both outcomes."""
+        sums = np.zeros((len(self.negative) + 1, weights.shape[1]))
+        np.cumsum(weights[self.negative], axis=0, out=sums[1:])
+        own = weights[self.positive].astype(float)
+        positives = own.sum(axis=0)
+        pairs = positives * sums[-1]
+        wins = np.einsum("pd,pd->d", own, sums[self.below] + sums[self.level]) / 2
+        return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), positives
+
+
+def _checked(target: np.ndarray, score: np.ndarray, names: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    target, score = np.asarray(target, float), np.asarray(score, float)
+    if target.shape != score.shape or target.ndim != 2 or target.shape[1] != len(names):
+        raise SettingsError(f"targets {target.shape}, scores {score.shape}, {len(names)} names", "shapes",
+                            "Give targets and scores as (images, classes), and a name a class.")
+    for what, wrong in (("target", ~np.isin(target, (0, 1)) & ~np.isnan(target)), ("score", ~np.isfinite(score))):
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            value = (target if what == "target" else score)[row, column]
+            raise DataError(f"the {what} is {value}", f"row {row}, class {names[column]}",
+                            "Targets are 0, 1 or NaN; scores are finite numbers.")
+    return target, score

@@ -1,0 +1,58 @@
+"""Attention of local features by a global vector: two ways to compare them, two ways to normalise the scores.
+
+One signature: local features L (B, C, h, w) and the global vector g (B, G) -> attended vector (B, `out`) and the
+weights of its sum (B, 1, h, w).
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def softmax_over_pixels(scores: Tensor) -> Tensor:
+    """a_i = exp(c_i) / sum_j exp(c_j), (B, 1, h, w), sums to 1 (Tan et al., eq. 4).
+
+    What is the same at every pixel drops out, and so does g, in eq. 2 and in eq. 3.
+    """
+    return scores.flatten(2).softmax(dim=2).view_as(scores)
+
+
+def sigmoid_over_pixels(scores: Tensor) -> Tensor:
+    """a_i = sigmoid(c_i) / n, (B, 1, h, w): eq. 5 becomes the mean of sigmoid(c_i) l_i, and g matters.
+
+    Not in the paper: the other mode of the code it builds on, which repairs the cancelling g of the softmax.
+    """
+    return scores.sigmoid() / scores[0, 0].numel()
+
+
+NORMALISE = {"softmax": softmax_over_pixels, "sigmoid": sigmoid_over_pixels}
+
+
+class SumAttention(nn.Module):
+    """attA: l_i is projected to the size of g and added to it (Tan et al., eq. 2). `out` = G."""
+
+    def __init__(self, local: int, globally: int, normalise: str = "softmax"):
+        super().__init__()
+        self.project = nn.Conv2d(local, globally, 1, bias=False)
+        self.score = nn.Conv2d(globally, 1, 1, bias=False)                             # u^s
+        self.normalise = NORMALISE[normalise]
+        self.out = globally
+
+    def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        projected = self.project(features)                                             # l_i, (B, G, h, w)
+        weights = self.normalise(self.score(projected + g[:, :, None, None]))          # eq. 2, 4: (B, 1, h, w)
+        return (weights * projected).sum(dim=(2, 3)), weights                          # eq. 5: (B, G)
+
+
+class ConcatAttention(nn.Module):
+    """attB: l_i as it is, with g behind it (Tan et al., eq. 3). `out` = C."""
+
+    def __init__(self, local: int, globally: int, normalise: str = "softmax"):
+        super().__init__()
+        self.score = nn.Conv2d(local + globally, 1, 1, bias=False)                     # u^s
+        self.normalise = NORMALISE[normalise]
+        self.out = local
+
+    def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        everywhere = g[:, :, None, None].expand(-1, -1, *features.shape[2:])
+        weights = self.normalise(self.score(torch.cat([features, everywhere], dim=1)))  # eq. 3, 4: (B, 1, h, w)
+        return (weights * features).sum(dim=(2, 3)), weights                           # eq. 5: (B, C)

@@ -1,0 +1,105 @@
+"""The figures of chapter 1. Each says what is on its axes, of how many images, and (where it varies) by how much."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+COLOURS = sns.color_palette("colorblind")
+
+
+def words(name: str) -> str:
+    """A class name for people: `Pleural_Thickening` is Pleural Thickening."""
+    return name.replace("_", " ")
+
+
+def pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 10) -> Figure:
+    """Grey pictures, uint8 (H, W), in rows of `columns`, each under its title; the full grey range everywhere."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, rows * (width / columns + 0.45)), layout="constrained",
+                                squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def per_class(counts: pd.DataFrame) -> Figure:
+    """Fig. 1: images with each class (rows) in each part of the collection (columns), on a logarithmic axis."""
+    table = counts.rename(index=words).rename_axis("class").reset_index().melt("class", var_name="part", value_name="images")
+    figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    sns.barplot(table, x="class", y="images", hue="part", palette="colorblind", ax=axis)
+    axis.set(yscale="log", xlabel="", ylabel="images with the class")
+    axis.tick_params(axis="x", rotation=60)
+    plt.setp(axis.get_xticklabels(), ha="right")
+    axis.legend(title="", frameon=False, ncols=3)
+    return figure
+
+
+def against_features(table: pd.DataFrame, targets: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Fig. 2: share of images with each class by sex and by view, and the density of age with and without findings."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), layout="constrained", width_ratios=(1, 1, 0.8))
+    hot = pd.DataFrame(100 * targets, columns=[words(name) for name in classes])
+    for axis, (column, label) in zip(axes, (("sex", "sex"), ("view", "view")), strict=False):
+        sizes = table[column].value_counts()
+        share = hot.assign(group=table[column].map(lambda value, sizes=sizes: f"{value} (n = {sizes[value]:,})").to_numpy())
+        long = share.melt("group", var_name="class", value_name="percent")
+        sns.barplot(long, y="class", x="percent", hue="group", errorbar=None, palette="colorblind", ax=axis)
+        axis.set(xlabel="% of images", ylabel="", title=f"by {label}")
+        axis.legend(title="", frameon=False, fontsize=8)
+    axes[1].set_yticklabels([])
+    healthy = table["labels"] == "No Finding"
+    for name, rows, colour in (("No Finding", healthy, COLOURS[0]), ("any finding", ~healthy, COLOURS[1])):
+        age = table.loc[rows, "age"].dropna()
+        if age.nunique() > 1:
+            sns.kdeplot(x=age, ax=axes[2], color=colour, label=f"{name} (n = {len(age):,})", cut=0)
+    axes[2].set(xlabel="age (years)", ylabel="probability density", title="by age")
+    axes[2].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def causes(rows: Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray]]) -> Figure:
+    """A row a finding: picture, twin without it (or None), and the pixels that are its cause, on the picture."""
+    figure, axes = plt.subplots(len(rows), 3, figsize=(8, 2.75 * len(rows)), layout="constrained", squeeze=False)
+    for line, (title, image, twin, mask) in zip(axes, rows, strict=True):
+        for axis, picture, label in zip(line, (image, twin, image), (title, "twin without it", "cause"), strict=True):
+            axis.set_axis_off()
+            if picture is not None:
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+                axis.set_title(label, fontsize=9)
+        line[2].contour(mask, levels=[0.5], colors=[COLOURS[1]], linewidths=1.2)
+    return figure
+
+
+def curves(table: pd.DataFrame, kinds: dict[str, str]) -> Figure:
+    """Fig. 7a's kind: each column named in `kinds` against the epoch, a line a network, its band the range of seeds."""
+    figure, axes = plt.subplots(1, len(kinds), figsize=(3.7 * len(kinds), 3.3), layout="constrained")
+    for axis, (column, label) in zip(axes, kinds.items(), strict=True):
+        sns.lineplot(table, x="epoch", y=column, hue="network", style="network", markers=True, dashes=False,
+                     errorbar=("pi", 100), palette="colorblind", ax=axis, legend=axis is axes[0])
+        axis.set(ylabel=label, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def intervals(table: pd.DataFrame, title: str) -> Figure:
+    """AUROC by class (columns network, class, auroc, low, high): a point and its 95 % interval, a colour a network."""
+    names, classes = list(dict.fromkeys(table["network"])), list(dict.fromkeys(table["class"]))
+    figure, axis = plt.subplots(figsize=(8.5, 0.34 * len(classes) + 1.4), layout="constrained")
+    for i, name in enumerate(names):
+        part = table[table["network"] == name]
+        y = np.array([classes.index(c) for c in part["class"]]) + 0.7 * (i / max(len(names) - 1, 1) - 0.5)
+        axis.errorbar(part["auroc"], y, xerr=np.abs(part[["low", "high"]].to_numpy().T - part["auroc"].to_numpy()),
+                      fmt="osD^vP*"[i % 7], color=COLOURS[i], label=name, markersize=4, linewidth=1)
+    axis.axvline(0.5, color="0.5", linestyle=":", linewidth=1)
+    axis.set_yticks(range(len(classes)), [words(c) for c in classes])
+    axis.invert_yaxis()
+    axis.set(xlabel="AUROC (0.5 is chance), 95 % interval over patients and seeds", title=title)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,0 +1,119 @@
+"""Run folders: one per set of settings, with a manifest, and answers kept beside what was asked.
+
+    <folder>/manifest.json        settings, seed, data, code, versions, hardware, times
+    <folder>/networks/<name>/     checkpoints of one training
+    <folder>/answers/<name>.json  small results, each with the question it answers
+    <folder>/notebooks/           executed notebooks
+"""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mdlib
+from mdlib import reproducible
+from mdlib.errors import SettingsError
+from mdlib.files import fingerprint, read_json, write_json
+
+PACKAGE = Path(mdlib.__file__).parent
+
+
+def home() -> Path:
+    """The folder that holds `notebooks/` and `data/`: the checkout mdlib is imported from, else the current folder."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+
+
+def code_fingerprint() -> str:
+    """Changes when any Python file of mdlib changes."""
+    return fingerprint(*sorted(PACKAGE.rglob("*.py")))
+
+
+def made_by_other_code(folder: Path) -> bool:
+    """Whether a run folder was begun by an mdlib whose files differ from today's."""
+    path = folder / "manifest.json"
+    return path.exists() and read_json(path)["code_fingerprint"] != code_fingerprint()
+
+
+def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
+    """`settings` (a frozen dataclass) with some fields replaced.
+
+    Raises SettingsError naming the field when it does not exist or its value is of another kind.
+    """
+    known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    clean = {}
+    for name, value in overrides.items():
+        if name not in known:
+            raise SettingsError("no such setting", f"overrides[{name!r}]", f"Known: {', '.join(known)}.")
+        default = known[name]
+        value = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default):
+            raise SettingsError(f"{value!r} is not a {type(default).__name__}", f"overrides[{name!r}]",
+                                f"The value in force is {default!r}.")
+        clean[name] = value
+    return dataclasses.replace(settings, **clean)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder whose manifest agrees with `asked`: the settings, profile, seed and data that fix its numbers."""
+
+    folder: Path
+    asked: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path | str, asked: dict[str, Any]) -> "Run":
+        """Open the run folder, or begin it.
+
+        Raises SettingsError when the folder holds a run of other settings; warns when other code made it.
+        """
+        run = cls(Path(folder).absolute(), json.loads(json.dumps(asked)))
+        if not run.manifest_file.exists():
+            write_json(run.manifest_file, {
+                "asked": run.asked, "code": reproducible.code_version(), "code_fingerprint": code_fingerprint(),
+                "versions": reproducible.versions(), "started": _now(), "steps": {}})
+            return run
+        manifest = run.manifest
+        other = [name for name in {*manifest["asked"], *run.asked} if manifest["asked"].get(name) != run.asked.get(name)]
+        if other:
+            raise SettingsError(f"this folder holds a run with another {', '.join(sorted(other))}", str(run.folder),
+                                "Choose another run_dir, or delete the folder.")
+        if made_by_other_code(run.folder):
+            warnings.warn(f"{run.folder} was begun by other code ({manifest['code']}); "
+                          "`mdlib run … --fresh` starts it anew", stacklevel=2)
+        return run
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it is on disk now."""
+        return read_json(self.manifest_file)
+
+    def note(self, step: str, **facts: Any) -> None:
+        """Add facts about one step (time, device, data) to the manifest."""
+        manifest = self.manifest
+        manifest["steps"][step] = {"time": _now(), **facts}
+        write_json(self.manifest_file, manifest)
+
+    def remember(self, name: str, compute: Callable[[], Any], **asked: Any) -> Any:
+        """compute() as JSON-able figures, from `answers/` where the same was asked before."""
+        path = self.folder / "answers" / f"{name}.json"
+        asked = json.loads(json.dumps(asked))
+        if path.exists() and (kept := read_json(path))["asked"] == asked:
+            return kept["answer"]
+        write_json(path, {"asked": asked, "answer": compute()})
+        return read_json(path)["answer"]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

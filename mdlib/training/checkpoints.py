@@ -1,0 +1,83 @@
+"""The state of a training after its last whole epoch: written whole or not at all, read without running any code."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from mdlib.errors import DataError, SettingsError
+from mdlib.files import atomic
+
+NAME = "checkpoint.pt"
+AGAIN = "Delete it to train again from the beginning."
+
+
+def write(folder: Path, model: nn.Module, optimizer: Optimizer, history: list[dict], settings: dict) -> None:
+    """Replace the checkpoint in `folder` by the present state, atomically.
+
+    No random state is kept: `fit` seeds every epoch anew, so the next epoch's chance depends on no earlier one.
+    """
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history,
+             "settings": _text(settings)}
+    with atomic(folder / NAME) as part:
+        torch.save(state, part)
+
+
+def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict) -> list[dict]:
+    """Bring model and optimizer to the checkpoint in `folder`; return its history, empty where there is none.
+
+    Raises DataError for a damaged file, SettingsError for one that was trained otherwise. Only tensors and plain
+    values are read (`weights_only`): a file that carries code is refused as damaged.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return []
+    state = _read(path)
+    _compare(json.loads(state["settings"]), json.loads(_text(settings)), path)
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        first = str(error).splitlines()[0]
+        raise SettingsError(f"these are the weights of another network ({first})", str(path),
+                            f"Use another folder. {AGAIN}") from error
+    return state["history"]
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove what processes killed in the middle of writing have left behind."""
+    for part in folder.glob(f".{NAME}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch reads without looking at the checksums it wrote
+            broken = archive.testzip()
+        state = None if broken else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make torch.load raise almost any kind
+        raise DataError(f"this is not a checkpoint, or a damaged one ({type(error).__name__})", str(path),
+                        AGAIN) from error
+    if broken:
+        raise DataError(f"a damaged checkpoint: the checksum of {broken} is wrong", str(path), AGAIN)
+    missing = {"model", "optimizer", "history", "settings"} - set(state if isinstance(state, dict) else ())
+    if missing:
+        raise DataError(f"this is not a checkpoint of fit: {', '.join(sorted(missing))} missing", str(path), AGAIN)
+    return state
+
+
+def _compare(kept: dict, asked: dict, path: Path) -> None:
+    differing = [f"{key} (there {kept.get(key, 'not set')}, asked {asked.get(key, 'not set')})"
+                 for key in sorted(kept.keys() | asked.keys())
+                 if (key in kept, kept.get(key)) != (key in asked, asked.get(key))]
+    if differing:
+        raise SettingsError(f"trained with other settings: {'; '.join(differing)}", str(path),
+                            f"Ask for the same settings or use another folder. {AGAIN}")
+
+
+def _text(settings: dict) -> str:
+    return json.dumps(settings, sort_keys=True, default=str)

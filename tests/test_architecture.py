@@ -1,0 +1,106 @@
+"""The rules of the house (book/design.md), checked on the source text."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GROUND = {"errors", "files", "progress", "reproducible"}
+LAYERS = {"data", "models", "training", "explain", "evaluate"}
+MAY_IMPORT = {
+    **{ground: GROUND for ground in GROUND},
+    **{layer: GROUND for layer in LAYERS},
+    "runs": GROUND,
+    "recipes": GROUND | LAYERS | {"runs"},
+    "widgets": GROUND | {"explain.overlay", "evaluate"},
+    "batch": GROUND | {"runs"},
+    "cli": GROUND | LAYERS | {"runs", "recipes", "widgets", "batch"},
+    "__main__": {"cli"},
+}
+SOURCES = sorted((ROOT / "mdlib").rglob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names below mdlib that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("mdlib.") for name in names if name.startswith("mdlib.")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_lies_below_it(path):
+    place = path.relative_to(ROOT / "mdlib").with_suffix("").parts[0]
+    if place == "__init__":
+        assert not imported(path)
+        return
+    allowed = MAY_IMPORT[place] | {place}
+    for name in imported(path):
+        assert any(f"{name}.".startswith(f"{other}.") for other in allowed), f"{path} imports mdlib.{name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short_and_has_a_docstring(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} does not say what it is"
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_defines_nothing_and_has_short_cells_after_prose(path):
+    for cell in cells(path, "code"):
+        tree = ast.parse(cell)
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
+        assert len(cell.splitlines()) <= 15, cell
+        assert not re.search(r"^\s*[!%]|['\"]/(home|root|work|data|mnt|tmp)|\.cuda\(", cell, re.M), cell
+    order = [cell["cell_type"] for cell in json.loads(path.read_text())["cells"]]
+    assert order[0] == "markdown"
+    assert all(before == "markdown" for before, cell in zip(order, order[1:], strict=False) if cell == "code")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_has_one_parameters_cell_and_no_stored_pictures(path):
+    notebook = json.loads(path.read_text())
+    tagged = [c for c in notebook["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
+    assert len(tagged) == 1
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs") or "nbval-check-output" in cell["metadata"].get("tags", [])
+
+
+def test_environment_yml_asks_for_what_pyproject_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {*project["dependencies"], *project["optional-dependencies"]["book"], *project["optional-dependencies"]["test"]}
+    listed = re.findall(r"^\s+- (?:\")?([A-Za-z][^\"\n]*?)(?:\")?$", (ROOT / "environment.yml").read_text(), re.M)
+    conda_names = {"pytorch": "torch", "python-playwright": "playwright"}
+    found = set()
+    for line in listed:
+        name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", line).groups()
+        found.add(conda_names.get(name, name) + bound)
+    assert {f"python{project['requires-python']}", "pip"} <= found
+    assert found - {f"python{project['requires-python']}", "pip", "pip:"} == wanted
+
+
+def test_the_lock_pins_every_dependency_and_keeps_nvidia_off_other_systems():
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-"): line for line in lock if line[:1].isalnum()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for wanted in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+        assert "==" in pins[re.match(r"[A-Za-z0-9_.-]+", wanted)[0].lower()]
+    assert "torch==2.14.1" in pins["torch"] and "torchvision==0.29.1" in pins["torchvision"]
+    assert pins["jupyter-book"].startswith("jupyter-book==1.0.")
+    for name, line in pins.items():
+        if name.startswith(("nvidia-", "cuda-", "triton")):
+            assert "sys_platform == 'linux'" in line, line
+    assert not [line for line in lock if "://" in line]
