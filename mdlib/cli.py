@@ -1,5 +1,6 @@
 """`mdlib …`: the library from the command line."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 RUN_OPTIONS = (
     click.argument("chapter", type=click.Choice(["chest"])),
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: minutes on a laptop; laptop: real images, small networks; paper: the paper's settings."),
+                 help="embedded: a minute on two cores; laptop: real images, small networks; paper: its settings."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
     folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
     folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
@@ -91,8 +92,10 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @run_options
 @click.option("--devices", default=1, show_default=True, help="Train on this many GPUs (or processes on a CPU).")
 @click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
+@click.option("--keep", metavar="NAME", help="Also write the figures and manifest to data/results/CHAPTER/NAME.json.")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
-def run(chapter: str, devices: int, if_changed: bool, fresh: bool, **asked) -> None:
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | None,
+        **asked) -> None:
     """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
     from mdlib.batch import papermill_runs
     from mdlib.recipes import chest
@@ -102,12 +105,15 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, **asked) -> N
     if fresh or (if_changed and asked["profile"] == "embedded" and runs.made_by_other_code(folder)):
         shutil.rmtree(folder, ignore_errors=True)
     if devices > 1:
-        options = [part for name in ("profile", "data_dir", "cache_dir", "run_dir", "seed", "device") if name in parameters
-                   for part in (f"--{name.replace('_', '-')}", str(parameters[name]))]
-        options += [part for name, value in asked["overrides"].items() for part in ("--set", f"{name}={value}")]
+        options = [part for name, value in parameters.items() if name != "overrides"
+                   for part in (f"--{name.replace('_', '-')}", str(value))]
+        options += [part for name, value in asked["overrides"].items()
+                    for part in ("--set", f"{name}={json.dumps(value)}")]
         subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}",
                         "-m", "mdlib", "train", chapter, *options], check=True, env=os.environ)
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
+    if keep:
+        click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")
     click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
 
 
@@ -128,13 +134,17 @@ def chest_group() -> None:
 @chest_group.command()
 @folder_option("--table", "Folder with NIH's label table and its two lists (gzipped or not).", required=True)
 @folder_option("--out", "Where train_val.txt, test.txt, train_0.txt, val_0.txt, … are written.", required=True)
-@click.option("--by-patient", is_flag=True, help="Beside them, train_patient.txt and val_patient.txt: no shared patient.")
+@click.option("--by-patient", is_flag=True, help="Also train_patient.txt and val_patient.txt: no shared patient.")
 def subset(table: Path, out: Path, by_patient: bool) -> None:
     """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
     from mdlib.recipes import chest
 
-    for line in chest.write_subset(table, out, by_patient):
-        click.echo(line)
+    summary = chest.kept.write_subset(table, out, by_patient)
+    for name, count in summary["images"].items():
+        click.echo(f"{name:28}{count:>8,}")
+    for name, sentence in summary["leaks"].items():
+        click.echo(f"{name}: {sentence}")
+    click.echo(f"Lists and subset.json: {out}")
 
 
 @chest_group.command()

@@ -6,6 +6,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+_silent = False
+
+
+def silence() -> None:
+    """Show no more bars in this process: another one shows the progress of its work."""
+    global _silent
+    _silent = True
+
 
 def track(steps: Iterable | None = None, what: str = "", total: int | None = None, **options: Any) -> tqdm:
     """A tqdm bar over `steps`; without `steps`, a bar to be moved by `update`.
@@ -14,4 +22,5 @@ def track(steps: Iterable | None = None, what: str = "", total: int | None = Non
     terminal a line is written every ten seconds at most.
     """
     every = 0.1 if sys.stderr.isatty() else 10.0
+    options["disable"] = _silent or options.get("disable", False)
     return tqdm(steps, desc=what, total=total, mininterval=every, file=sys.stderr, dynamic_ncols=True, **options)

@@ -81,7 +81,8 @@ class Run:
                 "versions": reproducible.versions(), "started": _now(), "steps": {}})
             return run
         manifest = run.manifest
-        other = [name for name in {*manifest["asked"], *run.asked} if manifest["asked"].get(name) != run.asked.get(name)]
+        there = manifest["asked"]
+        other = [name for name in {*there, *run.asked} if there.get(name) != run.asked.get(name)]
         if other:
             raise SettingsError(f"this folder holds a run with another {', '.join(sorted(other))}", str(run.folder),
                                 "Choose another run_dir, or delete the folder.")

@@ -69,6 +69,7 @@ def open_page(browser: Browser, url: str | None = None, **options) -> Iterator[V
     """A fresh page (no cookies, nothing cached) at `url`; options as Playwright's `new_context`."""
     context = browser.new_context(**options)
     try:
+        context.set_default_timeout(15_000)  # milliseconds
         visit = Visit(context.new_page())
         _listen(visit)
         if url:

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 GROUND = {"errors", "files", "progress", "reproducible"}
@@ -82,14 +83,10 @@ def test_a_notebook_has_one_parameters_cell_and_no_stored_pictures(path):
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {*project["dependencies"], *project["optional-dependencies"]["book"], *project["optional-dependencies"]["test"]}
-    listed = re.findall(r"^\s+- (?:\")?([A-Za-z][^\"\n]*?)(?:\")?$", (ROOT / "environment.yml").read_text(), re.M)
-    conda_names = {"pytorch": "torch", "python-playwright": "playwright"}
-    found = set()
-    for line in listed:
-        name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", line).groups()
-        found.add(conda_names.get(name, name) + bound)
-    assert {f"python{project['requires-python']}", "pip"} <= found
-    assert found - {f"python{project['requires-python']}", "pip", "pip:"} == wanted
+    *conda, by_pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert by_pip["pip"][-1] == "-e ."
+    found = {name.replace("pytorch", "torch") for name in [*conda, *by_pip["pip"][:-1]]}
+    assert found == wanted | {f"python{project['requires-python']}", "pip"}
 
 
 def test_the_lock_pins_every_dependency_and_keeps_nvidia_off_other_systems():

@@ -4,7 +4,7 @@ The table of contents names the sources. A run leaves an executed copy of each (
 page is the source with the copy's outputs put under its code cells, so a changed sentence needs no new run, while
 changed code does: a copy that is missing, failed, or was made from other code is a warning (an error under -W).
 
-A widget that brings a still picture (image/png) keeps it in <noscript>, for readers without JavaScript.
+A widget that brings a still picture (image/jpeg) keeps it in <noscript>, for readers without JavaScript.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+STILL = "image/jpeg"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,11 @@ def for_the_page(outputs: list[dict]) -> list[dict]:
             continue
         kept.append(output)
         data = output.get("data", {})
-        if WIDGET in data and "image/png" in data:
-            picture = "".join(data["image/png"]).replace("\n", "")
-            alt = escape(output["metadata"].get("image/png", {}).get("alt", ""))
-            still = f'<noscript><img alt="{alt}" src="data:image/png;base64,{picture}"></noscript>'
-            kept[-1] = output | {"data": {kind: value for kind, value in data.items() if kind != "image/png"}}
+        if WIDGET in data and STILL in data:
+            picture = "".join(data[STILL]).replace("\n", "")
+            alt = escape(output["metadata"].get(STILL, {}).get("alt", ""))
+            still = f'<noscript><img alt="{alt}" src="data:{STILL};base64,{picture}"></noscript>'
+            kept[-1] = output | {"data": {kind: value for kind, value in data.items() if kind != STILL}}
             kept.append({"output_type": "display_data", "metadata": {}, "data": {"text/html": still}})
     return kept
 

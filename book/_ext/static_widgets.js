@@ -61,6 +61,8 @@
     const id = JSON.parse(tag.textContent).model_id;
     const el = document.createElement("div");
     tag.after(el);
+    const still = tag.closest(".cell_output")?.querySelector(".output:has(> noscript)");
+    if (still) still.hidden = true; // the theme gives even an empty output a background
     const record = records[id];
     if (record?.model_module !== "anywidget") {
       el.textContent = "This control needs a running notebook.";
@@ -73,8 +75,7 @@
       await widget.render({ model: await model(id, record, widget), el });
     } catch (error) {
       console.error(error);
-      const still = tag.closest(".cell_output")?.querySelector("noscript")?.textContent ?? "";
-      el.innerHTML = `<p>The viewer could not start in this browser; here is a still picture.</p>${still}`;
+      el.innerHTML = `<p>The viewer could not start in this browser.</p>${still?.firstElementChild.textContent ?? ""}`;
     }
   }
 

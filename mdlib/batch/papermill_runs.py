@@ -22,9 +22,10 @@ def notebooks(chapter: str) -> list[Path]:
 
 
 def question(notebook: Path, parameters: dict[str, Any]) -> str:
-    """Fingerprint of everything that decides what an executed notebook shows: its cells, mdlib and the parameters."""
+    """Fingerprint of everything that decides a notebook's outputs: its code cells, mdlib and the parameters."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return fingerprint([[cell["cell_type"], "".join(cell["source"])] for cell in cells], code_fingerprint(), parameters)
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return fingerprint(code, code_fingerprint(), parameters)
 
 
 def is_fresh(notebook: Path, parameters: dict[str, Any], copy: Path) -> bool:

@@ -36,7 +36,8 @@ def open_cache(paths: Sequence[Path | str], side: int, folder: Path | str, worke
     others wait (flock, so a killed process leaves no lock behind). The collection is never held in memory.
 
     Raises DataError when the folder was made from other images, from images that have changed, or with another side
-    (it is never overwritten); when an image cannot be read (all others of its block are kept); when the disk is full.
+    (it is never overwritten); when an image cannot be read (what is decoded is kept: replace the image and go on);
+    when the disk is full.
     """
     folder, paths = Path(folder), [Path(path) for path in paths]
     if not paths:
@@ -54,7 +55,9 @@ def open_cache(paths: Sequence[Path | str], side: int, folder: Path | str, worke
 def _fill(folder: Path, sources: dict, paths: list[Path], workers: int) -> None:
     """Decode what is not yet done, block by block; a row is marked after its pixels are on disk."""
     side = sources["side"]
-    if not (folder / "sources.json").exists():
+    if (folder / "sources.json").exists():
+        write_json(folder / "sources.json", sources)  # images not yet decoded may have been replaced
+    else:
         _create(folder, sources)
     todo = np.flatnonzero(_done(folder, sources) == 0)
     _check_room(folder, len(todo) * side**2)
@@ -112,8 +115,11 @@ def _finished(folder: Path, sources: dict) -> bool:
     """Whether all rows are there. Raises DataError when the folder belongs to other images or another side."""
     if not (folder / "sources.json").exists():
         return False
-    _refuse_other(folder, read_json(folder / "sources.json"), sources)
-    return bool(_done(folder, sources).all())
+    there = read_json(folder / "sources.json")
+    _refuse_other(folder, there, sources)
+    done = _done(folder, sources)
+    _refuse_changed(folder, there["images"], sources["images"], done)
+    return bool(done.all())
 
 
 def _done(folder: Path, sources: dict) -> np.ndarray:
@@ -136,12 +142,19 @@ def _refuse_other(folder: Path, there: dict, asked: dict) -> None:
     old, new = there["images"], asked["images"]
     if len(old) != len(new):
         raise DataError(f"the cache was made from {len(old):,} images, not {len(new):,}", str(folder), remedy)
-    other = [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
+    other = [pair for pair in zip(old, new, strict=True) if pair[0][0] != pair[1][0]]
     if other:
-        (name, *_), (asked_name, *_) = other[0]
-        what = f"image {name} has changed" if name == asked_name else f"it holds {name} where {asked_name} is asked for"
-        raise DataError(f"the cache was made from other images: {what} ({len(other):,} of {len(new):,} differ)",
-                        str(folder), remedy)
+        (held, *_), (wanted, *_) = other[0]
+        raise DataError(f"the cache was made from other images: it holds {held} where {wanted} is asked for "
+                        f"({len(other):,} of {len(new):,} differ)", str(folder), remedy)
+
+
+def _refuse_changed(folder: Path, old: list, new: list, done: np.ndarray) -> None:
+    """An image may be replaced until it is decoded, so that a damaged one costs nothing but itself."""
+    changed = [there[0] for there, asked, row in zip(old, new, done, strict=True) if row and there != asked]
+    if changed:
+        raise DataError(f"the cache was made from other images: {changed[0]} has changed ({len(changed):,} of "
+                        f"{len(new):,} have)", str(folder), f"Delete the folder {folder}, or choose another cache_dir.")
 
 
 def _stamps(paths: list[Path]) -> list[list]:

@@ -48,7 +48,7 @@ class Column:
 
     def counts(self) -> list[int]:
         for index, text in enumerate(self.texts):
-            if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+            if not (text.isdigit() and text.isascii() and len(text) < 19):  # what 64 bits hold
                 raise self.wrong(index, f"{text!r} is not a whole number", "Number the patients 1, 2, 3, ….")
         return [int(text) for text in self.texts]
 
@@ -124,10 +124,10 @@ def read_boxes(folder: Path | str) -> pd.DataFrame:
     return table.astype({"image": str, "finding": str} | dict.fromkeys("xywh", float))
 
 
-def place(folder: Path | str, names: tuple[str, ...], text: str) -> str:
-    """"FILE, row N" of the first line with this text, in the first file of these names: where an error is."""
+def place(folder: Path | str, names: tuple[str, ...], image: str) -> str:
+    """"FILE, row N" of the first row with this image, in the first file of these names."""
     file = _existing(folder, names)[0]
-    return f"{file}, row {next(row for row, line in _lines(file) if text in line)}"
+    return f"{file}, row {next(row for row, fields in _rows(file) if image in fields)}"
 
 
 def _box(file: Path, row: int, fields: list[str]) -> tuple:
@@ -200,7 +200,8 @@ def _labels(labels: Column) -> list[str]:
 
 
 def _ages(column: Column, absurd: str) -> np.ndarray:
-    ages = np.array([_years(text) for text in column.texts])
+    years = {text: _years(text) for text in set(column.texts)}
+    ages = np.array([years[text] for text in column.texts])
     genuine = len(ages) == IMAGES and column.file.name.startswith("Data_Entry_2017.csv")
     faulty = np.flatnonzero(~((ages >= 0) & (ages <= OLDEST)))
     for index in faulty:

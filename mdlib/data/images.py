@@ -8,7 +8,6 @@ import numpy as np
 import pydicom
 from PIL import Image, UnidentifiedImageError
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from mdlib.errors import DataError, SettingsError
 
@@ -60,52 +59,84 @@ def _grey(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def read_dicom(path: Path | str) -> np.ndarray:
-    """A DICOM image as uint8 (H, W): the modality LUT or rescale, then the VOI LUT or first window, then 8 bits.
+    """A DICOM image as uint8 (H, W): modality LUT or rescale, then VOI LUT or the first window, then 8 bits.
 
-    Without a window the whole stored range (rescaled; BitsStored bits) becomes 0..255, never the range the image
+    Without a window the whole stored range (BitsStored bits, rescaled) becomes 0..255, never the range the image
     happens to use, so exposure stays comparable. MONOCHROME1 is inverted: 0 is black in every result. Colour becomes
     luma. Raises DataError for what is no DICOM image, is damaged, or has several frames.
     """
     try:
-        data = pydicom.dcmread(path, force=True)
-        if "PixelData" not in data:
-            raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
-        pixels = data.pixel_array
-        if pixels.ndim == 3 and pixels.shape[2] == 3 and data.SamplesPerPixel == 3:
-            return np.array(Image.fromarray(_bytes(pixels, 0, 2 ** data.BitsStored - 1)).convert("L"))
-        if pixels.ndim != 2:
-            raise DataError(f"{len(pixels)} frames, not one", str(path), "Export the frame as an image of its own.")
-        if data.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
-            raise DataError(f"{data.PhotometricInterpretation} is no grey image", str(path), "Export it in grey.")
-        values = apply_modality_lut(pixels, data)
-        if data.get("VOILUTSequence"):
-            values = np.rint(values).astype(np.int64)  # a table is looked up by whole numbers
-        grey = _bytes(apply_voi_lut(values, data), *_range(data))
+        return _dicom(pydicom.dcmread(path, force=True), path)
     except DataError:
         raise
     except DICOM_BROKEN as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"the DICOM image is truncated, damaged or of an unknown kind ({reason})", str(path),
                         "Copy or export it again (JPEG, JPEG-2000, JPEG-LS or uncompressed).") from None
-    return 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
 
 
-def _range(data: pydicom.Dataset) -> tuple[float, float]:
-    """Smallest and largest value that can come out of the look-up tables of this data set."""
-    if data.get("VOILUTSequence"):
-        return 0, 2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1
+def _dicom(data: pydicom.Dataset, path: Path | str) -> np.ndarray:
+    if "PixelData" not in data:
+        raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
+    kind, pixels = data.PhotometricInterpretation, data.pixel_array
+    if pixels.ndim == 3 and data.SamplesPerPixel == 3:
+        colour = _bytes(pixels / (2**data.BitsStored - 1))
+        return np.array(Image.fromarray(colour).convert("L"))
+    if pixels.ndim != 2:
+        raise DataError(f"{len(pixels)} frames, not one", str(path), "Export the frame as an image of its own.")
+    if kind not in ("MONOCHROME1", "MONOCHROME2"):
+        raise DataError(f"{kind} is no grey image", str(path), "Export it in grey.")
+    grey = _bytes(_display(pixels.astype(np.float64), data))
+    return 255 - grey if kind == "MONOCHROME1" else grey
+
+
+def _display(values: np.ndarray, data: pydicom.Dataset) -> np.ndarray:
+    """Stored values -> what is shown, 0 to 1 (DICOM part 3, C.11.1 and C.11.2).
+
+    Not by pydicom's functions: they fail on tables of 8 and 10 to 15 bits and on a negative slope.
+    """
+    low = -(2.0 ** (data.BitsStored - 1)) if data.PixelRepresentation else 0.0
+    high = low + 2**data.BitsStored - 1
     if data.get("ModalityLUTSequence"):
-        return 0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
-    low = -(2 ** (data.BitsStored - 1)) if data.PixelRepresentation else 0
-    slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
-    ends = sorted(value * slope + intercept for value in (low, low + 2**data.BitsStored - 1))
-    return ends[0], ends[1]
+        values, low, high = _look_up(values, data.ModalityLUTSequence[0])
+    elif "RescaleSlope" in data and "RescaleIntercept" in data:
+        slope, intercept = float(data.RescaleSlope), float(data.RescaleIntercept)
+        values = values * slope + intercept
+        low, high = sorted((low * slope + intercept, high * slope + intercept))
+    if data.get("VOILUTSequence"):
+        values, low, high = _look_up(values, data.VOILUTSequence[0])
+    elif data.get("WindowCenter") is not None and data.get("WindowWidth") is not None:
+        centre, width = (np.ravel(data[name].value)[0] for name in ("WindowCenter", "WindowWidth"))
+        return _window(values, float(centre), float(width), data.get("VOILUTFunction", "LINEAR"))
+    return (values - low) / (high - low)
 
 
-def _bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values from low..high to 0..255, rounded; what lies outside is clipped."""
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+def _look_up(values: np.ndarray, item: pydicom.Dataset) -> tuple[np.ndarray, float, float]:
+    """The table's entry of each value, and the smallest and largest entry its number of bits allows."""
+    count, first, bits = item.LUTDescriptor
+    table = item.LUTData
+    if isinstance(table, bytes):
+        table = np.frombuffer(table, np.uint8 if len(table) == count else "<u2")
+    index = np.clip(np.rint(values) - first, 0, (count or 2**16) - 1).astype(np.int64)
+    return np.asarray(table)[index], 0, 2**bits - 1
+
+
+def _window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
+    """Values to 0..1 by a window of the three kinds of C.11.2.1.2 and C.11.2.1.3."""
+    if width <= 0 or (function == "LINEAR" and width < 1):
+        raise ValueError(f"a window of width {width}")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+    if function == "LINEAR_EXACT":
+        return (values - centre) / width + 0.5
+    if width == 1:
+        return values > centre - 0.5
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    """Values from 0..1 to 0..255, rounded; what lies outside is clipped."""
+    return np.clip(np.rint(values * 255.0), 0, 255).astype(np.uint8)
 
 
 def fit_square(grey: np.ndarray, side: int) -> np.ndarray:

@@ -11,9 +11,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mdlib.data.images import centre_crop
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 
 AGE_MEAN, AGE_STD = 46.63, 16.6  # years; section 2.3
+
+
+def collate(batch: Any) -> Any:
+    """What `Samples` gives for a list of indices is a batch already: it passes through."""
+    return batch
 
 
 class Samples(Dataset):
@@ -37,11 +42,13 @@ class Samples(Dataset):
             raise DataError(f"{lengths} are not of one length", "parameters of Samples", "Give one row a table row.")
         self.pixels, self.crop = pixels, crop
         self.rows = np.asarray(rows, dtype=np.int64)
-        if len(self.rows) and not (0 <= self.rows.min() and self.rows.max() < len(pixels)):
+        if len(self.rows) and not (self.rows.min() >= 0 and self.rows.max() < len(pixels)):
             raise DataError(f"rows {self.rows.min()} to {self.rows.max()} of {len(pixels)}", "parameter rows",
                             "Rows count from 0 in the collection's table.")
         self.targets = np.asarray(targets, dtype=np.float32)
         self.nonimage = np.asarray(nonimage, dtype=np.float32)
+
+    collate = staticmethod(collate)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,11 +76,6 @@ class Samples(Dataset):
             self.pixels = np.memmap(**self.pixels)
 
 
-def collate(batch: Any) -> Any:
-    """What `Samples` gives for a list of indices is a batch already: it passes through."""
-    return batch
-
-
 def nonimage(table: pd.DataFrame) -> np.ndarray:
     """float32 (N, 3): age as (age - 46.63) / 16.6, sex M = 1, view AP = 1, else 0 (section 2.3).
 
@@ -84,6 +86,6 @@ def nonimage(table: pd.DataFrame) -> np.ndarray:
 
 
 def _is_whole_map(pixels: np.ndarray) -> bool:
-    """Whether these are all the pixels of one mapped file in its order: a view of a map does not know its own offset."""
+    """Whether this is a mapped file as it was opened: a view of a map does not know its own offset."""
     return (isinstance(pixels, np.memmap) and isinstance(pixels.base, mmap.mmap) and pixels.filename is not None
             and pixels.flags.c_contiguous)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit
 
-from mdlib.data.chestxray14_tables import CLASSES
+from mdlib.data.chestxray14 import CLASSES, targets
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import atomic
 
@@ -36,22 +36,25 @@ class Leak:
     def __str__(self) -> str:
         if not self.patients and not self.same_images:
             return "No patient and no image is in both sets."
-        return (f"{self.patients:,} patients are in both sets: {self.patients:,} of {self.all_patients[0]:,} patients and "
-                f"{self.images_a:,} of {self.all_images[0]:,} images of the first set, {self.patients:,} of "
-                f"{self.all_patients[1]:,} patients and {self.images_b:,} of {self.all_images[1]:,} images of the second. "
-                f"{self.same_images:,} images are in both sets.")
+        images = (self.images_a, self.images_b)
+        of_each = [f"{self.patients:,} of {patients:,} patients ({shared:,} of {count:,} images) of the {name}" for
+                   name, patients, shared, count in zip(("first", "second"), self.all_patients, images, self.all_images,
+                                                        strict=True)]
+        return (f"{self.patients:,} patients are in both sets: {', '.join(of_each)}; "
+                f"{self.same_images:,} images are in both.")
 
 
 def paper_subset(table: pd.DataFrame, train_val: Sequence[str], test: Sequence[str], target: int = 2000,
                  no_finding: int = 10000, rarest: int = 6, seed: int = 0, n_splits: int = 3,
                  val_fraction: float = 0.1) -> Subset:
-    """The images Tan et al. used: 16,944 and 6,112 of ChestX-ray14, the first split 15,249 / 1,695 (section 1.2, Table 1).
+    """The images Tan et al. used: 16,944 / 6,112 of ChestX-ray14, first split 15,249 / 1,695 (section 1.2, Table 1).
 
     From the rarest class to the most frequent, "No Finding" among them: all images of a class with fewer than
     `target`, else as many not yet selected at random as are missing to `target`; "No Finding" is then filled up to
     `no_finding`. Images whose label text occurs fewer than `rarest` times are dropped, before and after cutting the
     selection at the official lists. The paper says "at least two"; the authors' code has 6, and only 6 gives their
     numbers. The splits are scikit-learn's StratifiedShuffleSplit on the label texts: patients are in both parts.
+    `n_splits=0` makes none.
 
     Raises DataError when nothing is left, or too little to split.
     """
@@ -60,16 +63,16 @@ def paper_subset(table: pd.DataFrame, train_val: Sequence[str], test: Sequence[s
     for name, listed in (("train_val", train_val), ("test", test)):
         parts[name] = _drop_rare(chosen[chosen["image"].isin(set(listed))], rarest)
         if parts[name].empty:
-            raise DataError(f"the subset rule leaves no image in {name} ({len(table):,} images before)", "parameter rarest",
-                            f"Every label text must occur {rarest} times: choose a smaller rarest, or use all images.")
+            raise DataError(f"the subset rule leaves none of {len(table):,} images in {name}",
+                            f"parameter rarest = {rarest}",
+                            f"Each label text must occur {rarest} times: choose a smaller rarest, or use all images.")
     splits = _stratified(parts["train_val"], n_splits, val_fraction, seed)
     return Subset(parts["train_val"]["image"].tolist(), parts["test"]["image"].tolist(), splits)
 
 
 def _select(table: pd.DataFrame, target: int, no_finding: int, seed: int) -> np.ndarray:
     """bool (N,): the images chosen class by class."""
-    labels = table["labels"].str.split("|")
-    has = {name: np.array([name in names for names in labels]) for name in CLASSES}
+    has = dict(zip(CLASSES, targets(table).T == 1, strict=True))
     chosen = np.zeros(len(table), dtype=bool)
 
     def fill(name: str, wanted: int) -> None:
@@ -87,39 +90,41 @@ def _drop_rare(table: pd.DataFrame, rarest: int) -> pd.DataFrame:
     return table[table["labels"].map(table["labels"].value_counts()) >= rarest]
 
 
-def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: int) -> list[tuple[list[str], list[str]]]:
-    images = table["image"].to_numpy()
-    splitter = StratifiedShuffleSplit(n_splits, test_size=val_fraction, random_state=seed)
+def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: int) -> list[tuple]:
+    if n_splits == 0:
+        return []
+    images, labels = table["image"].to_numpy(), table["labels"].to_numpy()
     try:
-        return [(images[train].tolist(), images[val].tolist())
-                for train, val in splitter.split(images, table["labels"].to_numpy())]
+        splitter = StratifiedShuffleSplit(n_splits, test_size=val_fraction, random_state=seed)
+        return [(images[train].tolist(), images[val].tolist()) for train, val in splitter.split(images, labels)]
     except ValueError as error:
-        raise DataError(f"{len(images):,} images with {table['labels'].nunique():,} label texts cannot be split into "
-                        f"parts with every text in both ({error})", f"parameter val_fraction = {val_fraction}",
-                        "Choose a larger val_fraction or rarest, or use patient_split.") from None
+        reason = str(error).split(".")[0][:200]
+        raise DataError(f"{len(images):,} images with {len(set(labels)):,} label texts cannot be split so that both "
+                        f"parts have each text ({reason})", f"parameter val_fraction = {val_fraction}",
+                        "Choose a larger val_fraction or rarest, or n_splits=0 and patient_split.") from None
 
 
 def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
     """Names of the images that train and of those that validate, no patient in both (ours).
 
-    About `fraction` of the images validate: 1 / fraction is rounded to a whole number of parts. Patients are dealt out
-    so that each image's rarest class is about as frequent in both parts. Names are in the table's order.
-    Raises SettingsError for a fraction outside (0, 0.5], DataError when there are too few patients.
+    Patients are lined up by their rarest finding, then by their number of images, equal ones in random order, and
+    `fraction` of the line is taken at even distances from a random start: so findings and images come out in about
+    the same proportion. Names are in the table's order. Raises SettingsError for a fraction outside (0, 1), DataError
+    when one part would be empty.
     """
-    if not 0 < fraction <= 0.5:
-        raise SettingsError(f"{fraction} is not above 0 and at most 0.5", "parameter fraction", "The paper's is 0.1.")
-    parts, patients = round(1 / fraction), table["patient"].nunique()
-    if patients < parts:
-        raise DataError(f"{patients} patients cannot be dealt out into {parts} parts", f"parameter fraction = {fraction}",
-                        "Choose a larger fraction.")
-    frequency = table["labels"].str.split("|").explode().value_counts()
-    rarest = table["labels"].map(lambda text: min(text.split("|"), key=lambda name: (frequency[name], name)))
-    codes = pd.factorize(rarest)[0]
-    codes = np.where(np.bincount(codes)[codes] < parts, -1, codes)  # too rare to be in every part: one class of its own
-    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    train, val = next(splitter.split(codes, codes, table["patient"]))
-    images = table["image"].to_numpy()
-    return images[train].tolist(), images[val].tolist()
+    if not 0 < fraction < 1:
+        raise SettingsError(f"{fraction} is not between 0 and 1", "parameter fraction", "The paper's is 0.1.")
+    random = np.random.default_rng(seed)
+    by_rarity = [CLASSES[k] for k in np.argsort(targets(table).sum(axis=0), kind="stable")]
+    rarest = {text: min(by_rarity.index(name) for name in text.split("|")) for text in table["labels"].unique()}
+    line = table["labels"].map(rarest).groupby(table["patient"]).agg(["min", "size"])
+    line = line.iloc[random.permutation(len(line))].sort_values(["min", "size"], kind="stable")
+    steps = np.floor(np.arange(len(line) + 1) * fraction + random.random())
+    val = table["patient"].isin(line.index[np.diff(steps) > 0])
+    if val.all() or not val.any():
+        raise DataError(f"{len(line):,} patients are too few for {fraction:.0%} of them",
+                        f"parameter fraction = {fraction}", "Choose a fraction nearer to 0.5, or more patients.")
+    return table["image"][~val].tolist(), table["image"][val].tolist()
 
 
 def leaks(table: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> Leak:
@@ -135,8 +140,9 @@ def rows(table: pd.DataFrame, images: Sequence[str]) -> np.ndarray:
     """int64 (n,): the table's row of each image name. Raises DataError for a name that is not in the table."""
     found = pd.Index(table["image"]).get_indexer(pd.Index(images, dtype=object)).astype(np.int64)
     if (found < 0).any():
-        raise DataError(f"image {images[int((found < 0).argmax())]!r} is not in the table; {(found < 0).sum():,} are not",
-                        "column image", "Split and table must be of the same collection.")
+        first = images[int((found < 0).argmax())]
+        raise DataError(f"{(found < 0).sum():,} images are not in the table, the first is {first!r}", "column image",
+                        "Use the table the split was made from.")
     return found
 
 

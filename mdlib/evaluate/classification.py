@@ -29,7 +29,7 @@ def auroc(target: np.ndarray, score: np.ndarray, names: Sequence[str]) -> pd.Dat
         negatives = int((truth == 0).sum())
         defined = positives > 0 and negatives > 0
         rows.append((roc_auc_score(truth[known], values[known]) if defined else np.nan, positives, negatives))
-    return pd.DataFrame(rows, index=pd.Index(names, name="class"), columns=["auroc", "positives", "negatives"])
+    return pd.DataFrame(rows, index=pd.Index(list(names), name="class"), columns=["auroc", "positives", "negatives"])
 
 
 def averages(table: pd.DataFrame) -> dict[str, float | list[str]]:
@@ -81,9 +81,9 @@ class Difference:
 
     def sentence(self, a: str, b: str) -> str:
         """The difference in plain English; it says so when the interval includes 0 or the seeds are too few."""
-        found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {'above' if self.mean >= 0 else 'below'}"
-                 f" that of {b} ({self.level:.0%} interval of the difference {self.low:+.3f} to {self.high:+.3f},"
-                 f" {self.seeds} {'seed' if self.seeds == 1 else 'seeds'})")
+        side, plural = "above" if self.mean >= 0 else "below", "" if self.seeds == 1 else "s"
+        found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {side} that of {b} ({self.level:.0%}"
+                 f" interval of the difference {self.low:+.3f} to {self.high:+.3f}, {self.seeds} seed{plural})")
         verdict = "" if self.decided else ". The interval includes 0: these data do not show which of the two is better"
         few = {1: ". One seed only: how much the training itself varies is not known",
                2: ". Two seeds only: how much the training itself varies is hardly known"}
@@ -94,30 +94,37 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
                       seed: int = 0, level: float = 0.95, average: str = "weighted") -> Difference:
     """How much higher the mean AUROC of networks `a` is than that of `b`, on the same images (ours).
 
-    a, b (S, N, K): the scores of S trainings each, the i-th of both from the same seed. The difference is the mean over
-    seeds. Every draw has two levels: patients with replacement, the same for both networks and all seeds; and seeds
-    with replacement, in pairs. So the interval holds what other patients and other trainings would change. From few
-    seeds it is a little too narrow (S values resampled show (S - 1) / S of their variance).
-    average: `weighted` by positives (section 2.7) or `plain`. A class without both outcomes counts in neither network.
+    a, b (S, N, K): the scores of S trainings each, the i-th of both from the same seed; (1, N, K) for what has no seed,
+    such as a baseline. average: `weighted` by positives (section 2.7) or `plain`; classes without both outcomes are
+    left out. The difference is the mean over seeds.
+    Every draw has two levels: patients with replacement, the same for both networks and all seeds; and seeds with
+    replacement, in pairs. So the interval holds what other patients and other trainings would change. From few seeds it
+    is too narrow: S values resampled show (S - 1) / S of their variance.
     """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    if a.ndim != 3 or a.shape != b.shape:
-        raise SettingsError(f"shapes {a.shape} and {b.shape}", "scores a and b", "Give both as (seeds, images, classes).")
     if average not in ("weighted", "plain"):
         raise SettingsError(f"unknown average {average!r}", "parameter average", "Use weighted or plain.")
-    seeds, _, classes = a.shape
+    a, b = _paired(np.asarray(a, float), np.asarray(b, float))
     scores = np.concatenate([*a, *b], axis=1)  # (N, 2 S K): a's seeds, then b's
-    target, scores = _checked(np.tile(np.asarray(target, float), 2 * seeds), scores, range(2 * seeds * classes))
-    everything = _Draws(*(np.array(part, float)[None] for part in auroc(target, scores, range(scores.shape[1]))
-                          [["auroc", "positives"]].to_numpy().T))
-    mean = float(_differences(everything, seeds, average).mean())
+    target, scores = _checked(np.tile(np.asarray(target, float), 2 * len(a)), scores, range(scores.shape[1]))
+    once = auroc(target, scores, range(scores.shape[1]))
+    whole = _Draws(once["auroc"].to_numpy(float)[None], once["positives"].to_numpy(float)[None])
     chance = np.random.default_rng([seed, 1])
     drawn = []
     for chunk in _resample(target, scores, groups, draws, seed):
-        each = _differences(chunk, seeds, average)  # (draws, S)
-        drawn.append(np.take_along_axis(each, chance.integers(0, seeds, each.shape), axis=1).mean(axis=1))
+        each = _differences(chunk, len(a), average)  # (draws, S)
+        drawn.append(np.take_along_axis(each, chance.integers(0, len(a), each.shape), axis=1).mean(axis=1))
     low, high = _interval(np.concatenate(drawn)[:, None], level)
-    return Difference(mean, float(low[0]), float(high[0]), seeds, level, average)
+    return Difference(float(_differences(whole, len(a), average).mean()), float(low[0]), float(high[0]), len(a), level,
+                      average)
+
+
+def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both (S, N, K); what has no seed stands against each seed of the other."""
+    if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or (len(a) != len(b) and 1 not in (len(a), len(b))):
+        raise SettingsError(f"shapes {a.shape} and {b.shape}", "scores a and b",
+                            "Give both as (seeds, images, classes), of as many seeds each.")
+    seeds = max(len(a), len(b))
+    return tuple(np.broadcast_to(scores, (seeds, *scores.shape[1:])) for scores in (a, b))
 
 
 class _Draws(NamedTuple):
@@ -156,7 +163,8 @@ def _resample(target: np.ndarray, score: np.ndarray, groups: Sequence, draws: in
     """AUROCs of resampled patients, CHUNK draws at a time. A patient drawn n times weighs n; nothing is copied."""
     patients, patient = np.unique(np.asarray(groups), return_inverse=True)
     if len(patient) != len(target):
-        raise SettingsError(f"{len(patient)} groups for {len(target)} images", "groups", "Give the patient of each image.")
+        raise SettingsError(f"{len(patient)} groups for {len(target)} images", "parameter groups",
+                            "Give the patient of each image.")
     curves = [_Curve(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
     chance = np.random.default_rng(seed)
     for begin in range(0, draws, CHUNK):
@@ -184,12 +192,12 @@ class _Curve:
 
     def auroc(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """AUROC and weight of the positives, (draws,) each, from weights (N, draws); NaN without both outcomes."""
-        sums = np.zeros((len(self.negative) + 1, weights.shape[1]))
+        sums = np.zeros((len(self.negative) + 1, weights.shape[1]), np.float32)  # whole numbers: exact to 8 M images
         np.cumsum(weights[self.negative], axis=0, out=sums[1:])
-        own = weights[self.positive].astype(float)
-        positives = own.sum(axis=0)
+        own = weights[self.positive]
+        positives = own.sum(axis=0, dtype=float)
         pairs = positives * sums[-1]
-        wins = np.einsum("pd,pd->d", own, sums[self.below] + sums[self.level]) / 2
+        wins = (own.astype(float) * (sums[self.below] + sums[self.level])).sum(axis=0) / 2
         return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), positives
 
 

@@ -6,6 +6,7 @@ weights of its sum (B, 1, h, w).
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def softmax_over_pixels(scores: Tensor) -> Tensor:
@@ -28,31 +29,39 @@ NORMALISE = {"softmax": softmax_over_pixels, "sigmoid": sigmoid_over_pixels}
 
 
 class SumAttention(nn.Module):
-    """attA: l_i is projected to the size of g and added to it (Tan et al., eq. 2). `out` = G."""
+    """attA: l_i is projected to the size of g and added to it (Tan et al., eq. 2). `out` = G.
+
+    <u, l_i + g> is computed as <u, l_i> + <u, g>: the same number, without a copy of L that has g added everywhere.
+    """
 
     def __init__(self, local: int, globally: int, normalise: str = "softmax"):
         super().__init__()
         self.project = nn.Conv2d(local, globally, 1, bias=False)
-        self.score = nn.Conv2d(globally, 1, 1, bias=False)                             # u^s
+        self.score = nn.Conv2d(globally, 1, 1, bias=False)                                # u^s
         self.normalise = NORMALISE[normalise]
         self.out = globally
 
     def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        projected = self.project(features)                                             # l_i, (B, G, h, w)
-        weights = self.normalise(self.score(projected + g[:, :, None, None]))          # eq. 2, 4: (B, 1, h, w)
-        return (weights * projected).sum(dim=(2, 3)), weights                          # eq. 5: (B, G)
+        projected = self.project(features)                                                # l_i, (B, G, h, w)
+        scores = self.score(projected) + self.score(g[:, :, None, None])                  # eq. 2, (B, 1, h, w)
+        weights = self.normalise(scores)                                                  # eq. 4
+        return torch.einsum("bxhw,bchw->bc", weights, projected), weights                 # eq. 5, (B, G)
 
 
 class ConcatAttention(nn.Module):
-    """attB: l_i as it is, with g behind it (Tan et al., eq. 3). `out` = C."""
+    """attB: l_i as it is, with g behind it (Tan et al., eq. 3). `out` = C.
+
+    <u, {l_i, g}> is computed as <u_l, l_i> + <u_g, g>, u = {u_l, u_g}.
+    """
 
     def __init__(self, local: int, globally: int, normalise: str = "softmax"):
         super().__init__()
-        self.score = nn.Conv2d(local + globally, 1, 1, bias=False)                     # u^s
+        self.score = nn.Conv2d(local + globally, 1, 1, bias=False)                        # u^s
         self.normalise = NORMALISE[normalise]
         self.out = local
 
     def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        everywhere = g[:, :, None, None].expand(-1, -1, *features.shape[2:])
-        weights = self.normalise(self.score(torch.cat([features, everywhere], dim=1)))  # eq. 3, 4: (B, 1, h, w)
-        return (weights * features).sum(dim=(2, 3)), weights                           # eq. 5: (B, C)
+        u_local, u_global = self.score.weight.split([features.shape[1], g.shape[1]], dim=1)
+        scores = F.conv2d(features, u_local) + F.conv2d(g[:, :, None, None], u_global)    # eq. 3, (B, 1, h, w)
+        weights = self.normalise(scores)                                                  # eq. 4
+        return torch.einsum("bxhw,bchw->bc", weights, features), weights                  # eq. 5, (B, C)

@@ -155,7 +155,8 @@ def imagenet(build: Callable[..., nn.Module], weights: models.WeightsEnum) -> nn
         return build(weights=weights)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         what = "the file of ImageNet weights is damaged" if path.exists() else "ImageNet weights cannot be downloaded"
-        raise SettingsError(f"{what} ({error})", "parameter pretrained",
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SettingsError(f"{what} ({why})", "parameter pretrained",
                             f"Fetch {weights.url} on a machine with network and put it at {path}, "
                             "or start from random weights with pretrained=False.") from error
 

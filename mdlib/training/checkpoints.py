@@ -17,27 +17,32 @@ AGAIN = "Delete it to train again from the beginning."
 
 
 def write(folder: Path, model: nn.Module, optimizer: Optimizer, history: list[dict], settings: dict) -> None:
-    """Replace the checkpoint in `folder` by the present state, atomically.
+    """Replace the checkpoint in `folder` by the present state, atomically; clear away what killed writers have left.
 
     No random state is kept: `fit` seeds every epoch anew, so the next epoch's chance depends on no earlier one.
     """
+    for part in folder.glob(f".{NAME}.*.part"):
+        part.unlink(missing_ok=True)
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history,
              "settings": _text(settings)}
     with atomic(folder / NAME) as part:
         torch.save(state, part)
 
 
-def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict) -> list[dict]:
+def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict, epochs: int) -> list[dict]:
     """Bring model and optimizer to the checkpoint in `folder`; return its history, empty where there is none.
 
-    Raises DataError for a damaged file, SettingsError for one that was trained otherwise. Only tensors and plain
-    values are read (`weights_only`): a file that carries code is refused as damaged.
+    Only tensors and plain values are read (`weights_only`): a file that carries code is refused as damaged. Raises
+    DataError for a damaged file, SettingsError for one trained otherwise or for more than `epochs`.
     """
     path = folder / NAME
     if not path.exists():
         return []
     state = _read(path)
     _compare(json.loads(state["settings"]), json.loads(_text(settings)), path)
+    if len(state["history"]) > epochs:
+        raise SettingsError(f"{len(state['history'])} epochs are trained already, {epochs} are asked for", str(path),
+                            f"Use another folder. {AGAIN}")
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -46,12 +51,6 @@ def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict)
         raise SettingsError(f"these are the weights of another network ({first})", str(path),
                             f"Use another folder. {AGAIN}") from error
     return state["history"]
-
-
-def clear_parts(folder: Path) -> None:
-    """Remove what processes killed in the middle of writing have left behind."""
-    for part in folder.glob(f".{NAME}.*.part"):
-        part.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -62,19 +62,16 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     A last batch of one sample is dropped, for batch normalisation cannot use it (ours).
     loss(model, batch) -> scalar. validate(model) -> floats, in evaluation mode, in the first process only.
     name_of(index) -> the file to name when the loss is not finite.
-    folder: gets `checkpoint.pt` after every epoch, and training goes on from one that is there. Asking for more epochs
-    continues it. `settings`: whatever else must be the same for that, as JSON.
+    folder: gets `checkpoint.pt` after each epoch; training goes on from one that is there, if it was trained with the
+    same numbers and `settings` (whatever else decides the weights, as JSON). The number of epochs may have grown.
     Raises TrainingError for a loss that is not finite; SettingsError or DataError for a checkpoint that does not fit.
     """
-    folder = Path(folder)
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-    own = _settings(fabric, optimizer, samples, batch=batch, seed=seed, channels_last=channels_last)
-    asked = (settings or {}) | own
+    folder, batches = Path(folder), _batches(fabric, samples, batch, seed, workers)
+    model.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)
+    asked = _settings(fabric, optimizer, settings, samples=len(samples), batch=batch, seed=seed,
+                      channels_last=channels_last)
     network, stepper = fabric.setup(model, optimizer)
-    history = checkpoints.resume(folder, model, optimizer, asked)
-    _check_epochs(len(history), epochs, folder)
-    batches = _batches(fabric, samples, batch, seed, workers)
+    history = checkpoints.resume(folder, model, optimizer, asked, epochs)
     with track(what="training", total=epochs * len(batches), initial=len(history) * len(batches),
                disable=not fabric.is_global_zero) as bar:
         for epoch in range(len(history), epochs):
@@ -90,19 +87,18 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
                 watch.add(rows, value)
                 bar.set_postfix_str(f"epoch {epoch + 1}/{epochs}, loss {watch.last:.4f}", refresh=False)
                 bar.update()
-            figures = {"epoch": epoch + 1, "loss": watch.mean()}
-            history.append(figures | _validated(fabric, model, validate))
+            history.append({"epoch": epoch + 1, "loss": watch.mean(), **_validated(fabric, model, validate)})
             if fabric.is_global_zero:
-                checkpoints.clear_parts(folder)
                 checkpoints.write(folder, model, optimizer, history, asked)
     return history
 
 
 def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, workers: int = 0,
-            inputs: tuple[str, ...] = ("image",), outputs: tuple[str, ...] = ("logits",)) -> dict[str, np.ndarray]:
+            inputs: Callable[[Batch], Batch] = lambda batch: {"image": batch["image"]},
+            outputs: tuple[str, ...] = ("logits",)) -> dict[str, np.ndarray]:
     """What `model` answers to every sample, in the order of `samples`: name -> float32 (N, ...).
 
-    inputs: the entries of a batch that the model is called with, by name; outputs: the entries of its answer to keep.
+    inputs: of a batch, what the model is called with, by name; outputs: the entries of its answer to keep.
     Evaluation mode, no gradients, Fabric's precision; the model's mode is put back. One batch at a time is held. Every
     process computes the whole: under torchrun call it in the first.
     """
@@ -114,7 +110,7 @@ def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, w
     try:
         with torch.inference_mode(), fabric.autocast():
             for rows, entries in _on_device(fabric, track(loader, "predicting", disable=not fabric.is_global_zero)):
-                answer = model(**{name: entries[name] for name in inputs})
+                answer = model(**inputs(entries))
                 for name in outputs:
                     part = answer[name].float().cpu().numpy()
                     everything = kept.setdefault(name, np.empty((len(samples), *part.shape[1:]), np.float32))
@@ -165,16 +161,10 @@ def _seed(seed: int, epoch: int, process: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, process]).generate_state(1)[0])
 
 
-def _settings(fabric: Fabric, optimizer: Optimizer, samples: Dataset, **own: Any) -> dict:
-    """What decides the weights and is known here; the optimizer's numbers before any schedule has changed them."""
+def _settings(fabric: Fabric, optimizer: Optimizer, settings: dict | None, **own: Any) -> dict:
+    """All that decides the weights; of the optimizer, the numbers it has before any schedule changes them."""
     groups = [{name: value for name, value in group.items() if name not in ("params", "initial_lr")}
               for group in optimizer.state_dict()["param_groups"]]
-    return {**own, "samples": len(samples), "processes": fabric.world_size,
+    return {**(settings or {}), **own, "processes": fabric.world_size,
             "precision": fabric.strategy.precision.precision, "optimizer": type(optimizer).__name__,
             "optimizer_groups": groups}
-
-
-def _check_epochs(done: int, asked: int, folder: Path) -> None:
-    if done > asked:
-        raise SettingsError(f"{done} epochs are trained already, {asked} are asked for",
-                            str(folder / checkpoints.NAME), f"Use another folder. {checkpoints.AGAIN}")

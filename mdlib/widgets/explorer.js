@@ -123,7 +123,8 @@ function sentence(model, choice) {
 function classRow(group, value, name, probability, truth) {
   const input = element("input", { type: "radio", name: group, value });
   const hidden = (text) => element("span", { className: "mdx-hidden", textContent: text });
-  const label = element("label", { className: "mdx-class" }, input, element("span", { textContent: name }));
+  const words = name.split("_").flatMap((word, i) => (i ? ["_", element("wbr"), word] : [word]));
+  const label = element("label", { className: "mdx-class" }, input, element("span", {}, ...words));
   if (probability !== null) {
     const bar = element("span", { className: "mdx-bar" });
     bar.setAttribute("aria-hidden", "true");

@@ -109,10 +109,10 @@ class Explorer(anywidget.AnyWidget):
         """The live widget, and a still picture for places that run no scripts (GitHub, nbconvert, <noscript>)."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
         case, file = self.cases[self.case], io.BytesIO()
-        self.still().quantize(256).save(file, "PNG", optimize=True)
+        self.still().save(file, "JPEG", quality=85, subsampling=0)
         klass = case["classes"][self._shown(case)]
         alt = f"{case['alt'] or case['name']}; left the picture, right with the map of {self.method} for {klass}"
-        return data | {"image/png": b64encode(file.getvalue()).decode()}, metadata | {"image/png": {"alt": alt}}
+        return data | {"image/jpeg": b64encode(file.getvalue()).decode()}, metadata | {"image/jpeg": {"alt": alt}}
 
 
 def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] | None = None) -> Explorer:

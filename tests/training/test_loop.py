@@ -79,6 +79,20 @@ def test_the_order_of_a_resumed_training_goes_on(tmp_path):
     assert broken == whole
 
 
+def test_every_epoch_draws_anew_and_a_resumed_one_draws_the_same(tmp_path):
+    """Dropout and augmentation: what torch and NumPy draw in the first step of each epoch."""
+    drawn = []
+
+    def draw(model, batch):
+        drawn.append((torch.rand(1).item(), np.random.random()))
+        return cross_entropy(model, batch)
+
+    train(tmp_path / "whole", linear(), loss=draw, epochs=3, batch=48)
+    for epochs in (1, 2, 3):
+        train(tmp_path / "parts", linear(), loss=draw, epochs=epochs, batch=48)
+    assert len(set(drawn)) == 3 and drawn[:3] == drawn[3:]
+
+
 def test_a_last_batch_of_one_sample_is_dropped_any_other_is_kept(tmp_path):
     assert [len(rows) for rows in orders(tmp_path / "17", random_rows(17), epochs=1)] == [8, 8]
     assert [len(rows) for rows in orders(tmp_path / "18", random_rows(18), epochs=1)] == [8, 8, 2]
@@ -182,7 +196,8 @@ def test_predict_asks_for_the_inputs_and_outputs_by_name():
             return {"logits": image.mean((2, 3)) + target, "gates": target}
 
     rows = random_rows(5)
-    answer = predict(start("cpu"), Sum(), rows, batch=2, inputs=("image", "target"), outputs=("gates", "logits"))
+    answer = predict(start("cpu"), Sum(), rows, batch=2, outputs=("gates", "logits"),
+                     inputs=lambda batch: {name: batch[name] for name in ("image", "target")})
     np.testing.assert_array_equal(answer["gates"], rows.target)
     np.testing.assert_allclose(answer["logits"], rows.image.mean((2, 3)) + rows.target, atol=1e-6)
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(found, tmp_path):
 def test_validation_is_the_first_process_s_and_known_to_both(found):
     assert [row["rank"] for row in found[0]["norm_history"]] == [0, 0, 0]
     assert found[0]["norm_history"] == found[1]["norm_history"]
+
+
+def test_the_processes_see_different_samples_and_draw_differently(found):
+    assert not set(chain(*found[0]["rows"])) & set(chain(*found[1]["rows"]))
+    assert found[0]["drawn"][0] != found[1]["drawn"][0]
 
 
 def test_two_processes_resume_to_the_same_bits(found):

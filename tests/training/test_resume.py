@@ -12,8 +12,7 @@ from nets import cross_entropy, train
 
 from mdlib.training import checkpoints
 
-EPOCHS = 12
-STEPS = EPOCHS * 6  # 48 samples in batches of 8
+STEPS = 6  # an epoch: 48 samples in batches of 8
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +23,23 @@ def processes():
     return context
 
 
-def train_and_count(folder, steps, epochs=EPOCHS):
-    """One training; `steps` counts its steps, each of which takes long enough to be killed in."""
+def train_and_count(folder, epochs, steps, last):
+    """One training; `steps` counts its steps, each long enough to be killed in. It waits at step `last` for its end."""
     torch.set_num_threads(1)
 
     def slow(model, batch):
         steps.value += 1
-        time.sleep(0.004)
+        time.sleep(60 if steps.value == last else 0.004)
         return cross_entropy(model, batch)
 
     train(folder, loss=slow, epochs=epochs)
 
 
-def run(processes, folder, kill_after=None, wait=0.0):
+def run(processes, folder, epochs, kill_after=None, wait=0.0):
     """Train in a new process; kill it `wait` seconds after its step `kill_after`. Returns its exit code and steps."""
     steps = processes.Value("i", 0)
-    process = processes.Process(target=train_and_count, args=(folder, steps))
+    last = None if kill_after is None else kill_after + STEPS  # however late the killer comes, so far and no further
+    process = processes.Process(target=train_and_count, args=(folder, epochs, steps, last))
     process.start()
     while process.is_alive() and (kill_after is None or steps.value < kill_after):
         time.sleep(0.001)
@@ -51,25 +51,29 @@ def run(processes, folder, kill_after=None, wait=0.0):
 
 
 def check_kills(processes, folder, kills):
-    """Kill `kills` trainings at chosen moments, let the last finish: the bits of a training that was left alone."""
-    assert run(processes, folder / "whole") == (0, STEPS)
+    """Kill `kills` trainings at chosen moments, let the last finish: the bits of a training that was left alone.
+
+    A training that is killed makes at most 18 steps, three epochs; so there is always something left to do.
+    """
+    epochs = 3 * kills + 3
+    assert run(processes, folder / "whole", epochs) == (0, epochs * STEPS)
     chance = random.Random(kills)
     trained = 0
     for _ in range(kills):
-        code, steps = run(processes, folder / "killed", 1 + chance.randrange(2 * STEPS // kills), chance.random() / 100)
+        code, steps = run(processes, folder / "killed", epochs, chance.randint(1, 2 * STEPS), chance.random() / 50)
         assert code == -signal.SIGKILL
         trained += steps
     assert (folder / "killed" / "checkpoint.pt").exists()
-    code, steps = run(processes, folder / "killed")
-    assert code == 0 and 0 < steps < STEPS <= trained + steps, "it went on where it was killed"
-    same_state(folder / "whole", folder / "killed")
+    code, steps = run(processes, folder / "killed", epochs)
+    assert code == 0 and 0 < steps < epochs * STEPS <= trained + steps, "it went on where it was killed"
+    same_state(folder / "whole", folder / "killed", epochs)
     assert sorted(path.name for path in (folder / "killed").iterdir()) == ["checkpoint.pt"]
 
 
-def same_state(one, other):
+def same_state(one, other, epochs):
     """Weights, batch statistics, momentum and history are equal to the bit."""
     first, second = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (one, other))
-    assert first["history"] == second["history"] and len(first["history"]) == EPOCHS
+    assert first["history"] == second["history"] and len(first["history"]) == epochs
     assert first["model"].keys() == second["model"].keys() >= {"body.1.running_var", "body.1.num_batches_tracked"}
     assert all(torch.equal(value, second["model"][name]) for name, value in first["model"].items())
     momenta = [state["optimizer"]["state"] for state in (first, second)]
@@ -100,7 +104,7 @@ def die_while_writing(folder, share):
             os.kill(os.getpid(), signal.SIGKILL)
 
     torch.save = half
-    train(folder, epochs=EPOCHS)
+    train(folder, epochs=3)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

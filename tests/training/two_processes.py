@@ -24,9 +24,10 @@ def main(folder):
     train(folder / "resumed", convolutional(), rows, fabric=fabric, batch=4, epochs=1, **validate)
     model, _ = train(folder / "resumed", convolutional(), rows, fabric=fabric, batch=4, **validate)
     found["resumed"] = model.state_dict()
-    found["rows"] = []
+    found["rows"], found["drawn"] = [], []
 
     def poison(model, batch):
+        found["drawn"].append(torch.rand(1).item())
         found["rows"].append(batch["index"].tolist())
         bad = rank == 1 and len(found["rows"]) == 2
         return cross_entropy(model, batch) * (torch.nan if bad else 1.0)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_dilation, find_objects, label
+from scipy.ndimage import find_objects, label, maximum_filter
 
 from mdlib.data.phantoms import chest_anatomy, chest_film, chest_findings, chest_skeleton
 from mdlib.data.phantoms.chest_film import Array, Case, Film, draw, stream
@@ -53,9 +53,9 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.patients < 1 or self.side < 32 or self.seed < 0:
+        if self.patients < 2 or self.side < 32 or self.seed < 0:
             raise SettingsError(f"{self} cannot be drawn", "parameters patients, side, seed",
-                                "Use at least 1 patient, 32 pixels and a seed of 0 or more.")
+                                "Use at least 2 patients, 32 pixels and a seed of 0 or more.")
 
 
 def prevalence(finding: str) -> float:
@@ -72,13 +72,13 @@ def plan(settings: Settings) -> tuple[Case, ...]:
     A finding stays with a patient in 85 % of the films. AP films and old patients have somewhat more of them.
     """
     n = settings.patients
-    first_test = round(0.64 * n)
+    first_test = max(1, int(0.64 * n))
     rng = stream(settings.seed, "plan")
     # Ranks in place of free draws: both parts of the collection get each finding's share almost exactly.
-    u = np.stack([np.concatenate([(rng.permutation(size) + 0.5) / max(size, 1) for size in (first_test, n - first_test)])
-                  for _ in FINDINGS], axis=1)
-    return tuple(case for patient in range(n)
-                 for case in _films(settings.seed, patient + 1, u[patient], "train_val" if patient < first_test else "test"))
+    u = np.concatenate([np.stack([(rng.permutation(size) + 0.5) / size for _ in FINDINGS], axis=1)
+                        for size in (first_test, n - first_test)])
+    splits = ["train_val"] * first_test + ["test"] * (n - first_test)
+    return tuple(case for i in range(n) for case in _films(settings.seed, i + 1, u[i], splits[i]))
 
 
 def _films(seed: int, patient: int, u: Array, split: str) -> list[Case]:
@@ -100,9 +100,10 @@ def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int =
     """Draw a collection into `folder`, in NIH's layout with truth/ beside it, and return the folder.
 
     It appears under its name only when complete; where the same collection already is, nothing is done. `workers`
-    processes draw (None: one a core; 1: this process). Raises DataError where `folder` holds anything else.
+    processes draw (None: one a core; 1: this process); a script must call this under `if __name__ == "__main__"`, as
+    always with processes that are spawned. Raises DataError where `folder` holds anything else.
     """
-    folder, settings = Path(folder), Settings(patients, side, seed)
+    folder, settings = Path(folder).absolute(), Settings(patients, side, seed)
     if _finished(folder, settings):
         return folder
     if folder.exists() and not is_phantom(folder) and (not folder.is_dir() or any(folder.iterdir())):
@@ -120,11 +121,11 @@ def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int =
 
 def _workplace(folder: Path) -> Path:
     """An empty folder beside `folder`, those of processes that were killed removed."""
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.absolute().parent.glob(f".{folder.name}.part-*"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.part-*"):
         if not _alive(int(left.name.rpartition("-")[2])):
             shutil.rmtree(left, ignore_errors=True)
-    part = folder.absolute().with_name(f".{folder.name}.part-{os.getpid()}")
+    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     for name in ("images", "truth"):
         (part / name).mkdir(parents=True)
     return part
@@ -150,8 +151,8 @@ def _write_all(folder: Path, settings: Settings, workers: int | None) -> None:
     _write_csv(folder / "BBox_List_2017.csv", BOXES, boxes)
     spacing = round(FIELD_OF_VIEW / settings.side, 4)
     _write_csv(folder / "Data_Entry_2017.csv", ENTRY, [
-        (case.image, "|".join(case.findings) or "No Finding", case.follow_up, case.patient, case.age, case.sex, case.view,
-         settings.side, settings.side, spacing, spacing) for case in cases])
+        (case.image, "|".join(case.findings) or "No Finding", case.follow_up, case.patient, case.age, case.sex,
+         case.view, settings.side, settings.side, spacing, spacing) for case in cases])
     write_json(folder / "truth" / "phantoms.json", _description(settings))
 
 
@@ -164,7 +165,7 @@ def _write_csv(path: Path, header: str, rows: list[tuple]) -> None:
 def _each(folder: Path, settings: Settings, cases: tuple[Case, ...], workers: int | None):
     """The boxes of each case in turn, its files written, by `workers` processes."""
     jobs = [(folder, case, settings.side, settings.seed) for case in cases]
-    count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
+    count = workers or os.cpu_count() or 1
     if count == 1 or len(cases) < 64:
         yield from track(map(_write_case, jobs), "drawing X-rays", total=len(jobs))
         return
@@ -177,7 +178,7 @@ def _write_case(job: tuple[Path, Case, int, int]) -> list[tuple]:
     folder, case, side, seed = job
     film = Film(case, side, seed)
     picture = film.develop()
-    Image.fromarray(picture).save(folder / "images" / case.image, compress_level=3)
+    Image.fromarray(picture).save(folder / "images" / case.image, compress_level=1)
     if not case.findings:
         return []
     bits, boxes = np.zeros(picture.shape, np.uint16), []
@@ -195,7 +196,7 @@ def _boxes(mask: Array) -> list[tuple[float, ...]]:
     Parts less than a thirtieth of the side apart are one.
     """
     side = len(mask)
-    parts, count = label(binary_dilation(mask, iterations=max(1, side // 60)))
+    parts, count = label(maximum_filter(mask.view(np.uint8), 2 * (side // 60) + 1))
     parts = parts * mask
     areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     return [tuple(round(1024 / side * value, 3) for value in (x.start, y.start, x.stop - x.start, y.stop - y.start))

@@ -1,7 +1,7 @@
 """The healthy thorax of a phantom X-ray: its measures, and the maps its tissues cast on the film.
 
 Lengths are fractions of the image side; x runs from the midline to the image's right (the patient's left), y down.
-All maps are optical depths on a canvas a sixteenth wider than the film on each side, so that it can be turned.
+All maps are optical depths on a canvas a 32nd wider than the film on each side, so that it can be turned.
 """
 
 import zlib
@@ -81,8 +81,12 @@ class Grid:
     shift: tuple[float, float]
 
     @property
+    def margin(self) -> int:
+        return self.side // 32
+
+    @property
     def n(self) -> int:
-        return self.side + 2 * (self.side // 16)
+        return self.side + 2 * self.margin
 
     @cached_property
     def x(self) -> Array:
@@ -94,7 +98,7 @@ class Grid:
 
     @property
     def _axis(self) -> Array:
-        return ((np.arange(self.n, dtype=np.float32) + np.float32(0.5 - self.side // 16)) / self.side)
+        return ((np.arange(self.n, dtype=np.float32) + np.float32(0.5 - self.margin)) / self.side)
 
     @property
     def pixel(self) -> float:
@@ -116,22 +120,23 @@ class Pen:
         self.grid, self.fine, self.scale = grid, fine, grid.side * grid.zoom * fine
         self.picture = Image.new("L", (grid.n * fine, grid.n * fine))
         self.draw = ImageDraw.Draw(self.picture)
-        self.x0 = (grid.side // 16 + grid.side * (0.5 + grid.shift[0])) * fine
-        self.y0 = (grid.side // 16 + grid.side * (0.5 + grid.shift[1])) * fine - 0.5 * self.scale
+        self.x0 = (grid.margin + grid.side * (0.5 + grid.shift[0])) * fine
+        self.y0 = (grid.margin + grid.side * (0.5 + grid.shift[1])) * fine - 0.5 * self.scale
 
     def points(self, points: Array) -> list:
         """Points (..., N, 2) of the body as flat lists of pixels, as Pillow wants them."""
         points = np.asarray(points) * self.scale + [self.x0, self.y0]
         return points.reshape(*points.shape[:-2], -1).tolist()
 
-    def stroke(self, points: list[float], width: float, strength: float) -> None:
-        """A line thinner than a pixel is drawn one pixel wide and fainter."""
+    def lines(self, paths: Array, width: float, strength: float) -> None:
+        """Each of the paths (N, M, 2); what is thinner than a pixel is drawn one pixel wide and fainter."""
         wide = width * self.scale
         shade = int(255 * min(strength * min(wide, 1.0), 1.0))
-        self.draw.line(points, fill=shade, width=max(1, round(wide)), joint="curve" if wide > 3 else None)
+        for points in self.points(paths):
+            self.draw.line(points, fill=shade, width=max(1, round(wide)), joint="curve" if wide > 5 else None)
 
     def line(self, points: Array, width: float, strength: float) -> None:
-        self.stroke(self.points(points), width, strength)
+        self.lines(points[None], width, strength)
 
     def polygon(self, points: Array, strength: float) -> None:
         self.draw.polygon(self.points(points), fill=int(255 * strength))
@@ -151,7 +156,7 @@ def medial(b: Body, y: Array) -> tuple[Array, Array]:
     """Distance of the mediastinal border from the midline at height y, (image left, image right)."""
     heart, low = 2 * b.half_width * b.ctr, sum(b.dome) / 2
     top = 0.055 * step((b.apex + 0.10 - y) / 0.12)
-    bulge = np.exp(-((y - low + 0.045) / np.where(y < low - 0.045, 0.165, 0.14)) ** 2)
+    bulge = np.exp(-((y - low + 0.045) / np.where(y < low - 0.045, np.float32(0.165), np.float32(0.14))) ** 2)
     atrium = np.exp(-((y - low + 0.10) / 0.125) ** 2)
     knob = b.knob * np.exp(-((y - 0.315) / 0.042) ** 2)
     trunk = 0.014 * np.exp(-((y - 0.41) / 0.05) ** 2)
@@ -160,26 +165,21 @@ def medial(b: Body, y: Array) -> tuple[Array, Array]:
     return right, left
 
 
-def by_side(x: Array, right: Array | float, left: Array | float) -> Array:
-    """`right` on the image's left half (the patient's right), `left` on the other."""
-    return np.where(x < 0, np.float32(right) if np.isscalar(right) else right.astype(np.float32),
-                    np.float32(left) if np.isscalar(left) else left.astype(np.float32))
-
-
 def diaphragm(b: Body, x: Array) -> Array:
     """Height of the diaphragm at x: a dome that falls to the costophrenic angle."""
-    out = np.abs(x) / b.half_width
-    fall = (1 - 0.75 * b.flatness) * (0.030 * ((out - 0.42) / 0.42) ** 2 + 0.085 * np.clip((out - 0.45) / 0.55, 0, 1.2) ** 3)
-    return by_side(x, b.dome[0], b.dome[1]) + fall.astype(np.float32)
+    out = np.minimum(np.abs(x) / b.half_width, 1.03)
+    fall = 0.030 * ((out - 0.42) / 0.42) ** 2 + 0.085 * np.clip((out - 0.45) / 0.55, 0, None) ** 3
+    domes = b.dome[0] + (b.dome[1] - b.dome[0]) * step((x + 0.06) / 0.12)
+    return domes + np.float32(1 - 0.75 * b.flatness) * fall
 
 
 def lung_field(b: Body, grid: Grid) -> Array:
     """How much lung a ray meets, [0, 1] (n, n): full in the open lung, a rest behind heart and diaphragm."""
     x, y, wide = grid.x, grid.y, np.abs(grid.x)
-    wall = grid.edge(lateral(b, y).astype(np.float32) - wide, 0.022)
+    wall = grid.edge(lateral(b, y) - wide, 0.022)
     apex = grid.edge(y - b.apex - 1.6 * (wide - 0.14) ** 2, 0.03)
     base = grid.edge(diaphragm(b, x) - y, 0.014)
-    border = by_side(x, *medial(b, y))
+    border = np.where(x < 0, *medial(b, y))
     centre = grid.edge(wide - border, 0.016)
     return wall * apex * base * (np.float32(0.10) + np.float32(0.90) * centre)
 
@@ -187,12 +187,13 @@ def lung_field(b: Body, grid: Grid) -> Array:
 def heart(b: Body, grid: Grid) -> Array:
     """Opacity of mediastinum and heart (n, n), thicker towards the middle."""
     x, y = grid.x, grid.y
-    border = by_side(x, *medial(b, y))
+    border = np.where(x < 0, *medial(b, y))
     depth = np.clip(1 - np.abs(x) / (border + np.float32(0.02)), 0, 1)
-    return np.float32(0.62) * np.sqrt(depth)
+    return np.float32(0.62) * np.sqrt(depth) * (0.25 + 0.75 * step((y - b.apex + 0.04) / 0.22))
 
 
 def abdomen(b: Body, grid: Grid) -> Array:
-    """Opacity below the diaphragm (n, n)."""
-    inside = grid.edge(lateral(b, grid.y).astype(np.float32) + 0.05 - np.abs(grid.x), 0.24)
-    return np.float32(0.62) * inside * grid.edge(grid.y - diaphragm(b, grid.x), 0.03)
+    """Opacity below the diaphragm (n, n); beside the lungs it sets in gradually, in the chest wall."""
+    beyond = lateral(b, grid.y) + 0.05 - np.abs(grid.x)
+    soft = np.float32(0.03) + np.float32(0.30) * step((np.abs(grid.x) - b.half_width + 0.03) / 0.05)
+    return np.float32(0.62) * grid.edge(beyond, 0.24) * step((grid.y - diaphragm(b, grid.x)) / soft + np.float32(0.5))

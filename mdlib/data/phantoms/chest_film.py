@@ -3,7 +3,8 @@
 Exposure belongs to the patient and is drawn without a look at the findings; nothing is normalised afterwards.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -59,9 +60,10 @@ class Film:
         pose = self._stream("pose of the film")
         zoom = float(np.clip(pose.normal(1.0, 0.035), 0.9, 1.1))
         self.grid = Grid(side, zoom, (pose.normal(0, 0.014), pose.normal(0.01, 0.012)))
-        self.turned = np.radians(pose.normal(0, 1.3))
+        self.turned = np.radians(np.clip(pose.normal(0, 1.3), -3, 3))
         self.body = anatomy.body(seed, case.patient, case.follow_up, case.age, case.sex, case.view)
         self.exposure = exposure(seed, case.patient)
+        self.organs: dict[Body, tuple[Array, Array]] = {}
         self._lay_out()
 
     def _stream(self, element: str) -> np.random.Generator:
@@ -71,20 +73,17 @@ class Film:
         return stream(self.seed, self.case.patient, element)
 
     def _lay_out(self) -> None:
-        b, grid, person = self.body, self.grid, self._patient_stream
+        b, grid, person, film = self.body, self.grid, self._patient_stream, self._stream
         self.fixed = (skeleton.tissue(b, grid, person("tissue")) + skeleton.bones(b, grid, person("bones"))
-                      + skeleton.hardware(b, grid, self._stream("hardware")) - skeleton.gas(b, grid, self._stream("gas")))
+                      + skeleton.hardware(b, grid, film("hardware")) - skeleton.gas(b, grid, film("gas")))
         self.vessels = skeleton.vessels(b, grid, person("vessels"))
         self.grain = 1 + np.float32(0.05) * anatomy.cloud(person("grain"), grid.n, 40)
-        self.lungs = anatomy.lung_field(b, grid)
-        scene = findings.Scene(b, grid, self.lungs)
-        self.changes = {name: findings.PAINT[name](scene, self._finding_stream(name))
+        scene = findings.Scene(b, grid, self._organs(b)[1])
+        # where a finding lies belongs to the patient; how dense it is changes from film to film
+        self.changes = {name: findings.PAINT[name](scene, person(name)).denser(film(name).uniform(0.85, 1.15))
                         for name in self.case.findings if name in findings.PAINT}
-        self.noise = self._stream("noise").standard_normal((self.side, self.side), dtype=np.float32)
+        self.noise = film("noise").standard_normal((self.side, self.side), dtype=np.float32)
         self.frame = self._frame()
-
-    def _finding_stream(self, name: str) -> np.random.Generator:
-        return self._patient_stream(name)
 
     def _frame(self) -> Array:
         """Collimation (black borders) and the fall-off of the beam (side, side)."""
@@ -109,24 +108,35 @@ class Film:
         grey = (np.float32(e.offset) + np.float32(e.gain) * grey) * self.frame
         return (np.clip(grey, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
-    def _depth(self, shown: list[str]) -> Array:
+    def measures(self, shown: Iterable[str]) -> Body:
+        """The body's measures as the findings shown have changed them."""
         b = self.body
         for name in shown:
             if name in findings.REFORM:
-                b = findings.REFORM[name](b, self._finding_stream(name))
-        air = anatomy.lung_field(b, self.grid) if b is not self.body else self.lungs
+                b = findings.REFORM[name](b, self._patient_stream(name))
+        return b
+
+    def _depth(self, shown: list[str]) -> Array:
+        b = self.measures(shown)
+        solid, air = self._organs(b)
         opacity, vessels = np.float32(0), self.vessels
         for name in shown:
             if name in self.changes:
                 change = self.changes[name]
                 air, vessels, opacity = air * change.air, vessels * change.vessels, opacity + change.opacity
         lucency = np.float32(0.60 + 0.12 * b.hyperlucency)
-        return (self.fixed + anatomy.heart(b, self.grid) + anatomy.abdomen(b, self.grid)
-                - air * (lucency * self.grain - np.float32(0.22) * vessels) + opacity)
+        return solid - air * (lucency * self.grain - np.float32(0.22) * vessels) + opacity
+
+    def _organs(self, b: Body) -> tuple[Array, Array]:
+        """All that is solid, and the lungs, of a body; kept, since most findings leave its measures alone."""
+        if b not in self.organs:
+            solid = self.fixed + anatomy.heart(b, self.grid) + anatomy.abdomen(b, self.grid)
+            self.organs[b] = solid, anatomy.lung_field(b, self.grid)
+        return self.organs[b]
 
     def _turn(self, depth: Array) -> Array:
         """Turn the canvas and cut the film out of it (side, side); each pixel depends on its neighbourhood only."""
-        c, s, middle, pad = np.cos(self.turned), np.sin(self.turned), self.side / 2, self.side // 16
+        c, s, middle, pad = np.cos(self.turned), np.sin(self.turned), self.side / 2, self.grid.margin
         move = (c, s, middle + pad - c * middle - s * middle, -s, c, middle + pad + s * middle - c * middle)
         canvas = Image.fromarray(np.ascontiguousarray(depth, np.float32))
         return np.asarray(canvas.transform((self.side, self.side), Image.Transform.AFFINE, move,
@@ -136,8 +146,3 @@ class Film:
 def draw(case: Case, side: int = 256, seed: int = 0, without: str | None = None) -> Array:
     """The X-ray of a case as uint8 (side, side); with `without`, its twin that lacks this one finding."""
     return Film(case, side, seed).develop(without)
-
-
-def healthy(case: Case) -> Case:
-    """The same case without any finding."""
-    return replace(case, findings=())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, by_side, cloud, diaphragm, lateral, lung_field, step
+from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, cloud, diaphragm, lateral, step
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,10 @@ class Change:
     air: Array | float = 1.0
     vessels: Array | float = 1.0
     opacity: Array | float = 0.0
+
+    def denser(self, factor: float) -> "Change":
+        """The same change with `factor` times the opacity."""
+        return replace(self, opacity=self.opacity * np.float32(factor))
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def _place(scene: Scene, rng: np.random.Generator, top: float, bottom: float, si
     """A point of the open lung, between the shares `top` and `bottom` of its height."""
     b = scene.body
     y = b.apex + (max(b.dome) - b.apex) * rng.uniform(top, bottom)
-    inner, outer = 0.135, float(lateral(b, np.float64(y))) - 0.065
+    inner, outer = 0.135, float(lateral(b, np.float32(y))) - 0.065
     return side * (inner + (outer - inner) * rng.random()), y
 
 
@@ -64,7 +68,7 @@ def emphysema(b: Body, rng: np.random.Generator) -> Body:
 
 def atelectasis(b: Body, rng: np.random.Generator) -> Body:
     """Volume loss: the dome of the sick side stands higher."""
-    side, rise = _side(rng), rng.uniform(0.025, 0.055)
+    side, rise = _side(rng), rng.uniform(0.030, 0.060)
     return replace(b, dome=(b.dome[0] - rise * (side < 0), b.dome[1] - rise * (side > 0)))
 
 
@@ -73,15 +77,14 @@ def atelectasis(b: Body, rng: np.random.Generator) -> Body:
 def plates(scene: Scene, rng: np.random.Generator) -> Change:
     """Atelectasis: plates of airless lung above the raised dome."""
     b, grid, side = scene.body, scene.grid, _side(rng)
-    rng.uniform()                                   # the rise, already used by `atelectasis`
     dome, opacity = b.dome[0 if side < 0 else 1], np.float32(0)
     for i in range(rng.integers(2, 4)):
         x0, y0 = side * rng.uniform(0.17, 0.25), dome - 0.07 - 0.055 * i - rng.uniform(0, 0.03)
-        tilt, half, thick = rng.normal(0, 0.22), rng.uniform(0.07, 0.12), rng.uniform(0.009, 0.017)
+        tilt, half, thick = rng.normal(0, 0.22), rng.uniform(0.08, 0.13), rng.uniform(0.011, 0.020)
         along = (grid.x - x0) + tilt * (grid.y - y0)
         off = grid.y - y0 - tilt * (grid.x - x0) + 1.2 * along ** 2
         plate = step(1.4 - np.abs(off) / thick) * step((half - np.abs(along)) / 0.03)
-        opacity = np.maximum(opacity, np.float32(rng.uniform(0.40, 0.60)) * plate)
+        opacity = np.maximum(opacity, np.float32(rng.uniform(0.45, 0.65)) * plate)
     return Change(opacity=opacity * scene.lungs)
 
 
@@ -95,22 +98,22 @@ def effusion(scene: Scene, rng: np.random.Generator) -> Change:
     b, grid, first, both = scene.body, scene.grid, _side(rng), rng.random() < 0.35
     fluid = np.zeros((1, 1), np.float32)
     for side in (first, -first)[:1 + both]:
-        level = b.dome[0 if side < 0 else 1] + 0.055 - rng.uniform(0.02, 0.20) * rng.uniform(0.5, 1.0)
+        level = b.dome[0 if side < 0 else 1] + 0.055 - rng.uniform(0.02, 0.18) * rng.uniform(0.5, 1.0)
         out = np.clip((grid.x * side - 0.10) / (b.half_width - 0.10), 0, 1.1)
-        surface = level - rng.uniform(0.10, 0.16) * out ** 3
+        surface = level - rng.uniform(0.09, 0.14) * out ** 3
         fluid = np.maximum(fluid, grid.edge(grid.y - surface, 0.035) * step(grid.x * side / 0.02 - 1))
     return Change(air=1 - np.float32(0.93) * fluid, opacity=np.float32(0.10) * fluid * scene.lungs)
 
 
 def hernia(scene: Scene, rng: np.random.Generator) -> Change:
     """Hernia: the stomach behind the heart, round, with an air-fluid level."""
-    b, radius = scene.body, rng.uniform(0.065, 0.10)
+    b, radius = scene.body, rng.uniform(0.080, 0.115)
     x, y = rng.uniform(-0.01, 0.055), sum(b.dome) / 2 - 0.25 * radius - rng.uniform(0.0, 0.03)
     inside = _blob(scene, x, y, 1.15 * radius, radius, 0.9)
     core = _blob(scene, x, y, 0.97 * radius, 0.82 * radius, 0.85)
     level = y - radius * rng.uniform(-0.15, 0.25)
     above = core * scene.grid.edge(level - scene.grid.y, 0.006)
-    return Change(opacity=np.float32(0.42) * inside - np.float32(rng.uniform(0.85, 1.2)) * above)
+    return Change(opacity=np.float32(0.50) * inside - np.float32(rng.uniform(1.0, 1.4)) * above)
 
 
 def infiltration(scene: Scene, rng: np.random.Generator) -> Change:
@@ -121,7 +124,7 @@ def infiltration(scene: Scene, rng: np.random.Generator) -> Change:
         x, y = _place(scene, rng, 0.35, 0.92, side if i % 3 else -side)
         size = rng.uniform(0.045, 0.085)
         opacity = np.maximum(opacity, rng.uniform(0.22, 0.36) * _blob(scene, x, y, size, size, 0.25, ragged))
-    return Change(opacity=opacity * scene.lungs * step(1.6 + 1.4 * ragged), vessels=1)
+    return Change(opacity=opacity * scene.lungs * step(1.6 + 1.4 * ragged))
 
 
 def mass(scene: Scene, rng: np.random.Generator) -> Change:
@@ -137,22 +140,22 @@ def nodule(scene: Scene, rng: np.random.Generator) -> Change:
     opacity = np.zeros((1, 1), np.float32)
     for _ in range(rng.choice([1, 2, 3], p=[0.4, 0.35, 0.25])):
         x, y = _place(scene, rng, 0.12, 0.9, _side(rng))
-        radius = rng.uniform(0.024, 0.037)
-        opacity = np.maximum(opacity, np.float32(rng.uniform(0.38, 0.55)) * _blob(scene, x, y, radius, radius, 0.8))
+        radius = rng.uniform(0.026, 0.039)
+        opacity = np.maximum(opacity, np.float32(rng.uniform(0.44, 0.62)) * _blob(scene, x, y, radius, radius, 0.8))
     return Change(opacity=opacity * np.sqrt(scene.lungs))
 
 
 def pneumothorax(scene: Scene, rng: np.random.Generator) -> Change:
     """Pneumothorax: black rim without vessels above and beside a shrunken lung with a fine white edge."""
     b, grid, side = scene.body, scene.grid, _side(rng)
-    left, shrink = 0.11 * side, rng.uniform(0.62, 0.84)
+    left, shrink = 0.11 * side, rng.uniform(0.56, 0.80)
     x, y = left + (grid.x - left) / shrink, 0.56 + (grid.y - 0.56) / (shrink + 0.05)
     half = step(grid.x * side / 0.02 - 1)
-    gap = np.minimum(lateral(b, y).astype(np.float32) - np.abs(x), y - b.apex - 1.6 * (np.abs(x) - 0.14) ** 2)
+    gap = np.minimum(lateral(b, y) - np.abs(x), y - b.apex - 1.6 * (np.abs(x) - 0.14) ** 2)
     outside = grid.edge(-gap, 0.012) * step((0.80 - grid.y) / 0.25) * half
     line = step(1.3 - np.abs(gap) / np.float32(0.008)) * step((0.80 - grid.y) / 0.15) * half
-    return Change(air=1 + np.float32(0.22) * outside, vessels=1 - outside,
-                  opacity=(np.float32(0.20) * line - np.float32(0.10) * outside) * scene.lungs)
+    return Change(air=1 + np.float32(0.28) * outside, vessels=1 - outside,
+                  opacity=(np.float32(0.24) * line - np.float32(0.10) * outside) * scene.lungs)
 
 
 def pleural_thickening(scene: Scene, rng: np.random.Generator) -> Change:
@@ -162,14 +165,14 @@ def pleural_thickening(scene: Scene, rng: np.random.Generator) -> Change:
     if rng.random() < 0.3:
         half = np.ones_like(half)
     rough = 1 + 0.35 * cloud(rng, grid.n, 14)
-    depth = lateral(b, grid.y).astype(np.float32) - np.abs(grid.x)
-    thick, middle, reach = rng.uniform(0.026, 0.042), rng.uniform(0.40, 0.62), rng.uniform(0.13, 0.24)
+    depth = lateral(b, grid.y) - np.abs(grid.x)
+    thick, middle, reach = rng.uniform(0.032, 0.052), rng.uniform(0.40, 0.62), rng.uniform(0.15, 0.26)
     extent = step((reach - np.abs(grid.y - middle)) / 0.08).astype(np.float32)
     band = grid.edge(thick * extent * rough - depth, 0.010) * (extent > 0)
     if rng.random() < 0.6:
         top = grid.y - b.apex - 1.6 * (np.abs(grid.x) - 0.14) ** 2
-        band = np.maximum(band, grid.edge(rng.uniform(0.028, 0.045) * rough - top, 0.010))
-    return Change(opacity=np.float32(rng.uniform(0.42, 0.60)) * band * half * scene.lungs)
+        band = np.maximum(band, grid.edge(rng.uniform(0.035, 0.055) * rough - top, 0.010))
+    return Change(opacity=np.float32(rng.uniform(0.50, 0.68)) * band * half * np.sqrt(scene.lungs))
 
 
 def pneumonia(scene: Scene, rng: np.random.Generator) -> Change:
@@ -190,12 +193,13 @@ def pneumonia(scene: Scene, rng: np.random.Generator) -> Change:
 def fibrosis(scene: Scene, rng: np.random.Generator) -> Change:
     """Fibrosis: a net of fine lines at the bases and along the wall."""
     b, grid = scene.body, scene.grid
-    net = np.maximum(1 - 3.2 * np.abs(cloud(rng, grid.n, 46)), 0) + 0.7 * np.maximum(1 - 3.2 * np.abs(cloud(rng, grid.n, 30)), 0)
-    depth = lateral(b, grid.y).astype(np.float32) - np.abs(grid.x)
+    net = sum(share * np.maximum(1 - 3.2 * np.abs(cloud(rng, grid.n, cells)), 0)
+              for share, cells in ((1, 46), (0.7, 30)))
+    depth = lateral(b, grid.y) - np.abs(grid.x)
     low = step((grid.y - (diaphragm(b, grid.x) - rng.uniform(0.20, 0.30))) / 0.16)
     rim = step((rng.uniform(0.09, 0.14) - depth) / 0.06) * step((grid.y - rng.uniform(0.25, 0.4)) / 0.1)
     where = np.maximum(low, 0.9 * rim).astype(np.float32)
-    return Change(opacity=np.float32(rng.uniform(0.34, 0.50)) * where * net * scene.lungs)
+    return Change(opacity=np.float32(rng.uniform(0.42, 0.60)) * where * net * scene.lungs)
 
 
 def edema(scene: Scene, rng: np.random.Generator) -> Change:
@@ -206,14 +210,14 @@ def edema(scene: Scene, rng: np.random.Generator) -> Change:
     pen = grid.pen()
     for side in (-1, 1):
         for y in max(b.dome) - 0.01 - np.arange(7) * 0.022:
-            wall = float(lateral(b, np.float64(y))) - 0.012
+            wall = float(lateral(b, np.float32(y))) - 0.012
             pen.line(np.array([[side * wall, y], [side * (wall - 0.045), y + 0.006]]), 0.0045, 0.9)
     return Change(opacity=(np.float32(density) * wings + np.float32(0.24) * pen.map()) * scene.lungs)
 
 
 def consolidation(scene: Scene, rng: np.random.Generator) -> Change:
     """Consolidation: a lobe filled evenly, cut off sharply at a fissure."""
-    b, grid, side = scene.body, scene.grid, _side(rng)
+    grid, side = scene.grid, _side(rng)
     fissure = rng.uniform(0.40, 0.50) + rng.uniform(-0.06, 0.22) * (np.abs(grid.x) - 0.1)
     upper = rng.random() < 0.5
     span = rng.uniform(0.15, 0.21)

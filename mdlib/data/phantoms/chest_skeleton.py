@@ -1,21 +1,22 @@
 """What findings do not move: soft tissue, bones, vessels, wires and letters of a phantom X-ray."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, lateral, step
 
 
 def tissue(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     """Soft tissue of neck, shoulders, arms, trunk and breasts (n, n)."""
-    x, y, wide = grid.x, grid.y, np.abs(grid.x)
+    y, wide = grid.y, np.abs(grid.x)
     neck, slope = rng.uniform(0.11, 0.15), rng.uniform(0.11, 0.17)
     trunk = lateral(b, np.maximum(y, 0.30)) + b.fat + 0.02 * step((y - 0.6) / 0.4)
     shoulders = neck + (0.62 - neck) * step((y + 0.09) / slope / 1.9)
-    half = np.where(y < 0.30, shoulders, trunk + (shoulders - trunk) * step((0.36 - y) / 0.06)).astype(np.float32)
+    half = np.where(y < 0.30, shoulders, trunk + (shoulders - trunk) * step((0.36 - y) / 0.06))
     depth = np.sqrt(np.clip(1 - (wide / (half + 0.01)) ** 2, 0, 1)) * (0.80 + 0.20 * step((y - 0.02) / 0.25))
     lean, gap = rng.uniform(0.10, 0.55), rng.uniform(0.01, 0.06)
     inner = trunk + gap + lean * np.clip(y - 0.34, 0, 1) - 0.10 * step((0.42 - y) / 0.12)
-    arm = grid.edge(wide - inner.astype(np.float32), 0.03) * grid.edge(y - 0.16, 0.10)
+    arm = grid.edge(wide - inner, 0.03) * grid.edge(y - 0.16, 0.10)
     whole = np.maximum(depth, np.float32(0.72) * arm)
     return whole + _breasts(b, grid, rng)
 
@@ -25,8 +26,8 @@ def _breasts(b: Body, grid: Grid, rng: np.random.Generator) -> Array | np.float3
         return np.float32(0)
     low, radius = rng.uniform(0.66, 0.78), rng.uniform(0.13, 0.18)
     across = (np.abs(grid.x) - rng.uniform(0.19, 0.23)) / radius
-    down = (grid.y - low + radius) / np.where(grid.y < low - radius, 1.6 * radius, radius)
-    return np.float32(b.breast) * np.sqrt(np.clip(1 - across ** 2 - down ** 2, 0, 1)).astype(np.float32)
+    down = (grid.y - low + radius) / np.where(grid.y < low - radius, np.float32(1.6 * radius), np.float32(radius))
+    return np.float32(b.breast) * np.sqrt(np.clip(1 - across ** 2 - down ** 2, 0, 1))
 
 
 def bones(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
@@ -46,37 +47,38 @@ def _ribs(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     spacing = np.float32((0.86 - b.apex) * rng.uniform(0.094, 0.106))
     kyphosis = min(max((b.age - 60) / 100, 0.0), 0.3)
     steep = np.float32(rng.uniform(0.75, 1.1) + kyphosis) * (1.9 - 1.3 * y) - 0.25 * b.supine
-    drop = (np.clip(wide - 0.10, 0, 1) ** 2 * 2.0 + 0.25 * np.clip(0.10 - wide, 0, 1)).astype(np.float32)
+    drop = (np.clip(wide - 0.10, 0, 1) ** 2 * 2.0 + 0.25 * np.clip(0.10 - wide, 0, 1))
     start = np.float32(b.apex + rng.uniform(-0.02, 0.02))
-    back = _bars((y - start - drop * steep.astype(np.float32)) / spacing, 0.36, 0.45)
+    back = _bars((y - start - drop * steep) / spacing, 0.36, 0.45)
     slope = np.float32(rng.uniform(0.42, 0.60))
     front = _bars((y - start + slope * (wide - 0.36) - 0.25 * spacing) / spacing, 0.40, 0.3)
-    cage = grid.edge(lateral(b, y).astype(np.float32) + 0.025 - wide, 0.03) * grid.edge(y - b.apex + 0.01, 0.05)
+    cage = grid.edge(lateral(b, y) + 0.025 - wide, 0.03) * grid.edge(y - b.apex + 0.01, 0.05)
     low = 1 - 0.75 * step((y - 0.72) / 0.2)
-    return cage * low.astype(np.float32) * (np.float32(0.17) * back
+    return cage * low * (np.float32(0.17) * back
                                             + np.float32(0.085) * front * step((wide - 0.12) / 0.08))
 
 
 def _clavicles(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     wide, height = np.abs(grid.x), b.apex + rng.uniform(0.035, 0.075) - 0.03 * b.supine
     rise, wave = rng.uniform(0.15, 0.38), rng.uniform(0.006, 0.016)
-    middle = height + 0.03 - rise * (wide - 0.05) + wave * np.sin((wide - 0.05) * 17) + 0.35 * np.clip(wide - 0.26, 0, 1)
+    middle = height + 0.03 - rise * (wide - 0.05) + wave * np.sin((wide - 0.05) * 17)
+    middle = middle + 0.35 * np.clip(wide - 0.26, 0, 1)
     thick = 0.011 + 0.010 * step((0.10 - wide) / 0.06) + 0.004 * step((wide - 0.25) / 0.1)
-    off = np.abs(grid.y - middle.astype(np.float32)) / thick.astype(np.float32)
+    off = np.abs(grid.y - middle) / thick
     band = step((1.25 - off) * 2.5) * (0.62 + 0.38 * np.minimum(off, 1) ** 2)
     return np.float32(0.26) * band * step((wide - 0.035) / 0.02) * step((0.42 - wide) / 0.03)
 
 
 def _spine(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     y, curve = grid.y, rng.normal(0, 0.006) * (1 + max(b.age - 55, 0) / 30)
-    off = np.abs(grid.x - (b.turn * 0.4 + curve * np.sin(grid.y * 6)).astype(np.float32))
+    off = np.abs(grid.x - (b.turn * 0.4 + curve * np.sin(grid.y * 6)))
     height = 0.058 + 0.018 * y
     disc = np.abs((y / height + rng.uniform(0, 1)) % 1 - 0.5)
     body = 0.13 + 0.07 * step((0.42 - disc) / 0.08)
     trachea = step((0.021 - off) / 0.010) * step((0.40 - y) / 0.05) * np.float32(0.26)
     process = step((0.007 - off) / 0.006) * step((0.25 - disc) / 0.1) * 0.06
-    column = body.astype(np.float32) * grid.edge(np.float32(0.040) - off, 0.014)
-    return column + process.astype(np.float32) - trachea
+    column = body * grid.edge(np.float32(0.040) - off, 0.014)
+    return column + process - trachea
 
 
 def _scapulae(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
@@ -91,28 +93,28 @@ def _scapulae(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
         lean = rng.uniform(0.0, 0.10)
         pen.line(np.array([[0.50, top + 0.06], [0.53 + lean, 0.55]]) * [side, 1], 0.055, 0.75)
         pen.line(np.array([[0.475, top + 0.045], [0.505, top + 0.065]]) * [side, 1], 0.075, 0.75)
-    return np.float32(0.26) * pen.map()
+    return np.float32(0.26) * gaussian_filter(pen.map(), 0.005 * grid.side, truncate=2)
 
 
 def vessels(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     """Vascular markings fanning from the two hila, thinner and fainter outwards, [0, 1] (n, n)."""
-    pen, roots = grid.pen(), 13
+    pen, roots = grid.pen(), 12
     side = np.repeat([-1.0, 1.0], roots)
     hilum = np.stack([side * (0.088 + 0.006 * (side > 0)), 0.425 - 0.02 * (side > 0)], 1)
     angle = np.radians(np.tile(np.linspace(-80, 82, roots), 2) + rng.normal(0, 6, 2 * roots))
     start, width, levels = hilum + rng.normal(0, 0.012, hilum.shape), 0.0085, []
-    for strength in (0.95, 0.72, 0.56, 0.44):
+    for strength, twigs in ((0.95, 2), (0.72, 2), (0.56, 1), (0.44, 1)):
         paths, angle = _grow(start, angle, side, rng)
         levels.append((paths, width, strength))
         fork = np.array([1.0, -1.0]) * rng.uniform([0.05, 0.15], [0.4, 0.6], (len(angle), 2))
-        start, angle, side = np.repeat(paths[:, -1], 2, 0), (angle[:, None] + fork).ravel(), np.repeat(side, 2)
+        start, side = np.repeat(paths[:, -1], twigs, 0), np.repeat(side, twigs)
+        angle = (angle[:, None] + fork)[:, :twigs].ravel()
         width *= 0.68
     for paths, wide, strength in reversed(levels):
-        for path in pen.points(paths):
-            pen.stroke(path, wide, strength)
+        pen.lines(paths, wide, strength)
     hila = sum(np.exp(-((grid.x - at * 0.088) / 0.026) ** 2 - ((grid.y - 0.425 + 0.02 * (at > 0)) / 0.055) ** 2)
                for at in (-1, 1))
-    return (pen.map() + np.float32(0.9) * hila).astype(np.float32)
+    return (pen.map() + np.float32(0.9) * hila)
 
 
 def _grow(start: Array, angle: Array, side: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -128,7 +130,7 @@ def gas(b: Body, grid: Grid, rng: np.random.Generator) -> Array:
     size, x0 = rng.uniform(0.03, 0.075), rng.uniform(0.12, 0.22)
     y0 = max(b.dome) + 0.03 + 0.75 * size
     away = ((grid.x - x0) / (1.3 * size)) ** 2 + ((grid.y - y0) / (0.75 * size)) ** 2
-    return np.float32(rng.uniform(0.1, 0.55)) * step((1.1 - away) * 2.5).astype(np.float32)
+    return np.float32(rng.uniform(0.1, 0.55)) * step((1.1 - away) * 2.5)
 
 
 def hardware(b: Body, grid: Grid, rng: np.random.Generator) -> Array:

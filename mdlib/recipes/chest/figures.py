@@ -1,6 +1,7 @@
 """The figures of chapter 1. Each says what is on its axes, of how many images, and (where it varies) by how much."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,11 +17,17 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _axes(*grid: int, **options: Any) -> tuple[Figure, Any]:
+    """plt.subplots that pyplot forgets at once: a notebook shows the figure where it is returned, only there."""
+    figure, axes = plt.subplots(*grid, layout="constrained", **options)
+    plt.close(figure)
+    return figure, axes
+
+
 def pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 10) -> Figure:
     """Grey pictures, uint8 (H, W), in rows of `columns`, each under its title; the full grey range everywhere."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, rows * (width / columns + 0.45)), layout="constrained",
-                                squeeze=False)
+    figure, axes = _axes(rows, columns, figsize=(width, rows * (width / columns + 0.45)), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
@@ -31,8 +38,9 @@ def pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int =
 
 def per_class(counts: pd.DataFrame) -> Figure:
     """Fig. 1: images with each class (rows) in each part of the collection (columns), on a logarithmic axis."""
-    table = counts.rename(index=words).rename_axis("class").reset_index().melt("class", var_name="part", value_name="images")
-    figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    table = counts.rename(index=words).rename_axis("class").reset_index()
+    table = table.melt("class", var_name="part", value_name="images")
+    figure, axis = _axes(figsize=(9, 3.6))
     sns.barplot(table, x="class", y="images", hue="part", palette="colorblind", ax=axis)
     axis.set(yscale="log", xlabel="", ylabel="images with the class")
     axis.tick_params(axis="x", rotation=60)
@@ -43,12 +51,12 @@ def per_class(counts: pd.DataFrame) -> Figure:
 
 def against_features(table: pd.DataFrame, targets: np.ndarray, classes: Sequence[str]) -> Figure:
     """Fig. 2: share of images with each class by sex and by view, and the density of age with and without findings."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), layout="constrained", width_ratios=(1, 1, 0.8))
+    figure, axes = _axes(1, 3, figsize=(11, 4.2), width_ratios=(1, 1, 0.8))
     hot = pd.DataFrame(100 * targets, columns=[words(name) for name in classes])
     for axis, (column, label) in zip(axes, (("sex", "sex"), ("view", "view")), strict=False):
-        sizes = table[column].value_counts()
-        share = hot.assign(group=table[column].map(lambda value, sizes=sizes: f"{value} (n = {sizes[value]:,})").to_numpy())
-        long = share.melt("group", var_name="class", value_name="percent")
+        names = {value: f"{value} (n = {size:,})" for value, size in table[column].value_counts().items()}
+        long = hot.assign(group=table[column].map(names).to_numpy())
+        long = long.melt("group", var_name="class", value_name="percent")
         sns.barplot(long, y="class", x="percent", hue="group", errorbar=None, palette="colorblind", ax=axis)
         axis.set(xlabel="% of images", ylabel="", title=f"by {label}")
         axis.legend(title="", frameon=False, fontsize=8)
@@ -65,7 +73,7 @@ def against_features(table: pd.DataFrame, targets: np.ndarray, classes: Sequence
 
 def causes(rows: Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray]]) -> Figure:
     """A row a finding: picture, twin without it (or None), and the pixels that are its cause, on the picture."""
-    figure, axes = plt.subplots(len(rows), 3, figsize=(8, 2.75 * len(rows)), layout="constrained", squeeze=False)
+    figure, axes = _axes(len(rows), 3, figsize=(8, 2.75 * len(rows)), squeeze=False)
     for line, (title, image, twin, mask) in zip(axes, rows, strict=True):
         for axis, picture, label in zip(line, (image, twin, image), (title, "twin without it", "cause"), strict=True):
             axis.set_axis_off()
@@ -76,9 +84,18 @@ def causes(rows: Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray]]
     return figure
 
 
+def boxes(rows: Sequence[tuple[str, np.ndarray, tuple[float, float, float, float]]]) -> Figure:
+    """Pictures with the radiologists' box of a finding: (x, y, w, h) in fractions of the side."""
+    figure = pictures([image for _, image, _ in rows], [title for title, _, _ in rows])
+    for axis, (_, image, (x, y, w, h)) in zip(figure.axes, rows, strict=False):
+        height, width = image.shape
+        axis.add_patch(plt.Rectangle((x * width, y * height), w * width, h * height, fill=False, color=COLOURS[1]))
+    return figure
+
+
 def curves(table: pd.DataFrame, kinds: dict[str, str]) -> Figure:
     """Fig. 7a's kind: each column named in `kinds` against the epoch, a line a network, its band the range of seeds."""
-    figure, axes = plt.subplots(1, len(kinds), figsize=(3.7 * len(kinds), 3.3), layout="constrained")
+    figure, axes = _axes(1, len(kinds), figsize=(3.7 * len(kinds), 3.3))
     for axis, (column, label) in zip(axes, kinds.items(), strict=True):
         sns.lineplot(table, x="epoch", y=column, hue="network", style="network", markers=True, dashes=False,
                      errorbar=("pi", 100), palette="colorblind", ax=axis, legend=axis is axes[0])
@@ -91,7 +108,7 @@ def curves(table: pd.DataFrame, kinds: dict[str, str]) -> Figure:
 def intervals(table: pd.DataFrame, title: str) -> Figure:
     """AUROC by class (columns network, class, auroc, low, high): a point and its 95 % interval, a colour a network."""
     names, classes = list(dict.fromkeys(table["network"])), list(dict.fromkeys(table["class"]))
-    figure, axis = plt.subplots(figsize=(8.5, 0.34 * len(classes) + 1.4), layout="constrained")
+    figure, axis = _axes(figsize=(8.5, 0.34 * len(classes) + 1.4))
     for i, name in enumerate(names):
         part = table[table["network"] == name]
         y = np.array([classes.index(c) for c in part["class"]]) + 0.7 * (i / max(len(names) - 1, 1) - 0.5)

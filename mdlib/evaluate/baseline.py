@@ -1,0 +1,40 @@
+"""A classifier that sees no picture content: what a network must beat before it has learned anything."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mdlib.errors import SettingsError
+
+
+def five_numbers(view: np.ndarray, sex: np.ndarray, age: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """The five numbers of each image, (N, 5) (ours): view and sex as 0 / 1, age, mean and deviation of the pixels.
+
+    All arguments (N,); the unit does not matter, for the baseline standardises. NaN where an age is unknown.
+    """
+    columns = [np.asarray(column, float) for column in (view, sex, age, mean, std)]
+    if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
+        raise SettingsError(f"columns of shapes {[column.shape for column in columns]}", "view, sex, age, mean, std",
+                            "Give one number an image in each.")
+    return np.column_stack(columns)
+
+
+def five_number_baseline(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+    """Probabilities (M, K) by logistic regression, a class at a time, on standardised columns (ours).
+
+    train_x (N, F), test_x (M, F): NaN becomes the column's mean over train_x. train_y (N, K): 0, 1, or NaN where
+    unknown, which is left out. A class with one outcome in training gets that outcome for every image.
+    """
+    middle = np.nan_to_num(np.nanmean(train_x, axis=0))
+    train_x, test_x = (np.where(np.isnan(x), middle, x) for x in (train_x, test_x))
+    return np.column_stack([_one_class(train_x, truth, test_x) for truth in np.asarray(train_y, float).T])
+
+
+def _one_class(train_x: np.ndarray, truth: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(truth)
+    outcomes = np.unique(truth[known])
+    if len(outcomes) < 2:
+        return np.full(len(test_x), outcomes[0] if len(outcomes) else 0.5)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return model.fit(train_x[known], truth[known]).predict_proba(test_x)[:, 1]

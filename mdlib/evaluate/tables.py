@@ -1,0 +1,44 @@
+"""Tables of the book: the paper's number, ours, and the difference."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+
+def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, float]) -> pd.DataFrame:
+    """Columns `paper`, `ours`, `difference` (ours minus the paper's), a row a name of ours, then the paper's others.
+
+    Counts stay whole numbers. What one side does not have is missing (<NA>), never 0.
+    """
+    ours = dict(ours)
+    names = [*ours, *(name for name in paper if name not in ours)]
+    table = pd.DataFrame({"paper": [paper.get(name) for name in names], "ours": [ours.get(name) for name in names]},
+                         index=names, dtype=object).apply(_numbers)
+    return table.assign(difference=table["ours"] - table["paper"])
+
+
+def interval(low: float, high: float, digits: int = 2) -> str:
+    """`0.68–0.74`; with signs where one end is below 0, `−0.01 to +0.02`; a dash where it is not defined."""
+    if math.isnan(low) or math.isnan(high):
+        return "–"
+    if low < 0:
+        return f"{low:+.{digits}f} to {high:+.{digits}f}".replace("-", "−")
+    return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def figures(table: pd.DataFrame) -> dict[str, dict[str, float | int | str | None]]:
+    """A table as JSON-able figures, row name -> column -> value; what is missing or NaN becomes None."""
+    return {str(row): {str(column): _plain(value) for column, value in values.items()}
+            for row, values in table.to_dict(orient="index").items()}
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    whole = all(float(value).is_integer() and not isinstance(value, float) for value in column.dropna())
+    return column.astype("Int64" if whole else "Float64")
+
+
+def _plain(value: object) -> float | int | str | None:
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,121 @@
+"""One run of chapter 1: which collection, which images train, validate and test, and where the run is kept."""
+
+import dataclasses
+import functools
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdlib import reproducible, runs
+from mdlib.data import cache, chestxray14, samples, splits
+from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.files import fingerprint
+from mdlib.recipes.chest.settings import Chest, choose
+
+
+def run_folder(profile: str = "embedded", data_dir: str = "", seed: int = 0, run_dir: str = "",
+               overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
+    """`run_dir`, or data/runs/chest/<profile>, with a short name of whatever differs from the defaults behind it."""
+    if run_dir:
+        return Path(run_dir).absolute()
+    differs = [str(Path(data_dir).absolute()) if data_dir else "", seed, overrides or {}]
+    suffix = "" if differs == ["", 0, {}] else f"-{fingerprint(*differs)[:8]}"
+    return runs.home() / "data" / "runs" / "chest" / (profile + suffix)
+
+
+def phantoms(folder: Path | None = None, seed: int = 0) -> Path:
+    """The folder of phantom X-rays, drawn now where they are not there yet."""
+    folder = folder or runs.home() / "data" / "phantoms" / "chest"
+    phantom_chest.write(folder, seed=seed)
+    return folder
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One run of the chapter: its run folder, settings, device, and the collection."""
+
+    run: runs.Run
+    settings: Chest
+    seed: int
+    device: str
+    cache_dir: Path
+    xrays: chestxray14.ChestXray14
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The 15 classes in the authors' order, or the 14 findings."""
+        return chestxray14.CLASSES[-self.settings.classes:]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the trainings of each network."""
+        return [self.seed + i for i in range(self.settings.seeds)]
+
+    @functools.cached_property
+    def _parts(self) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        named = _split(self.xrays.table, self.settings, self.seed)
+        rows = np.unique(splits.rows(self.xrays.table, [*itertools.chain(*named.values())]))
+        table = self.xrays.table.iloc[rows].reset_index(drop=True)
+        return table, {part: splits.rows(table, images) for part, images in named.items()}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows of the collection that take part, in its order; all rows below are counted in it."""
+        return self._parts[0]
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The rows of `train`, `val` and `test`."""
+        return self._parts[1]
+
+    @functools.cached_property
+    def targets(self) -> np.ndarray:
+        """(N, classes) float32, a row an image of `table`."""
+        return chestxray14.targets(self.table, self.classes)
+
+    @functools.cached_property
+    def pixels(self) -> np.ndarray:
+        """(N, resize, resize) uint8, a row an image of `table`, memory-mapped; decoded on first use."""
+        return cache.open_cache(self.xrays.paths(self.table["image"]), self.settings.resize, self.cache_dir)
+
+    def samples(self, part: str) -> samples.Samples:
+        """The samples of `train`, `val` or `test`."""
+        return samples.Samples(self.pixels, self.rows[part], self.targets, samples.nonimage(self.table),
+                               self.settings.crop)
+
+
+def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0, device: str = "auto",
+          run_dir: str = "", overrides: dict[str, Any] | None = None) -> Chapter:
+    """Open the run these parameters ask for, and the collection it is about (phantoms without `data_dir`).
+
+    Raises SettingsError for a parameter, and DataError for a collection, that cannot be used.
+    """
+    settings = choose(profile, overrides or {})
+    device = reproducible.choose_device(device)
+    folder = Path(data_dir).expanduser() if data_dir else phantoms()
+    xrays = chestxray14.ChestXray14(folder, missing=settings.missing_images, lists=settings.split == "official")
+    table = fingerprint(xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
+    run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides),
+                        {"chapter": "chest", "profile": profile, "seed": seed, "data": table,
+                         "settings": dataclasses.asdict(settings)})
+    run.note("start", data_dir=folder.name, images=len(xrays.table), **reproducible.hardware(device))
+    return Chapter(run, settings, seed, device, Path(cache_dir) if cache_dir else run.folder / "cache", xrays)
+
+
+def _split(table: pd.DataFrame, settings: Chest, seed: int) -> dict[str, list[str]]:
+    """Image names for train, val and test: the paper's selection and first split, or all images, split by patient."""
+    if settings.split == "official":
+        train_val, test = (table["image"][table["split"] == part].tolist() for part in ("train_val", "test"))
+        if settings.subset:
+            chosen = splits.paper_subset(table, train_val, test, val_fraction=settings.validation)
+            train, val = chosen.splits[0]
+            return {"train": train, "val": val, "test": chosen.test}
+    else:
+        train_val, test = splits.patient_split(table, 0.2, seed)
+    rest = table.iloc[splits.rows(table, train_val)]
+    train, val = splits.patient_split(rest, settings.validation, seed)
+    return {"train": train, "val": val, "test": test}

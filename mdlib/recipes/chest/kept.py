@@ -1,0 +1,82 @@
+"""Figures of runs on real images, kept as small JSON under data/results/chest."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mdlib import reproducible, runs
+from mdlib.data import chestxray14, splits
+from mdlib.errors import DataError
+from mdlib.files import atomic, fingerprint, read_json, write_json
+from mdlib.recipes.chest import exhibits
+from mdlib.recipes.chest.chapter import Chapter
+
+PAPER_COUNTS = {"full training-validation": 86524, "full test": 25596, "training-validation subset": 16944,
+                "training subset": 15249, "validation subset": 1695, "test subset": 6112}    # Table 1
+
+
+def folder() -> Path:
+    """Where tracked results are."""
+    return runs.home() / "data" / "results" / "chest"
+
+
+def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[str, Any]:
+    """Write Table 1's subset and its three splits to `out`, one image name a line, and `subset.json`: what was counted.
+
+    `by_patient` adds train_patient.txt and val_patient.txt, which share no patient (ours). Returns what subset.json
+    says: `images` as in Table 1, `leaks` (a sentence a pair of lists), versions, and a fingerprint of the table.
+    """
+    table, (train_val, test) = chestxray14.read_table(table_dir), chestxray14.read_lists(table_dir)
+    chosen = splits.paper_subset(table, train_val, test)
+    splits.write_lists(out, chosen)
+    pairs = {f"train_{i} and val_{i}": pair for i, pair in enumerate(chosen.splits)}
+    pairs["train_val and test"] = (chosen.train_val, chosen.test)
+    if by_patient:
+        pair = splits.patient_split(table[table["image"].isin(set(chosen.train_val))])
+        for name, part in zip(("train_patient", "val_patient"), pair, strict=True):
+            with atomic(out / f"{name}.txt") as file:
+                file.write_text("".join(f"{image}\n" for image in part), encoding="utf-8")
+        pairs["train_patient and val_patient"] = pair
+    counted = (train_val, test, chosen.train_val, *chosen.splits[0], chosen.test)
+    summary = {"images": dict(zip(PAPER_COUNTS, map(len, counted), strict=True)),
+               "leaks": {name: str(splits.leaks(table, *pair)) for name, pair in pairs.items()},
+               "table": fingerprint(table.to_csv(index=False)), "code": reproducible.code_version(),
+               "versions": reproducible.versions()}
+    write_json(out / "subset.json", summary)
+    return summary
+
+
+def table_1() -> pd.DataFrame:
+    """Table 1 as `mdlib chest subset` counted it on the NIH's label table: paper, ours, difference."""
+    table = pd.DataFrame({"paper": PAPER_COUNTS, "ours": read_json(folder() / "subset.json")["images"]})
+    return table.assign(difference=table["ours"] - table["paper"])
+
+
+def leaks() -> pd.DataFrame:
+    """Which lists of the paper's subset share patients, a sentence a pair of lists."""
+    return pd.Series(read_json(folder() / "subset.json")["leaks"]).to_frame("shared")
+
+
+def keep(chapter: Chapter, name: str) -> Path:
+    """Write the figures of a run, with its manifest, to data/results/chest/<name>.json; no image and no image name."""
+    manifest = chapter.run.manifest
+    path = folder() / f"{name}.json"
+    write_json(path, {
+        "manifest": manifest | {"steps": {"start": manifest["steps"]["start"]}},
+        "parts": {part: {"images": len(rows), "patients": int(chapter.table["patient"].iloc[rows].nunique())}
+                  for part, rows in chapter.rows.items()},
+        "aurocs": exhibits.aurocs(chapter).astype(object).where(lambda t: t.notna(), None).to_dict("records"),
+        "differences": exhibits.differences(chapter).reset_index().to_dict("records")})
+    return path
+
+
+def kept(name: str) -> dict[str, Any]:
+    """A kept result; its `aurocs` and `differences` as tables. Raises DataError, listing the kept names."""
+    path = folder() / f"{name}.json"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in folder().glob("*.json"))) or "nothing"
+        raise DataError("no such result is kept", str(path), f"Kept: {there}.")
+    result = read_json(path)
+    return result | {"aurocs": pd.DataFrame(result["aurocs"]).astype({"auroc": float, "low": float, "high": float}),
+                     "differences": pd.DataFrame(result["differences"]).set_index("comparison")}

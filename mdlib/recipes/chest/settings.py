@@ -1,0 +1,60 @@
+"""With which numbers: the settings of Tan et al., and the profiles that replace some of them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mdlib import runs
+from mdlib.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Chest:
+    """Tan et al., sections 1.2 and 2. An unmarked field is the paper's number; (ours) marks ours."""
+
+    networks: tuple = ("resnet50", "densenet121", "att_a", "att_b")
+    classes: int = 15               # 14 findings and No Finding, section 3.1; 14 leaves No Finding out
+    subset: bool = True             # the selection of section 1.2
+    split: str = "official"         # or "patient": grouped by patient (ours)
+    validation: float = 0.1         # of train_val; the first of the paper's three splits
+    resize: int = 256               # pixels, section 2.4
+    crop: int = 224
+    normalise: str = "softmax"      # eq. 4; "sigmoid" is the repair (ours)
+    pretrained: bool = True         # section 2.6
+    learning_rate: float = 0.01     # section 2.6; 0.001 in Fig. 6
+    momentum: float = 0.9
+    epochs: int = 8
+    batch: int = 16                 # the authors' code
+    seeds: int = 3                  # (ours) trainings a network; the paper has one
+    growth: int = 32                # DenseNet-121
+    blocks: tuple = (6, 12, 24, 16)
+    stem: int = 64
+    resnet_layers: tuple = (3, 4, 6, 3)
+    resnet_width: int = 64
+    draws: int = 1000               # (ours) bootstrap resamples of patients
+    precision: str = "32-true"      # or "bf16-mixed" (ours)
+    channels_last: bool = False     # (ours)
+    workers: int = 0                # (ours) processes that prepare batches
+    missing_images: str = "error"   # or "skip" (ours)
+
+
+SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 4, 4, 2), "stem": 16,
+         "resnet_layers": (1, 1, 1, 1), "resnet_width": 8}
+PROFILES = {
+    "paper": Chest(),
+    # phantoms, or any collection, in a minute on two cores
+    "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=6, learning_rate=0.05, draws=500),
+    # real images from scratch on two cores
+    "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16)}, resize=108, crop=96, epochs=16),
+}
+
+
+def choose(profile: str, overrides: dict[str, Any]) -> Chest:
+    """The settings of a profile with some replaced. Raises SettingsError naming what does not exist."""
+    if profile not in PROFILES:
+        raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
+    settings = runs.check_overrides(PROFILES[profile], overrides)
+    for name, known in (("classes", (14, 15)), ("split", ("official", "patient")),
+                        ("normalise", ("softmax", "sigmoid")), ("missing_images", ("error", "skip"))):
+        if getattr(settings, name) not in known:
+            raise SettingsError(f"{getattr(settings, name)!r} is not one of {known}", f"setting {name}")
+    return settings

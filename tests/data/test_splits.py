@@ -1,0 +1,147 @@
+"""The paper's subset to the image, splits that keep patients apart, and what a split leaks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mdlib.data.chestxray14 import CLASSES, read_list, read_lists, read_table
+from mdlib.data.splits import Subset, leaks, paper_subset, patient_split, rows, write_lists
+from mdlib.errors import DataError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def published(real_data):
+    folder = real_data / "chestxray14_table"
+    return read_table(folder), *read_lists(folder)
+
+
+@pytest.fixture(scope="module")
+def subset(published) -> Subset:
+    return paper_subset(*published)
+
+
+def test_table_1_of_the_paper(published, subset):
+    table, train_val, test = published
+    assert (len(train_val), len(test)) == (86_524, 25_596)
+    assert (len(subset.train_val), len(subset.test)) == (16_944, 6_112)
+    assert [(len(train), len(val)) for train, val in subset.splits] == [(15_249, 1_695)] * 3
+    assert set(subset.train_val) <= set(train_val) and set(subset.test) <= set(test)
+    for train, val in subset.splits:
+        assert set(train) | set(val) == set(subset.train_val) and not set(train) & set(val)
+    for part in (subset.train_val, subset.test):
+        assert len(set(part)) == len(part) and (np.diff(rows(table, part)) > 0).all()  # the table's order
+
+
+def test_the_rule_as_the_text_words_it_gives_other_numbers(published):
+    """Rejecting label texts that occur once ("at least two samples", section 1.2) is not what was run."""
+    literal = paper_subset(*published, rarest=2)
+    assert (len(literal.train_val), len(literal.test)) == (17_504, 6_670)
+
+
+def naive_selection(labels: list[str], target: int, no_finding: int) -> set[int]:
+    """The rule in words, one class and one pandas sample after the other; the last step fills up "No Finding"."""
+    has = {name: [i for i, text in enumerate(labels) if name in text.split("|")] for name in CLASSES}
+    wanted = [(name, target) for name in sorted(CLASSES, key=lambda name: len(has[name]))]
+    chosen: set[int] = set()
+    for name, count in [*wanted, ("No Finding", no_finding)]:
+        rest = [i for i in has[name] if i not in chosen]
+        missing = count - sum(i in chosen for i in has[name])
+        if len(has[name]) < count:
+            chosen |= set(rest)
+        elif missing > 0:
+            chosen |= set(pd.Series(rest).sample(n=missing, random_state=0))
+    return chosen
+
+
+def test_the_selection_is_the_naive_one():
+    random = np.random.default_rng(0)
+    often = 1 / np.arange(1, 15)
+    labels = ["|".join(random.choice(CLASSES[1:], size, replace=False, p=often / often.sum())) or "No Finding"
+              for size in random.choice(4, 5000, p=[0.5, 0.3, 0.15, 0.05])]
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(5000)], "labels": labels, "patient": range(5000)})
+    for target, no_finding in ((200, 900), (2000, 10_000), (3000, 100)):
+        subset = paper_subset(table, table["image"][:4000], table["image"][4000:], target, no_finding, rarest=1,
+                              n_splits=0)
+        chosen = naive_selection(labels, target, no_finding)
+        assert rows(table, subset.train_val + subset.test).tolist() == sorted(chosen)
+        assert subset.splits == []
+
+
+def test_the_authors_validation_leaks_patients_and_test_does_not(published, subset):
+    table = published[0]
+    train, val = subset.splits[0]
+    leak = leaks(table, train, val)
+    assert (leak.patients, leak.all_patients[1], leak.images_b, leak.all_images[1]) == (850, 1_532, 995, 1_695)
+    assert "850 of 1,532 patients (995 of 1,695 images) of the second" in str(leak)
+    assert leak.same_images == 0
+    clean = leaks(table, subset.train_val, subset.test)
+    assert (clean.patients, clean.images_a, clean.images_b, clean.same_images) == (0, 0, 0, 0)
+    assert str(clean) == "No patient and no image is in both sets."
+
+
+def test_a_patient_split_of_the_subset_keeps_patients_and_proportions(published, subset):
+    table = published[0].iloc[rows(published[0], subset.train_val)].reset_index(drop=True)
+    train, val = patient_split(table, 0.1, seed=0)
+    assert leaks(table, train, val).patients == 0 and len(train) + len(val) == len(table)
+    assert len(val) / len(table) == pytest.approx(0.1, abs=0.01)
+    texts = table["labels"][table["image"].isin(val)].str.split("|").explode().value_counts()
+    share = texts / table["labels"].str.split("|").explode().value_counts()
+    assert len(share) == 15 and share.between(0.07, 0.13).all()
+
+
+def made_up(patients: int = 40, each: int = 3) -> pd.DataFrame:
+    labels = ["No Finding", "Mass", "Effusion|Mass", "Hernia"]
+    return pd.DataFrame([{"image": f"{p}_{i}.png", "labels": labels[(p // 10) % 4], "patient": p}
+                         for p in range(patients) for i in range(each)])
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.3, 0.5, 0.8])
+def test_a_patient_split_takes_the_fraction_of_every_finding(fraction):
+    table = made_up()
+    for seed in range(5):
+        train, val = patient_split(table, fraction, seed)
+        assert leaks(table, train, val).patients == 0 and sorted(train + val) == sorted(table["image"])
+        patients = table[table["image"].isin(val)].groupby("labels")["patient"].nunique()
+        assert (patients.reindex(table["labels"].unique(), fill_value=0) - 10 * fraction).abs().max() <= 1
+    assert patient_split(table, fraction, 1) == patient_split(table, fraction, 1)
+    assert patient_split(table, fraction, 1) != patient_split(table, fraction, 2)
+
+
+def test_an_impossible_patient_split_is_refused():
+    for fraction in (0, 1, -0.1, float("nan")):
+        with pytest.raises(SettingsError, match="parameter fraction"):
+            patient_split(made_up(), fraction)
+    with pytest.raises(DataError, match="1 patients are too few"):
+        patient_split(made_up(patients=1))
+
+
+def test_leaks_counted_by_hand():
+    table = pd.DataFrame({"image": list("abcdefg"), "patient": [1, 1, 1, 2, 2, 3, 4]})
+    leak = leaks(table, ["a", "b", "d", "f"], ["c", "d", "e", "g"])
+    assert (leak.patients, leak.images_a, leak.images_b, leak.same_images) == (2, 3, 3, 1)
+    assert str(leak) == ("2 patients are in both sets: 2 of 3 patients (3 of 4 images) of the first, 2 of 3 patients "
+                         "(3 of 4 images) of the second; 1 images are in both.")
+    with pytest.raises(DataError, match="1 images are not in the table, the first is 'z'"):
+        leaks(table, ["a"], ["b", "z"])
+
+
+def test_an_empty_subset_says_what_to_change():
+    table = made_up(patients=4, each=1)
+    with pytest.raises(DataError, match=r"parameter rarest = 6: .*train_val.*smaller rarest"):
+        paper_subset(table, table["image"], table["image"])
+    table = made_up()
+    with pytest.raises(DataError, match="none of 120 images in test"):
+        paper_subset(table, table["image"], [])
+    with pytest.raises(DataError, match=r"parameter val_fraction = 0\.01"):
+        paper_subset(table, table["image"][:60], table["image"][60:], val_fraction=0.01)
+
+
+def test_lists_are_written_one_name_a_line_and_read_back(tmp_path):
+    table = made_up()
+    subset = paper_subset(table, table["image"][:60], table["image"][60:])
+    files = write_lists(tmp_path / "out", subset)
+    assert [file.name for file in files] == ["train_val.txt", "test.txt", "train_0.txt", "val_0.txt", "train_1.txt",
+                                             "val_1.txt", "train_2.txt", "val_2.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(file.name for file in files)
+    assert read_list(tmp_path / "out/val_1.txt") == subset.splits[1][1]
+    assert (tmp_path / "out/train_val.txt").read_bytes() == "".join(f"{x}\n" for x in subset.train_val).encode()

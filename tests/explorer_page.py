@@ -1,0 +1,65 @@
+"""An explorer on a page in the browser: act as a reader does, then look at what is drawn and said."""
+
+from collections.abc import Callable
+
+from browser import CHECKSUM, Visit
+
+# The least contrast between text and its ground over everything readable in an element, as WCAG 2 defines it.
+CONTRAST = """root => {
+  const background = getComputedStyle(root).backgroundColor;
+  const channels = (colour) => { // over the background: a colour may be half transparent
+    const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+    for (context.fillStyle of [background, colour]) context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (colour) => channels(colour).map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = luminance(background);
+  const texts = [...root.querySelectorAll("*")].filter((node) => node.checkVisibility() && !node.disabled &&
+    !node.closest(".mdx-silent") && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()));
+  return Math.min(...texts.map((node) => luminance(getComputedStyle(node).color))
+    .map((text) => (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05)));
+}"""
+
+
+class ExplorerPage:
+    def __init__(self, visit: Visit, nth: int = 0):
+        self.page, self.visit = visit.page, visit
+        self.page.wait_for_selector(".mdx[data-drawn]")
+        self.root = self.page.locator(".mdx").nth(nth)
+        self.root.scroll_into_view_if_needed()
+        self.opacity = self.root.get_by_label("Opacity of the map")
+        self.contour = self.root.get_by_label("Outline of the truth")
+        self.case = self.root.get_by_role("combobox", name="Case")
+        self.method = self.root.get_by_role("combobox", name="Method")
+        self.classes = self.root.get_by_role("radio")
+
+    def drawn(self) -> int:
+        return int(self.root.get_attribute("data-drawn"))
+
+    def after(self, act: Callable[[], None]) -> tuple[int, str]:
+        """The checksum of the canvas and the spoken sentence once `act` has led to a new drawing."""
+        before = self.drawn()
+        act()
+        self.page.wait_for_function(
+            "([root, before]) => Number(root.dataset.drawn) > before", arg=[self.root.element_handle(), before]
+        )
+        return self.seen()
+
+    def seen(self) -> tuple[int, str]:
+        return self.root.locator("canvas").evaluate(CHECKSUM), self.status()
+
+    def status(self) -> str:
+        return self.root.get_by_role("status").inner_text()
+
+    def contrast(self) -> float:
+        return self.root.evaluate(CONTRAST)
+
+    def press_until_focused(self, selector: str, limit: int = 12) -> None:
+        """Press Tab until an element of the explorer has the focus, as a reader without a mouse."""
+        for _ in range(limit):
+            self.page.keyboard.press("Tab")
+            if self.root.locator(f"{selector}:focus").count():
+                return
+        raise AssertionError(f"{selector} is not reached in {limit} presses of Tab")

@@ -1,0 +1,185 @@
+"""The built book in a browser: every page whole, from this machine alone, and its explorer alive without a kernel."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SITE = Path(os.environ.get("MDLIB_SITE", ROOT / "_build/html"))
+VIEWER = "notebooks/1_chest/4_attention.html"
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+
+# True once the page has done what it set out to do: formulas set, explorers drawn.
+SETTLED = """() =>
+  document.querySelectorAll(".math").length === document.querySelectorAll(".math mjx-container").length &&
+  document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length ===
+  document.querySelectorAll(".mdx[data-drawn]").length"""
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[str]:
+    if not (SITE / VIEWER).is_file():
+        pytest.skip("needs the built book: make book")
+    found = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+    return [page for page in found if not page.startswith("_static/")]
+
+
+@pytest.fixture(scope="module")
+def open_at(chromium, pages):
+    """Opens a page of the site: over http, or as a file with `base="file"`; waits until it has settled."""
+    from contextlib import contextmanager
+
+    from browser import launch, open_page, serve
+
+    with launch(chromium) as browser, serve(SITE) as http:
+
+        @contextmanager
+        def open_at(page, base="http", viewport=WIDE, settle=True, **options):
+            root = http if base == "http" else f"file://{SITE}"
+            with open_page(browser, f"{root}/{page}", viewport=viewport, **options) as visit:
+                if settle:
+                    visit.page.wait_for_function(SETTLED)
+                yield visit
+
+        yield open_at
+
+
+@pytest.fixture
+def viewer(open_at):
+    from explorer_page import ExplorerPage
+
+    with open_at(VIEWER) as visit:
+        yield ExplorerPage(visit)
+
+
+# Every page
+
+
+@pytest.fixture(scope="module")
+def seen(open_at, pages) -> dict[str, dict]:
+    """Each page's faults, its broken formulas, and its width on a telephone, from one visit each."""
+    found = {}
+    for page in pages:
+        with open_at(page) as visit:
+            visit.page.set_viewport_size(NARROW)
+            found[page] = {
+                "width": visit.page.evaluate("document.documentElement.scrollWidth"),
+                "broken": visit.page.locator("mjx-merror").count(),
+                "faults": visit.faults,
+            }
+    return found
+
+
+def test_no_page_asks_another_host_fails_a_request_or_logs_an_error(seen):
+    assert {page: found["faults"] for page, found in seen.items() if found["faults"]} == {}
+
+
+def test_pages_work_as_plain_files(open_at):
+    for page in ("book/intro.html", VIEWER):
+        with open_at(page, base="file") as visit:
+            assert visit.faults == []
+
+
+def test_no_page_is_wider_than_a_telephone(seen):
+    assert {page: found["width"] for page, found in seen.items() if found["width"] > NARROW["width"]} == {}
+
+
+def test_every_formula_is_understood(seen):
+    assert {page: found["broken"] for page, found in seen.items() if found["broken"]} == {}
+
+
+def test_html_and_own_images_of_each_page_stay_below_two_megabytes(pages):
+    sizes = {}
+    for page in pages:
+        text = (SITE / page).read_text(encoding="utf-8")
+        images = {SITE / "_images" / name for name in re.findall(r'_images/([^"#?]+)', text)}
+        sizes[page] = len(text.encode()) + sum(image.stat().st_size for image in images)
+    assert {page: size for page, size in sizes.items() if size >= 2_000_000} == {}
+
+
+def test_pages_name_no_content_delivery_network(pages):
+    networks = re.compile("jsdelivr|cdnjs|unpkg|googleapis|mybinder|colab", re.IGNORECASE)
+    loads = re.compile(r"<(?:script|link|img|iframe)\b[^>]*>")
+    named = {page: [tag for tag in loads.findall((SITE / page).read_text()) if networks.search(tag)] for page in pages}
+    assert {page: tags for page, tags in named.items() if tags} == {}
+
+
+def test_only_pages_with_a_widget_load_the_host_of_widgets(pages):
+    texts = {page: (SITE / page).read_text() for page in pages}
+    with_host = {page for page, text in texts.items() if "static_widgets.js" in text}
+    assert with_host == {page for page, text in texts.items() if "widget-view+json" in text}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_first_visit_follows_the_system(open_at, scheme):
+    with open_at("book/intro.html", color_scheme=scheme) as visit:
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+# The explorer in the chapter
+
+
+def choose_method_with_a_map_per_class(viewer) -> None:
+    for i in range(viewer.method.locator("option").count()):
+        if "one map for all classes" not in viewer.status():
+            return
+        viewer.method.select_option(str(i))
+    raise AssertionError("no method of this explorer has a map for each class")
+
+
+def test_every_control_changes_the_picture(viewer):
+    pictures = [viewer.seen()[0]]
+    pictures.append(viewer.after(lambda: viewer.opacity.fill("0.3"))[0])
+    pictures.append(viewer.after(lambda: viewer.method.select_option(index=1))[0])
+    pictures.append(viewer.after(lambda: viewer.case.select_option(index=1))[0])
+    assert len(set(pictures)) == len(pictures)
+    assert viewer.visit.faults == []
+
+
+def test_each_class_with_signal_has_a_picture_of_its_own(viewer):
+    choose_method_with_a_map_per_class(viewer)
+    viewer.opacity.fill("0.8")
+    seen = [viewer.after(viewer.classes.nth(k).check) for k in range(1, viewer.classes.count())]
+    drawn = [picture for picture, said in seen if "no signal" not in said]
+    assert len(set(drawn)) == len(drawn) > 1
+    assert len({said for _, said in seen}) == len(seen)
+
+
+def test_the_outline_of_the_truth_comes_and_goes(viewer):
+    for case in range(viewer.case.locator("option").count()):
+        viewer.case.select_option(index=case)
+        plain, _ = viewer.seen() if case == 0 else viewer.after(lambda: viewer.opacity.fill("0.5"))
+        for k in range(viewer.classes.count()):
+            plain, _ = viewer.after(viewer.classes.nth(k).check) if k else (plain, "")
+            outlined, said = viewer.after(viewer.contour.check)
+            back, _ = viewer.after(viewer.contour.uncheck)
+            if "white outline" in said:
+                assert outlined != plain == back
+                return
+    raise AssertionError("no case of this explorer has an outline")
+
+
+def test_the_keyboard_alone_reaches_and_moves_everything(viewer):
+    keys, seen = viewer.page.keyboard, [viewer.seen()]
+    for selector, key in {"[type=range]": "ArrowLeft", "select": "ArrowDown", "[type=radio]": "ArrowUp"}.items():
+        viewer.press_until_focused(selector, limit=60)
+        seen.append(viewer.after(lambda key=key: keys.press(key)))
+    assert len({picture for picture, _ in seen[:3]}) == 3
+    assert "Case 1 of" in seen[1][1] and "Case 2 of" in seen[2][1]
+    assert viewer.classes.last.is_checked()  # up from the first goes round to the last
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_of_the_explorer_are_readable(open_at, scheme):
+    from explorer_page import ExplorerPage
+
+    with open_at(VIEWER, color_scheme=scheme) as visit:
+        assert ExplorerPage(visit).contrast() >= 4.5
+
+
+def test_without_javascript_there_is_a_still_picture(open_at):
+    with open_at(VIEWER, settle=False, java_script_enabled=False) as visit:
+        still = visit.page.locator('img[src^="data:image/jpeg"]').first
+        assert still.is_visible() and still.bounding_box()["width"] > 200 and still.get_attribute("alt")
