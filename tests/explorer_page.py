@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from browser import CHECKSUM, Visit
+from playwright.sync_api import Locator
 
 # The least contrast between text and its ground over everything readable in an element, as WCAG 2 defines it.
 CONTRAST = """root => {
@@ -46,6 +47,11 @@ class ExplorerPage:
             "([root, before]) => Number(root.dataset.drawn) > before", arg=[self.root.element_handle(), before]
         )
         return self.seen()
+
+    def choose(self, control: Locator, index: int) -> tuple[int, str]:
+        """What is seen once the entry of a list (case or method) is chosen; it may be chosen already."""
+        chosen = control.input_value() == str(index)
+        return self.seen() if chosen else self.after(lambda: control.select_option(index=index))
 
     def seen(self) -> tuple[int, str]:
         return self.root.locator("canvas").evaluate(CHECKSUM), self.status()

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import tomllib
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_notebook_defines_nothing_and_has_short_cells_after_prose(path):
         assert not re.search(r"^\s*[!%]|['\"]/(home|root|work|data|mnt|tmp)|\.cuda\(", cell, re.M), cell
     order = [cell["cell_type"] for cell in json.loads(path.read_text())["cells"]]
     assert order[0] == "markdown"
-    assert all(before == "markdown" for before, cell in zip(order, order[1:], strict=False) if cell == "code")
+    assert all(before == "markdown" for before, cell in pairwise(order) if cell == "code")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -82,7 +83,7 @@ def test_a_notebook_has_one_parameters_cell_and_no_stored_pictures(path):
 
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {*project["dependencies"], *project["optional-dependencies"]["book"], *project["optional-dependencies"]["test"]}
+    wanted = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
     *conda, by_pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert by_pip["pip"][-1] == "-e ."
     found = {name.replace("pytorch", "torch") for name in [*conda, *by_pip["pip"][:-1]]}
@@ -91,9 +92,9 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
 
 def test_the_lock_pins_every_dependency_and_keeps_nvidia_off_other_systems():
     lock = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-"): line for line in lock if line[:1].isalnum()}
+    pins = {re.match(r"[A-Za-z0-9_.-]+", line)[0]: line for line in lock if line[:1].isalnum()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for wanted in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    for wanted in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
         assert "==" in pins[re.match(r"[A-Za-z0-9_.-]+", wanted)[0].lower()]
     assert "torch==2.14.1" in pins["torch"] and "torchvision==0.29.1" in pins["torchvision"]
     assert pins["jupyter-book"].startswith("jupyter-book==1.0.")

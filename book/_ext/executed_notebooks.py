@@ -62,12 +62,12 @@ def for_the_page(outputs: list[dict]) -> list[dict]:
 
 
 def with_outputs(source: dict, copy: dict) -> dict:
-    """`source` (changed in place) with the outputs and the widget state of `copy`."""
+    """`source` (changed in place) with the outputs, the kernel and the widgets of `copy`."""
     for mine, theirs in zip(code_cells(source), code_cells(copy), strict=True):
         mine["outputs"] = for_the_page(theirs["outputs"])
         mine["execution_count"] = theirs["execution_count"]
-    if "widgets" in copy["metadata"]:
-        source["metadata"]["widgets"] = copy["metadata"]["widgets"]
+    for name in {"kernelspec", "language_info", "widgets"} & copy["metadata"].keys():
+        source["metadata"][name] = copy["metadata"][name]
     return source
 
 

@@ -48,17 +48,26 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
               level: float = 0.95, seed: int = 0) -> pd.DataFrame:
     """AUROC with a percentile interval: rows are the classes, `weighted mean`, `plain mean`; auroc, low, high, draws.
 
-    Patients are drawn with replacement, each with all their images (ours; the paper gives no intervals). groups (N,):
-    the patient of each image. A draw in which a class lacks an outcome is left out for that class: column `draws` tells
-    how many were used. The means of a draw are over the classes defined in it, weighted by its own positives.
+    score (N, K), or (S, N, K) from S trainings: then the AUROC is the mean over trainings, and each draw also draws
+    trainings with replacement. Patients are drawn with replacement, each with all their images (ours; the paper gives
+    no intervals). groups (N,): the patient of each image. A draw in which a class lacks an outcome is left out for that
+    class: column `draws` tells how many were used. The means of a draw are over the classes defined in it, weighted by
+    its own positives.
     """
-    target, score = _checked(target, score, names)
-    table = auroc(target, score, names)
-    means = averages(table)
-    values = np.concatenate([np.column_stack([chunk.values, *_means(chunk.values, chunk.positives)[::-1]])
-                             for chunk in _resample(target, score, groups, draws, seed)])
+    score = np.asarray(score, float)
+    score = score[None] if score.ndim == 2 else score
+    seeds, columns = len(score), [*names] * len(score)
+    target, score = _checked(np.tile(np.asarray(target, float), seeds), np.concatenate(score, axis=1), columns)
+    table = auroc(target, score, columns)
+    whole = _Draws(*table[["auroc", "positives"]].to_numpy(float).T[:, None])
+    chance, drawn = np.random.default_rng([seed, 1]), []
+    for chunk in _resample(target, score, groups, draws, seed):
+        each = _with_means(chunk, seeds)  # (draws, S, K + 2)
+        chosen = chance.integers(0, seeds, each.shape[:2])
+        drawn.append(np.take_along_axis(each, chosen[..., None], axis=1).mean(axis=1))
+    values = np.concatenate(drawn)
     low, high = _interval(values, level)
-    return pd.DataFrame({"auroc": [*table["auroc"], means["weighted"], means["plain"]], "low": low, "high": high,
+    return pd.DataFrame({"auroc": _with_means(whole, seeds)[0].mean(axis=0), "low": low, "high": high,
                          "draws": (~np.isnan(values)).sum(axis=0)},
                         index=pd.Index([*names, WEIGHTED, PLAIN], name="class"))
 
@@ -130,6 +139,13 @@ def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class _Draws(NamedTuple):
     values: np.ndarray  # (draws, columns): AUROC
     positives: np.ndarray  # (draws, columns)
+
+
+def _with_means(draws: "_Draws", seeds: int) -> np.ndarray:
+    """The AUROCs of each draw and seed with their weighted and plain mean behind, (draws, S, K + 2)."""
+    parts = [part.reshape(len(part) * seeds, -1) for part in draws]
+    plain, weighted = _means(*parts)
+    return np.column_stack([parts[0], weighted, plain]).reshape(len(draws.values), seeds, -1)
 
 
 def _differences(draws: _Draws, seeds: int, average: str) -> np.ndarray:

@@ -58,7 +58,7 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
         settings: dict | None = None) -> list[dict]:
     """Train `model` in place; return one dict an epoch: `epoch` (from 1), `loss` (mean over samples), `validate`'s.
 
-    samples: dicts of tensors, `index` among them; `batch` of them a step and process (n processes: n x batch a step).
+    samples: dicts of tensors, `index` among them; `batch` of them a step, shared out over the processes.
     A last batch of one sample is dropped, for batch normalisation cannot use it (ours).
     loss(model, batch) -> scalar. validate(model) -> floats, in evaluation mode, in the first process only.
     name_of(index) -> the file to name when the loss is not finite.
@@ -128,10 +128,14 @@ def _batches(fabric: Fabric, samples: Dataset, batch: int, seed: int, workers: i
     begins at 0 again after a resume. Workers live for one epoch, so that their seeds follow from the epoch's as well.
     """
     sampler = DistributedSampler(samples, fabric.world_size, fabric.global_rank, shuffle=True, seed=seed)
-    alone = len(sampler) % batch == 1 and len(sampler) > 1
+    share, rest = divmod(batch, fabric.world_size)
+    if rest or share < 1:
+        raise SettingsError(f"{batch} samples a step cannot be shared out over {fabric.world_size} processes",
+                            "parameter batch", "Choose a multiple of the number of processes.")
+    alone = len(sampler) % share == 1 and len(sampler) > 1
     if len(sampler) == 0:
         raise SettingsError("there is nothing to train on", "parameter samples", "Choose a subset with images.")
-    return DataLoader(samples, batch, sampler=sampler, num_workers=workers, drop_last=alone,
+    return DataLoader(samples, share, sampler=sampler, num_workers=workers, drop_last=alone,
                       collate_fn=getattr(samples, "collate", None), pin_memory=fabric.device.type == "cuda")
 
 
@@ -162,9 +166,11 @@ def _seed(seed: int, epoch: int, process: int) -> int:
 
 
 def _settings(fabric: Fabric, optimizer: Optimizer, settings: dict | None, **own: Any) -> dict:
-    """All that decides the weights; of the optimizer, the numbers it has before any schedule changes them."""
+    """All that decides the weights; of the optimizer, the numbers it has before any schedule changes them.
+
+    Not the number of processes, though it changes the last bits: what several trained, one may read or go on with.
+    """
     groups = [{name: value for name, value in group.items() if name not in ("params", "initial_lr")}
               for group in optimizer.state_dict()["param_groups"]]
-    return {**(settings or {}), **own, "processes": fabric.world_size,
-            "precision": fabric.strategy.precision.precision, "optimizer": type(optimizer).__name__,
-            "optimizer_groups": groups}
+    return {**(settings or {}), **own, "precision": fabric.strategy.precision.precision,
+            "optimizer": type(optimizer).__name__, "optimizer_groups": groups}

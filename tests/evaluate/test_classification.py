@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -172,6 +173,23 @@ class TestBootstrap:
     def test_groups_of_another_length_are_refused(self):
         with pytest.raises(SettingsError, match="2 groups for 3 images"):
             bootstrap([[0], [1], [1]], [[1], [2], [3]], [1, 2], names=["Mass"])
+
+
+    def test_several_trainings_are_averaged_and_drawn(self):
+        target, score, groups = collection()
+        other = score + np.random.default_rng(1).normal(size=score.shape)
+        one, two, both = (bootstrap(target, scores, groups, names="abcd", draws=100)
+                          for scores in (score, other, [score, other]))
+        np.testing.assert_allclose(both["auroc"], (one["auroc"] + two["auroc"]) / 2)
+        pd.testing.assert_frame_equal(bootstrap(target, [score, score], groups, names="abcd", draws=100), one)
+        assert both.loc["plain mean", "high"] - both.loc["plain mean", "low"] > 0
+
+    def test_seeds_that_differ_widen_the_interval(self):
+        target, score, groups = collection()
+        bad = np.random.default_rng(2).normal(size=score.shape)
+        tables = [bootstrap(target, scores, groups, names="abcd", draws=200) for scores in ([score] * 2, [score, bad])]
+        width = [table.loc["plain mean", "high"] - table.loc["plain mean", "low"] for table in tables]
+        assert width[1] > width[0]
 
 
 class TestPairedDifference:

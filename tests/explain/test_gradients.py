@@ -91,7 +91,7 @@ def test_all_classes_of_a_batch_equal_captums_one_class_at_a_time(build, layer):
     maps = grad_cam(model, x, layer)
     captum = LayerGradCam(Logits(model), model.get_submodule(layer))
     assert maps.shape[:2] == (3, 15)
-    for c in range(15):
+    for c in range(15) if layer == "features.norm5" else (0, 7, 14):
         expected = captum.attribute(x, target=c)[:, 0]
         assert (maps[:, c] - expected).abs().max() <= 1e-5 * expected.abs().max()
 
@@ -189,7 +189,7 @@ def brought_to(model, kind, x):
             weight.data *= 4 if "score" in name or "linear.weight" in name else 1
     if kind == "trained":
         target, optimizer = (torch.rand(len(x), 15) < 0.4).float(), torch.optim.SGD(model.parameters(), 0.03, 0.9)
-        for _ in range(20):
+        for _ in range(10):
             optimizer.zero_grad()
             nn.functional.binary_cross_entropy_with_logits(model(x)["logits"], target).backward()
             optimizer.step()

@@ -35,7 +35,7 @@ def test_both_processes_hold_the_same_weights_and_batch_statistics(found):
     assert same(found[0]["linear"], found[1]["linear"]) and same(found[0]["norm"], found[1]["norm"])
 
 
-def test_two_processes_do_what_one_does_with_twice_the_batch(found, tmp_path):
+def test_two_processes_share_out_the_batch_and_do_what_one_does(found, tmp_path):
     """Without batch normalisation, whose statistics are each process's own."""
     model, history = train(tmp_path, linear(), random_rows(), batch=8)
     for name, value in model.state_dict().items():

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -170,8 +171,14 @@ def _each(folder: Path, settings: Settings, cases: tuple[Case, ...], workers: in
         yield from track(map(_write_case, jobs), "drawing X-rays", total=len(jobs))
         return
     # spawn: a fork of a process in which torch has threads can hang
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         yield from track(pool.map(_write_case, jobs, chunksize=16), "drawing X-rays", total=len(jobs))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _write_case(job: tuple[Path, Case, int, int]) -> list[tuple]:

@@ -132,7 +132,7 @@ def mass(scene: Scene, rng: np.random.Generator) -> Change:
     radius, ragged = rng.uniform(0.050, 0.085), 0.06 * cloud(rng, scene.grid.n, 12)
     x, y = _place(scene, rng, 0.15, 0.85, _side(rng))
     blob = _blob(scene, x, y, radius, radius * rng.uniform(0.85, 1.15), 0.85, ragged)
-    return Change(opacity=np.float32(rng.uniform(0.40, 0.60)) * blob * np.sqrt(scene.lungs))
+    return Change(opacity=np.float32(rng.uniform(0.48, 0.72)) * blob * np.sqrt(scene.lungs))
 
 
 def nodule(scene: Scene, rng: np.random.Generator) -> Change:
@@ -141,7 +141,7 @@ def nodule(scene: Scene, rng: np.random.Generator) -> Change:
     for _ in range(rng.choice([1, 2, 3], p=[0.4, 0.35, 0.25])):
         x, y = _place(scene, rng, 0.12, 0.9, _side(rng))
         radius = rng.uniform(0.026, 0.039)
-        opacity = np.maximum(opacity, np.float32(rng.uniform(0.44, 0.62)) * _blob(scene, x, y, radius, radius, 0.8))
+        opacity = np.maximum(opacity, np.float32(rng.uniform(0.50, 0.70)) * _blob(scene, x, y, radius, radius, 0.8))
     return Change(opacity=opacity * np.sqrt(scene.lungs))
 
 
@@ -172,7 +172,7 @@ def pleural_thickening(scene: Scene, rng: np.random.Generator) -> Change:
     if rng.random() < 0.6:
         top = grid.y - b.apex - 1.6 * (np.abs(grid.x) - 0.14) ** 2
         band = np.maximum(band, grid.edge(rng.uniform(0.035, 0.055) * rough - top, 0.010))
-    return Change(opacity=np.float32(rng.uniform(0.50, 0.68)) * band * half * np.sqrt(scene.lungs))
+    return Change(opacity=np.float32(rng.uniform(0.58, 0.76)) * band * half * np.sqrt(scene.lungs))
 
 
 def pneumonia(scene: Scene, rng: np.random.Generator) -> Change:
@@ -187,7 +187,7 @@ def pneumonia(scene: Scene, rng: np.random.Generator) -> Change:
         root = np.array([x - side * 0.9 * wide, y - 0.25 * high])
         pen.line(np.stack([root, (root + tip) / 2 + rng.normal(0, 0.006, 2), tip]), 0.0085, 1.0)
     tubes = 1 - np.float32(0.75) * pen.map()
-    return Change(opacity=np.float32(rng.uniform(0.42, 0.56)) * patch * tubes * scene.lungs, vessels=1 - 0.7 * patch)
+    return Change(opacity=np.float32(rng.uniform(0.46, 0.60)) * patch * tubes * scene.lungs, vessels=1 - 0.7 * patch)
 
 
 def fibrosis(scene: Scene, rng: np.random.Generator) -> Change:
@@ -199,7 +199,7 @@ def fibrosis(scene: Scene, rng: np.random.Generator) -> Change:
     low = step((grid.y - (diaphragm(b, grid.x) - rng.uniform(0.20, 0.30))) / 0.16)
     rim = step((rng.uniform(0.09, 0.14) - depth) / 0.06) * step((grid.y - rng.uniform(0.25, 0.4)) / 0.1)
     where = np.maximum(low, 0.9 * rim).astype(np.float32)
-    return Change(opacity=np.float32(rng.uniform(0.42, 0.60)) * where * net * scene.lungs)
+    return Change(opacity=np.float32(rng.uniform(0.52, 0.72)) * where * net * scene.lungs)
 
 
 def edema(scene: Scene, rng: np.random.Generator) -> Change:

@@ -97,7 +97,8 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     settings = choose(profile, overrides or {})
     device = reproducible.choose_device(device)
     folder = Path(data_dir).expanduser() if data_dir else phantoms()
-    xrays = chestxray14.ChestXray14(folder, missing=settings.missing_images, lists=settings.split == "official")
+    xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=settings.split == "official",
+                                     absurd_ages=settings.absurd_ages)
     table = fingerprint(xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
     run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides),
                         {"chapter": "chest", "profile": profile, "seed": seed, "data": table,

@@ -63,10 +63,15 @@ def table_1(chapter: Chapter) -> pd.DataFrame:
         for part, table in of.items()}).T.astype({"images": int, "patients": int, "patients also in train": int})
 
 
+def images_per_class(chapter: Chapter) -> pd.DataFrame:
+    """Images of each class in the parts of this run, (15 classes x parts)."""
+    names = {part: chapter.table["image"].iloc[rows] for part, rows in chapter.rows.items()}
+    return chestxray14.counts(chapter.table, names)
+
+
 def figure_1(chapter: Chapter) -> Figure:
     """Fig. 1: images with each class in the parts of this run."""
-    names = {part: chapter.table["image"].iloc[rows] for part, rows in chapter.rows.items()}
-    return figures.per_class(chestxray14.counts(chapter.table, names))
+    return figures.per_class(images_per_class(chapter))
 
 
 def figure_2(chapter: Chapter) -> Figure:
@@ -131,11 +136,10 @@ def auroc_figure(table: pd.DataFrame) -> Figure:
     return figures.intervals(table, "AUROC on the test part")
 
 
-def undefined(chapter: Chapter) -> str:
-    """Which classes have no AUROC on the test part, in words."""
-    positives = np.nansum(chapter.targets[chapter.rows["test"]], axis=0)
-    lacking = [name for name, n in zip(chapter.classes, positives, strict=True) if n in (0, len(chapter.rows["test"]))]
-    return f"Without an AUROC: {', '.join(lacking)}." if lacking else "Every class has both outcomes in the test part."
+def lacking(chapter: Chapter) -> str:
+    """Which classes cannot be learned or measured in which part, in words."""
+    sentences = chestxray14.counts_in_words(images_per_class(chapter).loc[list(chapter.classes)])
+    return "\n".join(sentences) or "Every class has positive images in every part."
 
 
 def differences(chapter: Chapter) -> pd.DataFrame:

@@ -34,7 +34,8 @@ class Chest:
     precision: str = "32-true"      # or "bf16-mixed" (ours)
     channels_last: bool = False     # (ours)
     workers: int = 0                # (ours) processes that prepare batches
-    missing_images: str = "error"   # or "skip" (ours)
+    missing: str = "error"          # or "skip": go on without images that are not there (ours)
+    absurd_ages: str = "error"      # or "unknown" (ours)
 
 
 SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 4, 4, 2), "stem": 16,
@@ -54,7 +55,8 @@ def choose(profile: str, overrides: dict[str, Any]) -> Chest:
         raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
     settings = runs.check_overrides(PROFILES[profile], overrides)
     for name, known in (("classes", (14, 15)), ("split", ("official", "patient")),
-                        ("normalise", ("softmax", "sigmoid")), ("missing_images", ("error", "skip"))):
+                        ("normalise", ("softmax", "sigmoid")), ("missing", ("error", "skip")),
+                        ("absurd_ages", ("error", "unknown"))):
         if getattr(settings, name) not in known:
             raise SettingsError(f"{getattr(settings, name)!r} is not one of {known}", f"setting {name}")
     return settings
