@@ -75,7 +75,8 @@ def has_signal(maps: Tensor, logits: Tensor) -> Tensor:
     the logit is linear in the mean of A, the map sums to the logit less its bias. A logit is a log-odds, so its
     natural unit is 1. No signal: the sum is at most sqrt(eps) max(1, |logit|), half of the digits of the coarser of
     the two types. In float32 that is 3.5e-4, a change of probability below 1e-4. Measured in float32: where the
-    gradient cancels (attA, attB at norm5) the sum is 1e-9 to 3e-6, everywhere else 2e-2 or more.
+    gradient cancels (attA, attB at norm5) the sum is 1e-9 to 3e-6, 9e-5 with weights scaled up eightfold; everywhere
+    else it is 2e-2 or more.
     """
     eps = max(torch.finfo(maps.dtype).eps, torch.finfo(logits.dtype).eps)
     return maps.abs().sum(dim=(2, 3)) > eps**0.5 * logits.abs().clamp(min=1)

@@ -73,7 +73,7 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     network, stepper = fabric.setup(model, optimizer)
     history = checkpoints.resume(folder, model, optimizer, asked, epochs)
     with track(what="training", total=epochs * len(batches), initial=len(history) * len(batches),
-               disable=not fabric.is_global_zero) as bar:
+               disable=not fabric.is_global_zero or len(history) == epochs) as bar:
         for epoch in range(len(history), epochs):
             seed_everything(_seed(seed, epoch, fabric.global_rank))
             batches.sampler.set_epoch(epoch)

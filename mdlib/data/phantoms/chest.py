@@ -8,16 +8,14 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
-import threading
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import Image
 from scipy.ndimage import find_objects, label, maximum_filter
 
@@ -101,8 +99,7 @@ def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int =
     """Draw a collection into `folder`, in NIH's layout with truth/ beside it, and return the folder.
 
     It appears under its name only when complete; where the same collection already is, nothing is done. `workers`
-    processes draw (None: one a core; 1: this process); a script must call this under `if __name__ == "__main__"`, as
-    always with processes that are spawned. Raises DataError where `folder` holds anything else.
+    processes draw (None: one a core; 1: this process). Raises DataError where `folder` holds anything else.
     """
     folder, settings = Path(folder).absolute(), Settings(patients, side, seed)
     if _finished(folder, settings):
@@ -170,15 +167,8 @@ def _each(folder: Path, settings: Settings, cases: tuple[Case, ...], workers: in
     if count == 1 or len(cases) < 64:
         yield from track(map(_write_case, jobs), "drawing X-rays", total=len(jobs))
         return
-    # spawn: a fork of a process in which torch has threads can hang
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
-        yield from track(pool.map(_write_case, jobs, chunksize=16), "drawing X-rays", total=len(jobs))
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for its next job for ever."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    work = Parallel(n_jobs=count, batch_size=16, return_as="generator")(delayed(_write_case)(job) for job in jobs)
+    yield from track(work, "drawing X-rays", total=len(jobs))
 
 
 def _write_case(job: tuple[Path, Case, int, int]) -> list[tuple]:

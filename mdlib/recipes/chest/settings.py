@@ -38,14 +38,16 @@ class Chest:
     absurd_ages: str = "error"      # or "unknown" (ours)
 
 
-SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 4, 4, 2), "stem": 16,
+SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 2, 2, 2), "stem": 16,
          "resnet_layers": (1, 1, 1, 1), "resnet_width": 8}
 PROFILES = {
     "paper": Chest(),
     # phantoms, or any collection, in a minute on two cores
-    "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=6, learning_rate=0.05, draws=500),
+    "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=4, learning_rate=0.2, batch=32,
+                        channels_last=True, draws=500),
     # real images from scratch on two cores
-    "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16)}, resize=108, crop=96, epochs=16),
+    "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16)}, resize=108, crop=96, epochs=16,
+                      channels_last=True),
 }
 
 

@@ -1,7 +1,7 @@
 """Training the networks of chapter 1, what they predict, and the baseline that sees no picture content."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
 PREDICT = 64    # images a step when predicting
+PREDICTIONS = "predictions.parquet"
 
 
 def inputs(name: str) -> Callable[[dict], dict]:
@@ -59,45 +60,57 @@ def train(chapter: Chapter, name: str, seed: int, fabric: Fabric | None = None) 
 
 
 def train_all(chapter: Chapter) -> dict[tuple[str, int], list[dict]]:
-    """The histories of all trainings, by network and seed.
+    """The histories of all trainings, by network and seed; what they predict is kept for `predictions`.
 
     On a CPU the trainings run side by side, each in a process with one thread: small networks gain little from a second
     thread, and one thread adds in the same order on every machine.
     """
     jobs = [(name, seed) for seed in chapter.seeds for name in chapter.settings.networks]
-    chapter.samples("train")    # decodes the images, once for all
+
+    def compute() -> list[list[dict]]:
+        chapter.samples("train")    # decodes the images, once for all
+        histories, probabilities = zip(*track(_work(chapter, jobs), "trainings", len(jobs)), strict=True)
+        _keep_predictions(chapter, jobs, probabilities)
+        return histories
+    return dict(zip(jobs, chapter.run.remember("histories", compute, jobs=jobs), strict=True))
+
+
+def _work(chapter: Chapter, jobs: list[tuple[str, int]]) -> Iterable[tuple[list[dict], np.ndarray]]:
+    """`train_and_predict` of each job in turn; on a CPU several at a time."""
     if chapter.device != "cpu" or torch.distributed.is_torchelastic_launched():
         fabric = loop.start(chapter.device, precision=chapter.settings.precision)
-        return {job: train(chapter, *job, fabric)[1] for job in jobs}
-    alone = dataclasses.replace(chapter)    # without what was computed from it: the processes map the pixels themselves
-    work = Parallel(n_jobs=-1, return_as="generator")(delayed(_train_quietly)(alone, *job) for job in jobs)
-    return dict(zip(jobs, track(work, "trainings", len(jobs)), strict=True))
+        return (train_and_predict(chapter, *job, fabric) for job in jobs)
+    alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
+    return Parallel(n_jobs=-1, return_as="generator")(delayed(_quietly)(alone, *job) for job in jobs)
 
 
-def _train_quietly(chapter: Chapter, name: str, seed: int) -> list[dict]:
+def _quietly(chapter: Chapter, name: str, seed: int) -> tuple[list[dict], np.ndarray]:
     progress.silence()
     torch.set_num_threads(1)
-    return train(chapter, name, seed)[1]
+    return train_and_predict(chapter, name, seed)
+
+
+def train_and_predict(chapter: Chapter, name: str, seed: int, fabric: Fabric | None = None
+                      ) -> tuple[list[dict], np.ndarray]:
+    """The history of one training, and its probabilities on the test part, float32 (N, classes)."""
+    fabric = fabric or loop.start(chapter.device, precision=chapter.settings.precision)
+    model, history = train(chapter, name, seed, fabric)
+    logits = loop.predict(fabric, model, chapter.samples("test"), batch=PREDICT, inputs=inputs(name))["logits"]
+    return history, 1 / (1 + np.exp(-logits))
+
+
+def _keep_predictions(chapter: Chapter, jobs: list[tuple[str, int]], probabilities: Iterable[np.ndarray]) -> None:
+    images = chapter.table["image"].iloc[chapter.rows["test"]].to_numpy()
+    parts = [pd.DataFrame(probability, columns=list(chapter.classes)).assign(image=images, network=name, seed=seed)
+             for (name, seed), probability in zip(jobs, probabilities, strict=True)]
+    with atomic(chapter.run.folder / PREDICTIONS) as part:
+        pd.concat(parts, ignore_index=True)[["image", "network", "seed", *chapter.classes]].to_parquet(part)
 
 
 def predictions(chapter: Chapter) -> pd.DataFrame:
     """Probabilities on the test part, a row an image, network and seed; kept as predictions.parquet."""
-    path = chapter.run.folder / "predictions.parquet"
-    if not path.exists():
-        train_all(chapter)
-        test, images = chapter.samples("test"), chapter.table["image"].iloc[chapter.rows["test"]]
-        fabric = loop.start(chapter.device, precision=chapter.settings.precision)
-        parts = []
-        for name in chapter.settings.networks:
-            for seed in chapter.seeds:
-                model = train(chapter, name, seed, fabric)[0]
-                logits = loop.predict(fabric, model, test, batch=PREDICT, inputs=inputs(name))["logits"]
-                frame = pd.DataFrame(1 / (1 + np.exp(-logits)), columns=list(chapter.classes))
-                frame.insert(0, "image", images.to_numpy())
-                parts.append(frame.assign(network=name, seed=seed))
-        with atomic(path) as part:
-            pd.concat(parts, ignore_index=True).to_parquet(part)
-    return pd.read_parquet(path)
+    train_all(chapter)
+    return pd.read_parquet(chapter.run.folder / PREDICTIONS)
 
 
 def scores(chapter: Chapter) -> dict[str, np.ndarray]:
