@@ -137,13 +137,14 @@ def chest_group() -> None:
 @click.option("--by-patient", is_flag=True, help="Also train_patient.txt and val_patient.txt: no shared patient.")
 def subset(table: Path, out: Path, by_patient: bool) -> None:
     """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
+    from mdlib.data import splits
     from mdlib.recipes import chest
 
     summary = chest.kept.write_subset(table, out, by_patient)
     for name, count in summary["images"].items():
         click.echo(f"{name:28}{count:>8,}")
-    for name, sentence in summary["leaks"].items():
-        click.echo(f"{name}: {sentence}")
+    for name, leak in summary["leaks"].items():
+        click.echo(f"{name}: {splits.Leak(**leak)}")
     click.echo(f"Lists and subset.json: {out}")
 
 

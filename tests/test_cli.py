@@ -56,6 +56,9 @@ def test_subset_writes_the_papers_lists_to_the_image(real_data, tmp_path):
     assert sizes["train_patient"] + sizes["val_patient"] == 16944
     summary = json.loads((tmp_path / "subset.json").read_text())
     assert list(summary["images"].values()) == [86524, 25596, 16944, 15249, 1695, 6112]
-    assert "850 of 1,532" in summary["leaks"]["train_0 and val_0"]
-    assert summary["leaks"]["train_val and test"].startswith("No patient")
-    assert summary["leaks"]["train_patient and val_patient"].startswith("No patient")
+    leak = summary["leaks"]["train_0 and val_0"]
+    assert leak["patients"] == 850
+    assert (leak["all_patients"][1], leak["images_b"], leak["all_images"][1]) == (1532, 995, 1695)
+    assert "850 of 1,532 patients (995 of 1,695 images)" in result.output
+    for pair in ("train_val and test", "train_patient and val_patient"):
+        assert summary["leaks"][pair]["patients"] == 0

@@ -7,17 +7,22 @@ from sphinx.application import Sphinx
 
 
 def as_written(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Backticks become code; a paragraph with lines set in or in columns (equations, shapes, layouts) stays verbatim."""
-    text = inspect.cleandoc("\n".join(lines))
+    """Replace a docstring's lines: what stands in columns (equations, shapes, layouts) is kept verbatim."""
     paragraphs = []
-    for paragraph in re.split(r"\n\s*\n", text):
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc("\n".join(lines))):
         rows = paragraph.split("\n")
-        if any(re.search(r"^ {2,}|\S {3,}\S", row) for row in rows):
-            paragraph = "::\n\n" + "\n".join(f"    {row}" for row in rows)
-        else:
-            paragraph = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", re.sub(r"([*|_\\])(?![^`]*`[^`]*$)", r"\\\1", paragraph))
-        paragraphs.append(paragraph)
-    lines[:] = "\n\n".join(paragraphs).split("\n") + [""]
+        columns = any(re.search(r"^ {2,}|\S {3,}\S", row) for row in rows)
+        paragraphs.append("\n".join(["::", "", *(f"    {row}" for row in rows)]) if columns else with_code(paragraph))
+    lines[:] = [*"\n\n".join(paragraphs).split("\n"), ""]
+
+
+def with_code(paragraph: str) -> str:
+    """Backticks become code; what means something to reStructuredText elsewhere is escaped."""
+    parts = paragraph.split("`")
+    plain = [re.sub(r"([*|_\\])", r"\\\1", part) for part in parts]
+    if len(parts) % 2 == 0:
+        return r"\`".join(plain)
+    return "".join(f"``{part}``" if i % 2 else plain[i] for i, part in enumerate(parts))
 
 
 def setup(app: Sphinx) -> dict:

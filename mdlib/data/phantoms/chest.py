@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import Image
 from scipy.ndimage import find_objects, label, maximum_filter
 
@@ -23,6 +22,7 @@ from mdlib.data.phantoms import chest_anatomy, chest_film, chest_findings, chest
 from mdlib.data.phantoms.chest_film import Array, Case, Film, draw, stream
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint, read_json, write_json
+from mdlib.parallel import side_by_side
 from mdlib.progress import track
 
 # Images of each finding among the 112,120 of ChestX-ray14 (Data_Entry_2017_v2020.csv).
@@ -167,8 +167,13 @@ def _each(folder: Path, settings: Settings, cases: tuple[Case, ...], workers: in
     if count == 1 or len(cases) < 64:
         yield from track(map(_write_case, jobs), "drawing X-rays", total=len(jobs))
         return
-    work = Parallel(n_jobs=count, batch_size=16, return_as="generator")(delayed(_write_case)(job) for job in jobs)
-    yield from track(work, "drawing X-rays", total=len(jobs))
+    chunks = [(jobs[i:i + 16],) for i in range(0, len(jobs), 16)]
+    for boxes in side_by_side(_write_cases, chunks, "drawing X-rays, 16 at a time", count):
+        yield from boxes
+
+
+def _write_cases(jobs: list[tuple[Path, Case, int, int]]) -> list[list[tuple]]:
+    return [_write_case(job) for job in jobs]
 
 
 def _write_case(job: tuple[Path, Case, int, int]) -> list[tuple]:

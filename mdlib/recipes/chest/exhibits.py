@@ -1,8 +1,11 @@
 """The tables and figures of chapter 1: one function an exhibit, called by the notebooks."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.ndimage import median_filter
 
 from mdlib.data import chestxray14, images, splits
 from mdlib.data.phantoms import chest as phantom_chest
@@ -10,7 +13,15 @@ from mdlib.evaluate import classification
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import PAPER_WEIGHTS, count, network
+from mdlib.recipes.chest.settings import PROFILES
 from mdlib.recipes.chest.trainings import scores
+
+
+def settings(chapter: Chapter) -> pd.DataFrame:
+    """The settings of this run beside the paper's."""
+    paper = dataclasses.asdict(PROFILES["paper"])
+    table = pd.DataFrame({"this run": dataclasses.asdict(chapter.settings), "paper profile": paper}).astype(str)
+    return table.rename_axis("setting")
 
 
 def picture(chapter: Chapter, row: int) -> np.ndarray:
@@ -79,6 +90,13 @@ def figure_2(chapter: Chapter) -> Figure:
     return figures.against_features(chapter.table, chapter.targets, chapter.classes)
 
 
+def cause(truth: phantom_chest.Truth, image: str, finding: str) -> np.ndarray:
+    """The mask of a finding for the eye: without specks, where it changes single pixels by a last grey level (ours)."""
+    mask = truth.mask(image, finding)
+    smooth = median_filter(mask, 5)
+    return smooth if smooth.any() else mask
+
+
 def causes(chapter: Chapter, count: int = 4) -> Figure:
     """Pictures, their twins without one finding, and the pixels that differ; for real images the boxes."""
     names, folder = chapter.table["image"], chapter.xrays.data_dir
@@ -92,7 +110,7 @@ def causes(chapter: Chapter, count: int = 4) -> Figure:
             if finding in truth.findings and finding not in seen and len(rows) < count:
                 seen.add(finding)
                 rows.append((figures.words(finding), picture(chapter, row),
-                             phantom_chest.twin(folder, names[row], finding), truth.mask(names[row], finding)))
+                             phantom_chest.twin(folder, names[row], finding), cause(truth, names[row], finding)))
     return figures.causes(rows)
 
 

@@ -1,5 +1,6 @@
 """Figures of runs on real images, kept as small JSON under data/results/chest."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[s
     """Write Table 1's subset and its three splits to `out`, one image name a line, and `subset.json`: what was counted.
 
     `by_patient` adds train_patient.txt and val_patient.txt, which share no patient (ours). Returns what subset.json
-    says: `images` as in Table 1, `leaks` (a sentence a pair of lists), versions, and a fingerprint of the table.
+    says: `images` as in Table 1, `leaks` (a `splits.Leak` a pair of lists), versions, and a fingerprint of the table.
     """
     table, (train_val, test) = chestxray14.read_table(table_dir), chestxray14.read_lists(table_dir)
     chosen = splits.paper_subset(table, train_val, test)
@@ -40,7 +41,7 @@ def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[s
         pairs["train_patient and val_patient"] = pair
     counted = (train_val, test, chosen.train_val, *chosen.splits[0], chosen.test)
     summary = {"images": dict(zip(PAPER_COUNTS, map(len, counted), strict=True)),
-               "leaks": {name: str(splits.leaks(table, *pair)) for name, pair in pairs.items()},
+               "leaks": {name: dataclasses.asdict(splits.leaks(table, *pair)) for name, pair in pairs.items()},
                "table": fingerprint(table.to_csv(index=False)), "code": reproducible.code_version(),
                "versions": reproducible.versions()}
     write_json(out / "subset.json", summary)
@@ -54,8 +55,11 @@ def table_1() -> pd.DataFrame:
 
 
 def leaks() -> pd.DataFrame:
-    """Which lists of the paper's subset share patients, a sentence a pair of lists."""
-    return pd.Series(read_json(folder() / "subset.json")["leaks"]).to_frame("shared")
+    """Which lists of the paper's subset share patients: counted in the second list of each pair."""
+    kept_leaks = {name: splits.Leak(**leak) for name, leak in read_json(folder() / "subset.json")["leaks"].items()}
+    return pd.DataFrame({name: {"shared patients": leak.patients, "of": leak.all_patients[1],
+                                "their images": leak.images_b, "of images": leak.all_images[1]}
+                         for name, leak in kept_leaks.items()}).T
 
 
 def keep(chapter: Chapter, name: str) -> Path:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from lightning_fabric import Fabric
 from torch import nn
 
-from mdlib import progress, reproducible
+from mdlib import reproducible
 from mdlib.data import images
 from mdlib.evaluate import baseline, classification
 from mdlib.files import atomic, fingerprint
-from mdlib.progress import track
+from mdlib.parallel import side_by_side
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.training import loop
@@ -69,7 +68,7 @@ def train_all(chapter: Chapter) -> dict[tuple[str, int], list[dict]]:
 
     def compute() -> list[list[dict]]:
         chapter.samples("train")    # decodes the images, once for all
-        histories, probabilities = zip(*track(_work(chapter, jobs), "trainings", len(jobs)), strict=True)
+        histories, probabilities = zip(*_work(chapter, jobs), strict=True)
         _keep_predictions(chapter, jobs, probabilities)
         return histories
     return dict(zip(jobs, chapter.run.remember("histories", compute, jobs=jobs), strict=True))
@@ -81,11 +80,10 @@ def _work(chapter: Chapter, jobs: list[tuple[str, int]]) -> Iterable[tuple[list[
         fabric = loop.start(chapter.device, precision=chapter.settings.precision)
         return (train_and_predict(chapter, *job, fabric) for job in jobs)
     alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
-    return Parallel(n_jobs=-1, return_as="generator")(delayed(_quietly)(alone, *job) for job in jobs)
+    return side_by_side(_with_one_thread, [(alone, *job) for job in jobs], "trainings")
 
 
-def _quietly(chapter: Chapter, name: str, seed: int) -> tuple[list[dict], np.ndarray]:
-    progress.silence()
+def _with_one_thread(chapter: Chapter, name: str, seed: int) -> tuple[list[dict], np.ndarray]:
     torch.set_num_threads(1)
     return train_and_predict(chapter, name, seed)
 

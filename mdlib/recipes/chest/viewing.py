@@ -8,7 +8,7 @@ from torch import nn
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import as_seen, one_a_class, title
+from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
 from mdlib.recipes.chest.trainings import inputs, train
 
 LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
@@ -67,7 +67,7 @@ def contours(chapter: Chapter, row: int) -> dict[str, list[np.ndarray]]:
         truth = phantom_chest.Truth(chapter.xrays.data_dir)
         side = truth.settings.side
         shown = [finding for finding in chapter.table["labels"].iloc[row].split("|") if finding in truth.findings]
-        whole = {finding: [line / side for line in overlay.contour(truth.mask(name, finding))] for finding in shown}
+        whole = {finding: [line / side for line in overlay.contour(cause(truth, name, finding))] for finding in shown}
     else:
         boxes = chapter.xrays.boxes
         whole = {finding: [np.array([(b.x, b.y), (b.x + b.w, b.y), (b.x + b.w, b.y + b.h), (b.x, b.y + b.h),
