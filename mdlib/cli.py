@@ -104,6 +104,8 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | N
     folder = chest.run_folder(**parameters)
     if fresh or (if_changed and asked["profile"] == "embedded" and runs.made_by_other_code(folder)):
         shutil.rmtree(folder, ignore_errors=True)
+    if "data_dir" not in parameters:
+        chest.phantoms()
     if devices > 1:
         options = [part for name, value in parameters.items() if name != "overrides"
                    for part in (f"--{name.replace('_', '-')}", str(value))]

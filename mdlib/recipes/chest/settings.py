@@ -38,7 +38,7 @@ class Chest:
     absurd_ages: str = "error"      # or "unknown" (ours)
 
 
-SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 2, 2, 2), "stem": 16,
+SMALL = {"subset": False, "pretrained": False, "growth": 8, "blocks": (2, 2, 2, 2), "stem": 8,
          "resnet_layers": (1, 1, 1, 1), "resnet_width": 8}
 PROFILES = {
     "paper": Chest(),
@@ -46,7 +46,7 @@ PROFILES = {
     "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=4, learning_rate=0.2, batch=32,
                         channels_last=True, draws=500),
     # real images from scratch on two cores
-    "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16)}, resize=108, crop=96, epochs=16,
+    "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16), "stem": 16}, resize=108, crop=96, epochs=16,
                       channels_last=True),
 }
 
