@@ -34,4 +34,4 @@ lock:
 	  --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 
 clean:
-	rm -rf _build data/runs data/phantoms
+	rm -rf _build data/runs/*/embedded data/phantoms

@@ -1,16 +1,22 @@
 """`mdlib …`: the library from the command line."""
 
+import importlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 
-from mdlib import runs
 from mdlib.errors import MdlibError
+
+CHAPTERS = ("chest",)
+
+
+def recipe(chapter: str) -> ModuleType:
+    """The recipe of a chapter; imported when it is needed, for torch takes seconds."""
+    return importlib.import_module(f"mdlib.recipes.{chapter}")
 
 
 class Group(click.Group):
@@ -30,18 +36,17 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("chapter", type=click.Choice(["chest"]), required=False)
+@click.argument("chapter", type=click.Choice(CHAPTERS), required=False)
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, with a header.")
 def weights(chapter: str | None, as_csv: bool) -> None:
     """A line a network: chapter, name, number of weights, the paper's number."""
-    from mdlib.recipes import chest
-
-    table = chest.weights()
-    if as_csv:
-        click.echo(table.to_csv(index=False), nl=False)
-        return
-    for row in table.itertuples():
-        click.echo(f"{row.chapter:12} {row.network:22} {row.weights:>12,} {row.paper:>12,}  {row.source}")
+    tables = [recipe(name).weights() for name in ([chapter] if chapter else CHAPTERS)]
+    for i, table in enumerate(tables):
+        if as_csv:
+            click.echo(table.to_csv(index=False, header=i == 0), nl=False)
+            continue
+        for row in table.itertuples():
+            click.echo(f"{row.chapter:12} {row.network:22} {row.weights:>12,} {row.paper:>12,}  {row.source}")
 
 
 def folder_option(name: str, text: str, **options):
@@ -59,7 +64,7 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 
 RUN_OPTIONS = (
-    click.argument("chapter", type=click.Choice(["chest"])),
+    click.argument("chapter", type=click.Choice(CHAPTERS)),
     click.option("--profile", default="embedded", show_default=True,
                  help="embedded: a minute on two cores; laptop: real images, small networks; paper: its settings."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
@@ -81,7 +86,7 @@ def run_options(command):
 def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides) -> dict:
     """The notebooks' parameters: those that differ from the defaults in their cell, paths made absolute."""
     asked = {"profile": profile, "seed": seed, "device": device, "overrides": overrides,
-             **{name: str(path.absolute()) if path else "" for name, path in
+             **{name: str(path.expanduser().absolute()) if path else "" for name, path in
                 (("data_dir", data_dir), ("cache_dir", cache_dir), ("run_dir", run_dir))}}
     defaults = {"profile": "embedded", "seed": 0, "device": "auto", "overrides": {},
                 "data_dir": "", "cache_dir": "", "run_dir": ""}
@@ -90,41 +95,52 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 
 @main.command()
 @run_options
-@click.option("--devices", default=1, show_default=True, help="Train on this many GPUs (or processes on a CPU).")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
+              help="Train on this many GPUs (or processes on a CPU).")
 @click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
 @click.option("--keep", metavar="NAME", help="Also write the figures and manifest to data/results/CHAPTER/NAME.json.")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
 def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | None,
         **asked) -> None:
     """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
+    from mdlib import runs
     from mdlib.batch import papermill_runs
-    from mdlib.recipes import chest
 
-    parameters = parameters_of(**asked)
+    chest, parameters = recipe(chapter), parameters_of(**asked)
+    chest.choose(asked["profile"], asked["overrides"])
     folder = chest.run_folder(**parameters)
-    if fresh or (if_changed and asked["profile"] == "embedded" and runs.made_by_other_code(folder)):
-        shutil.rmtree(folder, ignore_errors=True)
-    if "data_dir" not in parameters:
-        chest.phantoms()
+    # A run folder that the user named, or trained for hours, is never deleted unasked.
+    if fresh or (if_changed and folder == chest.run_folder() and runs.made_by_other_code(folder)):
+        runs.delete(folder, chapter)
     if devices > 1:
-        options = [part for name, value in parameters.items() if name != "overrides"
-                   for part in (f"--{name.replace('_', '-')}", str(value))]
-        options += [part for name, value in asked["overrides"].items()
-                    for part in ("--set", f"{name}={json.dumps(value)}")]
-        subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}",
-                        "-m", "mdlib", "train", chapter, *options], check=True, env=os.environ)
+        chest.start(**parameters)    # a mistake is told once, here, and not by each process
+        train_on(devices, chapter, parameters)
+    elif "data_dir" not in parameters:
+        chest.phantoms()
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
     if keep:
         click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")
     click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
 
 
+def train_on(devices: int, chapter: str, parameters: dict) -> None:
+    """`mdlib train` of a chapter in as many processes, under torchrun. Raises MdlibError when they fail."""
+    options = [part for name, value in parameters.items() if name != "overrides"
+               for part in (f"--{name.replace('_', '-')}", str(value))]
+    options += [part for name, value in parameters.get("overrides", {}).items()
+                for part in ("--set", f"{name}={json.dumps(value)}")]
+    ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone",
+                            f"--nproc-per-node={devices}", "-m", "mdlib", "train", chapter, *options])
+    if ended.returncode:
+        raise MdlibError(f"training on {devices} devices ended with an error, told above", "mdlib run",
+                         "Mend it and run the same command again: finished epochs are kept.")
+
+
 @main.command()
 @run_options
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder; under torchrun on several devices."""
-    from mdlib.recipes import chest
-
+    chest = recipe(chapter)
     chest.train_all(chest.start(**parameters_of(**asked)))
 
 
@@ -140,9 +156,8 @@ def chest_group() -> None:
 def subset(table: Path, out: Path, by_patient: bool) -> None:
     """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
     from mdlib.data import splits
-    from mdlib.recipes import chest
 
-    summary = chest.kept.write_subset(table, out, by_patient)
+    summary = recipe("chest").kept.write_subset(table, out, by_patient)
     for name, count in summary["images"].items():
         click.echo(f"{name:28}{count:>8,}")
     for name, leak in summary["leaks"].items():
@@ -155,6 +170,4 @@ def subset(table: Path, out: Path, by_patient: bool) -> None:
 @click.option("--seed", default=0, show_default=True)
 def phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom X-rays, in NIH's layout, with their truth beside them."""
-    from mdlib.recipes import chest
-
-    click.echo(f"Phantoms: {chest.phantoms(out, seed)}")
+    click.echo(f"Phantoms: {recipe('chest').phantoms(out, seed)}")

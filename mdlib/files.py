@@ -1,13 +1,14 @@
-"""Files that are there whole or not at all, and fingerprints of what was read."""
+"""Files that are there whole or not at all, locks, and fingerprints of what was read. Linux and macOS (fcntl)."""
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mdlib.errors import DataError
 
@@ -31,6 +32,37 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: Path | str) -> Iterator[None]:
+    """Run the block while this process holds the file `lock`; others wait. The file is gone afterwards.
+
+    The system lets go of it when the process ends, however it ends: what a killed one leaves is taken over. Raises
+    DataError where the file cannot be written.
+    """
+    lock = Path(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = _hold(lock)
+    except OSError as error:
+        raise DataError(f"nothing can be written here ({error.strerror})", str(lock.parent),
+                        "Choose a folder that you may write to.") from None
+    with held:
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _hold(lock: Path) -> IO:
+    while True:
+        file = lock.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # else the one before has removed it while we waited for it
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        file.close()
 
 
 def _umask() -> int:

@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -34,13 +35,16 @@ def choose_device(name: str = "auto") -> str:
     """`auto` is `cuda` where there is one, else `cpu`. Raises SettingsError for a device that is not there."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = name.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise SettingsError(f"unknown device {name!r}", "parameter device", "Use auto, cpu, cuda or mps.")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
-    if not there:
-        raise SettingsError(f"{name!r} was asked for, but torch {torch.__version__} finds none on this machine",
-                            "parameter device", "Use device=cpu, or install a torch build for your accelerator.")
+    if not re.fullmatch(r"cpu|mps|cuda(:(0|[1-9][0-9]{0,2}))?", str(name)):
+        raise SettingsError(f"unknown device {name!r}", "parameter device", "Use auto, cpu, cuda, cuda:1 or mps.")
+    kind, _, number = name.partition(":")
+    count = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+             "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(number or 0) >= count:
+        found = f"only cuda:0 to cuda:{count - 1}" if count else "none"
+        raise SettingsError(f"{name!r} was asked for, but torch {torch.__version__} finds {found} on this machine",
+                            "parameter device", "Use device=cpu, or install a torch build for your accelerator."
+                            if not count else "Use one of these.")
     return name
 
 
@@ -50,9 +54,17 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str | int]:
-    """What the run ran on: the accelerator's name or the processor's kind, cores and threads."""
-    accelerator = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
-    return {"device": device, "name": accelerator, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads()}
+    """What the run ran on: the name of the GPU, else of the processor, cores and threads."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    return {"device": device, "name": name, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads()}
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    told = Path("/proc/cpuinfo")  # Linux
+    lines = told.read_text(errors="replace").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, [*names, platform.processor(), platform.machine()]), "unknown")
 
 
 def code_version() -> str:

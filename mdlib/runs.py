@@ -8,6 +8,8 @@
 
 import dataclasses
 import json
+import math
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,14 +32,30 @@ def home() -> Path:
 
 
 def code_fingerprint() -> str:
-    """Changes when any Python file of mdlib changes."""
-    return fingerprint(*sorted(PACKAGE.rglob("*.py")))
+    """Changes when any file of mdlib's code changes, the viewer's JavaScript and styles among them."""
+    return fingerprint(*sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".css")))
+
+
+def absolute(path: str | Path) -> Path:
+    """The one name of a path: `~` and `..` resolved."""
+    return Path(path).expanduser().resolve()
 
 
 def made_by_other_code(folder: Path) -> bool:
     """Whether a run folder was begun by an mdlib whose files differ from today's."""
     path = folder / "manifest.json"
-    return path.exists() and read_json(path)["code_fingerprint"] != code_fingerprint()
+    return path.exists() and read_json(path).get("code_fingerprint") != code_fingerprint()
+
+
+def delete(folder: Path, chapter: str) -> None:
+    """Delete the run folder of a chapter; nothing where there is none. Raises SettingsError for any other folder."""
+    if not folder.exists():
+        return
+    manifest = folder / "manifest.json"
+    if not manifest.exists() or read_json(manifest).get("asked", {}).get("chapter") != chapter:
+        raise SettingsError(f"this is not a run folder of chapter {chapter}, so it is not deleted", str(folder),
+                            "Name another run_dir.")
+    shutil.rmtree(folder)
 
 
 def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
@@ -45,6 +63,9 @@ def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
 
     Raises SettingsError naming the field when it does not exist or its value is of another kind.
     """
+    if not isinstance(overrides, dict):
+        raise SettingsError(f"{overrides!r} is not a dict of settings", "parameter overrides",
+                            "In a notebook: {'epochs': 3}; with papermill: -y 'overrides: {epochs: 3}'.")
     known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     clean = {}
     for name, value in overrides.items():
@@ -81,6 +102,9 @@ class Run:
                 "versions": reproducible.versions(), "started": _now(), "steps": {}})
             return run
         manifest = run.manifest
+        if not {"asked", "code", "code_fingerprint", "steps"} <= set(manifest):
+            raise SettingsError("this manifest is not of a run of mdlib", str(run.manifest_file),
+                                "Choose another run_dir.")
         there = manifest["asked"]
         other = [name for name in {*there, *run.asked} if there.get(name) != run.asked.get(name)]
         if other:
@@ -107,13 +131,22 @@ class Run:
         write_json(self.manifest_file, manifest)
 
     def remember(self, name: str, compute: Callable[[], Any], **asked: Any) -> Any:
-        """compute() as JSON-able figures, from `answers/` where the same was asked before."""
+        """compute() as JSON-able figures, from `answers/` where the same was asked before. NaN comes back as None."""
         path = self.folder / "answers" / f"{name}.json"
         asked = json.loads(json.dumps(asked))
         if path.exists() and (kept := read_json(path))["asked"] == asked:
             return kept["answer"]
-        write_json(path, {"asked": asked, "answer": compute()})
+        write_json(path, {"asked": asked, "answer": _without_nan(compute())})
         return read_json(path)["answer"]
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _now() -> str:

@@ -78,7 +78,9 @@ def test_a_notebook_has_one_parameters_cell_and_no_stored_pictures(path):
     tagged = [c for c in notebook["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
     assert len(tagged) == 1
     for cell in notebook["cells"]:
-        assert not cell.get("outputs") or "nbval-check-output" in cell["metadata"].get("tags", [])
+        compared = "nbval-check-output" in cell["metadata"].get("tags", [])
+        assert bool(cell.get("outputs")) == compared, f"nbval compares nothing without an output: {cell['source']}"
+        assert not compared or cell["execution_count"]
 
 
 def test_environment_yml_asks_for_what_pyproject_asks_for():

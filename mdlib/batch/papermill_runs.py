@@ -22,10 +22,12 @@ def notebooks(chapter: str) -> list[Path]:
 
 
 def question(notebook: Path, parameters: dict[str, Any]) -> str:
-    """Fingerprint of everything that decides a notebook's outputs: its code cells, mdlib and the parameters."""
+    """Fingerprint of all that decides a notebook's outputs: its code cells, mdlib, kept results and the parameters."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return fingerprint(code, code_fingerprint(), parameters)
+    chapter = notebook.parent.name.partition("_")[2]
+    results = sorted((home() / "data" / "results" / chapter).rglob("*.json"))
+    return fingerprint(code, code_fingerprint(), parameters, *results)
 
 
 def is_fresh(notebook: Path, parameters: dict[str, Any], copy: Path) -> bool:

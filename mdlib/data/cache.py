@@ -3,25 +3,24 @@
     DIR/pixels.npy     uint8 (N, side, side), an ordinary NumPy file
     DIR/done.bin       one byte a row: 1 once the row is in pixels.npy
     DIR/sources.json   side, and name, size and time of change of each image
-    DIR/lock           held while a process decodes
+    DIR/lock           there while a process decodes
 
 All of ChestX-ray14 at 256 pixels is 112,120 x 256 x 256 bytes = 7.3 GB. Threads, not processes: Pillow lets go of
-Python's lock while it decodes, so they are as fast, and they work in a notebook on every system.
+Python's lock while it decodes, so they are as fast, and they work in a notebook. The lock between processes (fcntl)
+and os.pwrite exist on Linux and macOS only.
 """
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from mdlib.data.images import fit_square, read_grey
 from mdlib.errors import DataError, SettingsError
-from mdlib.files import read_json, stamp, write_json
+from mdlib.files import alone, read_json, stamp, write_json
 from mdlib.progress import track
 
 FORMAT = 1             # raised when the same image would be decoded to other bytes
@@ -46,7 +45,7 @@ def open_cache(paths: Sequence[Path | str], side: int, folder: Path | str, worke
         raise SettingsError(f"{side!r} is not a number of pixels", "parameter side", "Use a whole number, as 256.")
     sources = {"format": FORMAT, "side": side, "images": _stamps(paths)}
     if not _finished(folder, sources):
-        with _alone(folder):
+        with alone(folder / "lock"):
             if not _finished(folder, sources):  # another process may have done it meanwhile
                 _fill(folder, sources, paths, workers or _cores())
     return np.load(folder / "pixels.npy", mmap_mode="r")
@@ -164,20 +163,6 @@ def _stamps(paths: list[Path]) -> list[list]:
     except OSError as error:
         raise DataError(f"the image cannot be read ({error.strerror})", str(error.filename),
                         "Put the file there, or remove its row from the table.") from None
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets it go when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"nothing can be written here ({error.strerror})", str(folder),
-                        "Choose a cache_dir that you may write to.") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _write(file: int, data: bytes, offset: int) -> None:

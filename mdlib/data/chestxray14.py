@@ -56,10 +56,6 @@ class ChestXray14:
         truth = self.data_dir / "truth"
         self.truth = truth if truth.is_dir() else None
 
-    def targets(self, classes: Sequence[str] = CLASSES) -> np.ndarray:
-        """float32 (N, classes): 1 where the image has the finding, else 0. Raises SettingsError."""
-        return targets(self.table, classes)
-
     def path(self, image: str) -> Path:
         """The file of one image, by its name in the table. Raises DataError when there is none."""
         if image not in self._folders:
@@ -83,7 +79,8 @@ class ChestXray14:
             raise DataError(f"patient {first['patient']} (image {first['image']}) is also in {LISTS[0]}; "
                             f"{len(shared):,} patients are in both lists",
                             place(self.data_dir, LISTS[1:], first["image"]),
-                            "Move each patient's images into one list, or read with lists=False and split by patient.")
+                            "Move each patient's images into one list, or ask for split=\"patient\" of all images (--set "
+                            "split=patient --set subset=false; in Python lists=False).")
         if (split == "").any():
             warnings.warn(f"{self.data_dir}: {(split == '').sum():,} of {len(split):,} images are in neither list and "
                           "in no split.", stacklevel=3)
@@ -94,7 +91,7 @@ class ChestXray14:
         if unknown and strict:
             raise DataError(f"image {unknown[0]!r} is not in the label table; {len(unknown):,} of {len(images):,} are "
                             "not", place(self.data_dir, (file,), unknown[0]),
-                            "Remove these entries, complete the table, or read with missing='skip'.")
+                            "Remove these entries, complete the table, or ask for missing=\"skip\" (--set missing=skip).")
 
     def _present(self, table: pd.DataFrame, missing: str) -> tuple[pd.DataFrame, list[str]]:
         here = _among(table["image"], self._folders)
@@ -102,7 +99,7 @@ class ChestXray14:
         if absent and (missing == "error" or not here.any()):
             raise DataError(f"no image {absent[0]!r}; {len(absent):,} of the table's {len(table):,} are missing",
                             place(self.data_dir, TABLES, absent[0]), "Put them into images/ or images_001/images/, …; "
-                            "missing='skip' goes on with the images that are there.")
+                            "missing=\"skip\" (--set missing=skip) goes on with the images that are there.")
         if absent:
             warnings.warn(f"{self.data_dir}: {len(absent):,} of {len(table):,} images are not there and left out, the "
                           f"first is {absent[0]}.", stacklevel=3)

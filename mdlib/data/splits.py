@@ -65,7 +65,8 @@ def paper_subset(table: pd.DataFrame, train_val: Sequence[str], test: Sequence[s
         if parts[name].empty:
             raise DataError(f"the subset rule leaves none of {len(table):,} images in {name}",
                             f"parameter rarest = {rarest}",
-                            f"Each label text must occur {rarest} times: choose a smaller rarest, or use all images.")
+                            f"Each label text must occur {rarest} times: choose a smaller rarest, or take all images "
+                            "(--set subset=false).")
     splits = _stratified(parts["train_val"], n_splits, val_fraction, seed)
     return Subset(parts["train_val"]["image"].tolist(), parts["test"]["image"].tolist(), splits)
 
@@ -101,7 +102,8 @@ def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: i
         reason = str(error).split(".")[0][:200]
         raise DataError(f"{len(images):,} images with {len(set(labels)):,} label texts cannot be split so that both "
                         f"parts have each text ({reason})", f"parameter val_fraction = {val_fraction}",
-                        "Choose a larger val_fraction or rarest, or n_splits=0 and patient_split.") from None
+                        "Choose a larger val_fraction (--set validation=0.3), split by patient (--set split=patient), or "
+                        "take all images (--set subset=false).") from None
 
 
 def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
@@ -113,7 +115,8 @@ def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> 
     when one part would be empty.
     """
     if not 0 < fraction < 1:
-        raise SettingsError(f"{fraction} is not between 0 and 1", "parameter fraction", "The paper's is 0.1.")
+        raise SettingsError(f"{fraction} is not between 0 and 1", "parameter fraction",
+                            "The paper's is 0.1 (--set validation=0.1).")
     random = np.random.default_rng(seed)
     by_rarity = [CLASSES[k] for k in np.argsort(targets(table).sum(axis=0), kind="stable")]
     rarest = {text: min(by_rarity.index(name) for name in text.split("|")) for text in table["labels"].unique()}
@@ -123,7 +126,7 @@ def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> 
     val = table["patient"].isin(line.index[np.diff(steps) > 0])
     if val.all() or not val.any():
         raise DataError(f"{len(line):,} patients are too few for {fraction:.0%} of them",
-                        f"parameter fraction = {fraction}", "Choose a fraction nearer to 0.5, or more patients.")
+                        f"parameter fraction = {fraction}", "Choose a fraction nearer to 0.5 (--set validation=0.3), or more patients.")
     return table["image"][~val].tolist(), table["image"][val].tolist()
 
 

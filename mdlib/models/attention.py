@@ -34,14 +34,15 @@ class SumAttention(nn.Module):
     <u, l_i + g> is computed as <u, l_i> + <u, g>: the same number, without a copy of L that has g added everywhere.
     """
 
-    def __init__(self, local: int, globally: int, normalise: str = "softmax"):
+    def __init__(self, local_channels: int, global_channels: int, normalise: str = "softmax"):
         super().__init__()
-        self.project = nn.Conv2d(local, globally, 1, bias=False)
-        self.score = nn.Conv2d(globally, 1, 1, bias=False)                                # u^s
+        self.project = nn.Conv2d(local_channels, global_channels, 1, bias=False)
+        self.score = nn.Conv2d(global_channels, 1, 1, bias=False)                         # u^s
         self.normalise = NORMALISE[normalise]
-        self.out = globally
+        self.out = global_channels
 
     def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """features (B, C, h, w), g (B, G) -> attended (B, G), weights (B, 1, h, w)."""
         projected = self.project(features)                                                # l_i, (B, G, h, w)
         scores = self.score(projected) + self.score(g[:, :, None, None])                  # eq. 2, (B, 1, h, w)
         weights = self.normalise(scores)                                                  # eq. 4
@@ -54,13 +55,14 @@ class ConcatAttention(nn.Module):
     <u, {l_i, g}> is computed as <u_l, l_i> + <u_g, g>, u = {u_l, u_g}.
     """
 
-    def __init__(self, local: int, globally: int, normalise: str = "softmax"):
+    def __init__(self, local_channels: int, global_channels: int, normalise: str = "softmax"):
         super().__init__()
-        self.score = nn.Conv2d(local + globally, 1, 1, bias=False)                        # u^s
+        self.score = nn.Conv2d(local_channels + global_channels, 1, 1, bias=False)     # u^s
         self.normalise = NORMALISE[normalise]
-        self.out = local
+        self.out = local_channels
 
     def forward(self, features: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """features (B, C, h, w), g (B, G) -> attended (B, C), weights (B, 1, h, w)."""
         u_local, u_global = self.score.weight.split([features.shape[1], g.shape[1]], dim=1)
         scores = F.conv2d(features, u_local) + F.conv2d(g[:, :, None, None], u_global)    # eq. 3, (B, 1, h, w)
         weights = self.normalise(scores)                                                  # eq. 4

@@ -26,24 +26,20 @@ PRECISIONS = ("32-true", "bf16-mixed")
 Batch = dict[str, Tensor]
 
 
-def start(device: str = "auto", devices: int = 1, precision: str = "32-true") -> Fabric:
+def start(device: str = "auto", precision: str = "32-true") -> Fabric:
     """A launched Fabric: one process on `device`, or this process's part under torchrun.
 
-    device: auto, cpu, cuda, cuda:1, mps. Under torchrun the number of processes is torchrun's and `devices` is not
-    looked at. Raises SettingsError for several devices without torchrun, a device that is not there, or a precision
-    other than `32-true` and `bf16-mixed`.
+    device: auto, cpu, cuda, cuda:1, mps. Raises SettingsError for a device that is not there, or a precision other than
+    `32-true` and `bf16-mixed`.
     """
     if precision not in PRECISIONS:
         raise SettingsError(f"unknown precision {precision!r}", "parameter precision",
                             f"Use {' or '.join(PRECISIONS)}.")
     kind, _, number = choose_device(device).partition(":")
-    nodes = 1
+    devices, nodes = 1, 1
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
-    elif devices != 1:
-        raise SettingsError(f"{devices} devices were asked for, but this is one process alone", "parameter devices",
-                            f"Start it as `torchrun --nproc-per-node {devices} ...`.")
     several = devices * nodes > 1
     fabric = Fabric(accelerator=kind, devices=[int(number)] if number and not several else devices, num_nodes=nodes,
                     strategy="ddp" if several else "auto", precision=precision)
@@ -100,8 +96,10 @@ def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, w
 
     inputs: of a batch, what the model is called with, by name; outputs: the entries of its answer to keep.
     Evaluation mode, no gradients, Fabric's precision; the model's mode is put back. One batch at a time is held. Every
-    process computes the whole: under torchrun call it in the first.
+    process computes the whole: under torchrun call it in the first. Raises SettingsError without samples.
     """
+    if len(samples) == 0:
+        raise SettingsError("there is nothing to predict", "parameter samples", "Choose a subset with images.")
     loader = DataLoader(samples, batch, num_workers=workers, collate_fn=getattr(samples, "collate", None),
                         pin_memory=fabric.device.type == "cuda")
     model.to(fabric.device)

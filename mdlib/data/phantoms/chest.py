@@ -21,7 +21,7 @@ from scipy.ndimage import find_objects, label, maximum_filter
 from mdlib.data.phantoms import chest_anatomy, chest_film, chest_findings, chest_skeleton
 from mdlib.data.phantoms.chest_film import Array, Case, Film, draw, stream
 from mdlib.errors import DataError, SettingsError
-from mdlib.files import fingerprint, read_json, write_json
+from mdlib.files import alone, fingerprint, read_json, write_json
 from mdlib.parallel import side_by_side
 from mdlib.progress import track
 
@@ -98,12 +98,19 @@ def _films(seed: int, patient: int, u: Array, split: str) -> list[Case]:
 def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int = 0, workers: int | None = None) -> Path:
     """Draw a collection into `folder`, in NIH's layout with truth/ beside it, and return the folder.
 
-    It appears under its name only when complete; where the same collection already is, nothing is done. `workers`
-    processes draw (None: one a core; 1: this process). Raises DataError where `folder` holds anything else.
+    It appears under its name only when complete; where the same collection already is, nothing is done: of two
+    processes that ask for it at once, the second waits. `workers` processes draw (None: one a core; 1: this process).
+    Raises DataError where `folder` holds anything else.
     """
     folder, settings = Path(folder).absolute(), Settings(patients, side, seed)
-    if _finished(folder, settings):
-        return folder
+    if not _finished(folder, settings):
+        with alone(folder.with_name(f".{folder.name}.lock")):
+            if not _finished(folder, settings):  # another process may have drawn it meanwhile
+                _replace(folder, settings, workers)
+    return folder
+
+
+def _replace(folder: Path, settings: Settings, workers: int | None) -> None:
     if folder.exists() and not is_phantom(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("this holds something else than phantoms", str(folder), "Name a folder that is new or empty.")
     part = _workplace(folder)
@@ -114,29 +121,17 @@ def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int =
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def _workplace(folder: Path) -> Path:
     """An empty folder beside `folder`, those of processes that were killed removed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}.part-*"):
-        if not _alive(int(left.name.rpartition("-")[2])):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=True)
+    # Of its own name: for up to a second, the processes of a killed one may still write to theirs.
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     for name in ("images", "truth"):
         (part / name).mkdir(parents=True)
     return part
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _write_all(folder: Path, settings: Settings, workers: int | None) -> None:

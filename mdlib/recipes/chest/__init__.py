@@ -2,8 +2,8 @@
 
 from mdlib.recipes.chest import exhibits, kept, viewing
 from mdlib.recipes.chest.chapter import Chapter, phantoms, run_folder, start
-from mdlib.recipes.chest.networks import PAPER_WEIGHTS, network, weights
-from mdlib.recipes.chest.settings import PROFILES, Chest, choose
+from mdlib.recipes.chest.networks import network, weights
+from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest, choose
 from mdlib.recipes.chest.trainings import predictions, scores, train, train_all
 
 __all__ = ["PAPER_WEIGHTS", "PROFILES", "Chapter", "Chest", "choose", "exhibits", "kept", "network", "phantoms",

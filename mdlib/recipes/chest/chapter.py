@@ -13,6 +13,7 @@ import pandas as pd
 from mdlib import reproducible, runs
 from mdlib.data import cache, chestxray14, samples, splits
 from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
 from mdlib.recipes.chest.settings import Chest, choose
 
@@ -21,8 +22,8 @@ def run_folder(profile: str = "embedded", data_dir: str = "", seed: int = 0, run
                overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
     """`run_dir`, or data/runs/chest/<profile>, with a short name of whatever differs from the defaults behind it."""
     if run_dir:
-        return Path(run_dir).absolute()
-    differs = [str(Path(data_dir).absolute()) if data_dir else "", seed, overrides or {}]
+        return runs.absolute(run_dir)
+    differs = [str(runs.absolute(data_dir)) if data_dir else "", seed, overrides or {}]
     suffix = "" if differs == ["", 0, {}] else f"-{fingerprint(*differs)[:8]}"
     return runs.home() / "data" / "runs" / "chest" / (profile + suffix)
 
@@ -58,6 +59,10 @@ class Chapter:
     @functools.cached_property
     def _parts(self) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
         named = _split(self.xrays.table, self.settings, self.seed)
+        for part, images in named.items():
+            if not images:
+                raise DataError(f"no image is left for {part}", str(self.xrays.data_dir),
+                                "Look at the two lists and at which images are there, or use --set split=patient.")
         rows = np.unique(splits.rows(self.xrays.table, [*itertools.chain(*named.values())]))
         table = self.xrays.table.iloc[rows].reset_index(drop=True)
         return table, {part: splits.rows(table, images) for part, images in named.items()}
@@ -96,27 +101,32 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     """
     settings = choose(profile, overrides or {})
     device = reproducible.choose_device(device)
-    folder = Path(data_dir).expanduser() if data_dir else phantoms()
-    xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=settings.split == "official",
+    if type(seed) is not int or seed < 0:
+        raise SettingsError(f"{seed!r} is not a whole number of 0 or more", "parameter seed")
+    folder = runs.absolute(data_dir) if data_dir else phantoms()
+    lists = settings.split == "official" or settings.subset
+    xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=lists,
                                      absurd_ages=settings.absurd_ages)
     table = fingerprint(xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
     run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides),
                         {"chapter": "chest", "profile": profile, "seed": seed, "data": table,
                          "settings": dataclasses.asdict(settings)})
     run.note("start", data_dir=folder.name, images=len(xrays.table), **reproducible.hardware(device))
-    return Chapter(run, settings, seed, device, Path(cache_dir) if cache_dir else run.folder / "cache", xrays)
+    return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache", xrays)
 
 
 def _split(table: pd.DataFrame, settings: Chest, seed: int) -> dict[str, list[str]]:
-    """Image names for train, val and test: the paper's selection and first split, or all images, split by patient."""
-    if settings.split == "official":
-        train_val, test = (table["image"][table["split"] == part].tolist() for part in ("train_val", "test"))
-        if settings.subset:
-            chosen = splits.paper_subset(table, train_val, test, val_fraction=settings.validation)
+    """Image names for train, val and test: the paper's selection and split, or all images; or split by patient."""
+    train_val, test = (table["image"][table["split"] == part].tolist() for part in ("train_val", "test"))
+    if settings.subset:
+        by_image = 1 if settings.split == "official" else 0
+        chosen = splits.paper_subset(table, train_val, test, n_splits=by_image, val_fraction=settings.validation)
+        if by_image:
             train, val = chosen.splits[0]
             return {"train": train, "val": val, "test": chosen.test}
-    else:
-        train_val, test = splits.patient_split(table, 0.2, seed)
+        train_val, test = chosen.train_val, chosen.test
+    elif settings.split == "patient":
+        train_val, test = splits.patient_split(table, settings.test, seed)
     rest = table.iloc[splits.rows(table, train_val)]
     train, val = splits.patient_split(rest, settings.validation, seed)
     return {"train": train, "val": val, "test": test}

@@ -112,8 +112,8 @@ def intervals(table: pd.DataFrame, title: str) -> Figure:
     for i, name in enumerate(names):
         part = table[table["network"] == name]
         y = np.array([classes.index(c) for c in part["class"]]) + 0.7 * (i / max(len(names) - 1, 1) - 0.5)
-        axis.errorbar(part["auroc"], y, xerr=np.abs(part[["low", "high"]].to_numpy().T - part["auroc"].to_numpy()),
-                      fmt="osD^vP*"[i % 7], color=COLOURS[i], label=name, markersize=4, linewidth=1)
+        axis.hlines(y, part["low"], part["high"], color=COLOURS[i % 10], linewidth=1)
+        axis.plot(part["auroc"], y, "osD^vP*"[i % 7], color=COLOURS[i % 10], label=name, markersize=4)
     axis.axvline(0.5, color="0.5", linestyle=":", linewidth=1)
     axis.set_yticks(range(len(classes)), [words(c) for c in classes])
     axis.invert_yaxis()

@@ -9,6 +9,7 @@ import pandas as pd
 from mdlib import reproducible, runs
 from mdlib.data import chestxray14, splits
 from mdlib.errors import DataError
+from mdlib.evaluate.tables import beside_paper
 from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.recipes.chest import exhibits
 from mdlib.recipes.chest.chapter import Chapter
@@ -50,8 +51,7 @@ def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[s
 
 def table_1() -> pd.DataFrame:
     """Table 1 as `mdlib chest subset` counted it on the NIH's label table: paper, ours, difference."""
-    table = pd.DataFrame({"paper": PAPER_COUNTS, "ours": read_json(folder() / "subset.json")["images"]})
-    return table.assign(difference=table["ours"] - table["paper"])
+    return beside_paper(read_json(folder() / "subset.json")["images"], PAPER_COUNTS)
 
 
 def leaks() -> pd.DataFrame:
@@ -63,23 +63,26 @@ def leaks() -> pd.DataFrame:
 
 
 def keep(chapter: Chapter, name: str) -> Path:
-    """Write the figures of a run, with its manifest, to data/results/chest/<name>.json; no image and no image name."""
-    manifest = chapter.run.manifest
-    path = folder() / f"{name}.json"
+    """Write the figures and the manifest of a run to data/results/chest/runs/<name>.json; no image, no image name."""
+    path = folder() / "runs" / f"{name}.json"
     write_json(path, {
-        "manifest": manifest | {"steps": {"start": manifest["steps"]["start"]}},
+        "manifest": chapter.run.manifest,
         "parts": {part: {"images": len(rows), "patients": int(chapter.table["patient"].iloc[rows].nunique())}
                   for part, rows in chapter.rows.items()},
-        "aurocs": exhibits.aurocs(chapter).astype(object).where(lambda t: t.notna(), None).to_dict("records"),
-        "differences": exhibits.differences(chapter).reset_index().to_dict("records")})
+        "aurocs": _records(exhibits.aurocs(chapter)),
+        "differences": _records(exhibits.differences(chapter).reset_index())})
     return path
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def kept(name: str) -> dict[str, Any]:
     """A kept result; its `aurocs` and `differences` as tables. Raises DataError, listing the kept names."""
-    path = folder() / f"{name}.json"
+    path = folder() / "runs" / f"{name}.json"
     if not path.exists():
-        there = ", ".join(sorted(file.stem for file in folder().glob("*.json"))) or "nothing"
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "nothing"
         raise DataError("no such result is kept", str(path), f"Kept: {there}.")
     result = read_json(path)
     return result | {"aurocs": pd.DataFrame(result["aurocs"]).astype({"auroc": float, "low": float, "high": float}),

@@ -7,28 +7,22 @@ import torch
 from torch import nn
 
 from mdlib.errors import SettingsError
-from mdlib.models.attention_densenet import AttentionDenseNet
+from mdlib.models.attention_densenet import att_a, att_b
 from mdlib.models.backbones import densenet121, resnet50
-from mdlib.recipes.chest.settings import PROFILES, Chest
+from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest
 
-# Table 2; the non-image rows are printed by the authors' notebooks
-PAPER_WEIGHTS = {"resnet50": 23538767, "densenet121": 6969231, "att_a": 7920527, "att_b": 6971279,
-                 "densenet121_nonimage": 6969288, "att_a_nonimage": 7920584}
+BUILD = {"resnet50": resnet50, "densenet121": densenet121, "att_a": att_a, "att_b": att_b}
 
 
 def network(name: str, settings: Chest) -> nn.Module:
     """One of the compared networks (section 2), named as in PAPER_WEIGHTS. Raises SettingsError for another name."""
     if name not in PAPER_WEIGHTS:
         raise SettingsError("no such network", f"networks: {name!r}", f"Known: {', '.join(PAPER_WEIGHTS)}.")
-    body, nonimage = name.removesuffix("_nonimage"), name.endswith("_nonimage")
-    common = {"classes": settings.classes, "nonimage": nonimage, "pretrained": settings.pretrained}
-    if body == "resnet50":
-        return resnet50(**common, layers=settings.resnet_layers, width=settings.resnet_width)
-    dense = {"growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
-    if body == "densenet121":
-        return densenet121(**common, **dense)
-    variant = {"att_a": "attA", "att_b": "attB"}[body]
-    return AttentionDenseNet(variant, normalise=settings.normalise, **common, **dense)
+    body = name.removesuffix("_nonimage")
+    size = {"layers": settings.resnet_layers, "width": settings.resnet_width} if body == "resnet50" else {
+        "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
+    attention = {"normalise": settings.normalise} if body.startswith("att") else {}
+    return BUILD[body](settings.classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
 
 
 def count(model: nn.Module) -> int:

@@ -6,15 +6,20 @@ from typing import Any
 from mdlib import runs
 from mdlib.errors import SettingsError
 
+# Table 2; the non-image rows are printed by the authors' notebooks
+PAPER_WEIGHTS = {"resnet50": 23538767, "densenet121": 6969231, "att_a": 7920527, "att_b": 6971279,
+                 "densenet121_nonimage": 6969288, "att_a_nonimage": 7920584}
+
 
 @dataclass(frozen=True)
 class Chest:
     """Tan et al., sections 1.2 and 2. An unmarked field is the paper's number; (ours) marks ours."""
 
-    networks: tuple = ("resnet50", "densenet121", "att_a", "att_b")
+    networks: tuple[str, ...] = ("resnet50", "densenet121", "att_a", "att_b")
     classes: int = 15               # 14 findings and No Finding, section 3.1; 14 leaves No Finding out
     subset: bool = True             # the selection of section 1.2
-    split: str = "official"         # or "patient": grouped by patient (ours)
+    split: str = "official"         # or "patient": grouped by patient, lists not needed without subset (ours)
+    test: float = 0.2               # (ours) of all images, with split = "patient" and without subset
     validation: float = 0.1         # of train_val; the first of the paper's three splits
     resize: int = 256               # pixels, section 2.4
     crop: int = 224
@@ -26,9 +31,9 @@ class Chest:
     batch: int = 16                 # the authors' code
     seeds: int = 3                  # (ours) trainings a network; the paper has one
     growth: int = 32                # DenseNet-121
-    blocks: tuple = (6, 12, 24, 16)
+    blocks: tuple[int, ...] = (6, 12, 24, 16)
     stem: int = 64
-    resnet_layers: tuple = (3, 4, 6, 3)
+    resnet_layers: tuple[int, ...] = (3, 4, 6, 3)
     resnet_width: int = 64
     draws: int = 1000               # (ours) bootstrap resamples of patients
     precision: str = "32-true"      # or "bf16-mixed" (ours)
@@ -51,14 +56,33 @@ PROFILES = {
 }
 
 
+# setting: what is allowed, in words, and the test of it
+ALLOWED = {
+    "networks": (f"some of {', '.join(PAPER_WEIGHTS)}", lambda value: value and set(value) <= set(PAPER_WEIGHTS)),
+    "classes": ("14 or 15", lambda value: value in (14, 15)),
+    "split": ("official or patient", lambda value: value in ("official", "patient")),
+    "validation": ("above 0, at most 0.5", lambda value: 0 < value <= 0.5),
+    "test": ("above 0, at most 0.5", lambda value: 0 < value <= 0.5),
+    "normalise": ("softmax or sigmoid", lambda value: value in ("softmax", "sigmoid")),
+    "precision": ("32-true or bf16-mixed", lambda value: value in ("32-true", "bf16-mixed")),
+    "missing": ("error or skip", lambda value: value in ("error", "skip")),
+    "absurd_ages": ("error or unknown", lambda value: value in ("error", "unknown")),
+    "workers": ("0 or more", lambda value: value >= 0),
+    "momentum": ("0 or more, below 1", lambda value: 0 <= value < 1),
+    **{name: ("above 0", lambda value: value > 0)
+       for name in ("resize", "crop", "learning_rate", "epochs", "batch", "seeds", "growth", "stem", "resnet_width",
+                    "draws")},
+}
+
+
 def choose(profile: str, overrides: dict[str, Any]) -> Chest:
-    """The settings of a profile with some replaced. Raises SettingsError naming what does not exist."""
+    """The settings of a profile with some replaced. Raises SettingsError naming what makes no sense."""
     if profile not in PROFILES:
         raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
     settings = runs.check_overrides(PROFILES[profile], overrides)
-    for name, known in (("classes", (14, 15)), ("split", ("official", "patient")),
-                        ("normalise", ("softmax", "sigmoid")), ("missing", ("error", "skip")),
-                        ("absurd_ages", ("error", "unknown"))):
-        if getattr(settings, name) not in known:
-            raise SettingsError(f"{getattr(settings, name)!r} is not one of {known}", f"setting {name}")
+    for name, (words, allowed) in ALLOWED.items():
+        if not allowed(getattr(settings, name)):
+            raise SettingsError(f"{getattr(settings, name)!r} is not {words}", f"setting {name}")
+    if settings.crop > settings.resize:
+        raise SettingsError(f"{settings.crop} is more than resize = {settings.resize}", "setting crop")
     return settings

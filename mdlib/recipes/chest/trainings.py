@@ -107,12 +107,14 @@ def _keep_predictions(chapter: Chapter, jobs: list[tuple[str, int]], probabiliti
 
 def predictions(chapter: Chapter) -> pd.DataFrame:
     """Probabilities on the test part, a row an image, network and seed; kept as predictions.parquet."""
-    train_all(chapter)
+    jobs = list(train_all(chapter))
+    if not (chapter.run.folder / PREDICTIONS).exists():
+        _keep_predictions(chapter, jobs, [probability for _, probability in _work(chapter, jobs)])
     return pd.read_parquet(chapter.run.folder / PREDICTIONS)
 
 
 def scores(chapter: Chapter) -> dict[str, np.ndarray]:
-    """Probabilities on the test part by network, (seeds, N, classes), and of the five numbers, (1, N, classes)."""
+    """Probabilities on the test part, one a class: by network (seeds, N, classes); five numbers (1, N, classes)."""
     table, kept = predictions(chapter), {"five numbers": five_number_scores(chapter)[None]}
     for name in chapter.settings.networks:
         of_network = table[table["network"] == name].set_index("seed")

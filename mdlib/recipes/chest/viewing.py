@@ -1,15 +1,18 @@
 """What the viewers of chapter 1 show: maps of a trained network, and which of them carry signal."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
+from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
-from mdlib.recipes.chest.trainings import inputs, train
+from mdlib.recipes.chest.trainings import inputs, train, train_all
 
 LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
           "att_a": ("transition3", "norm5"), "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
@@ -18,7 +21,9 @@ LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
 def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     """`count` test images, as `mdlib.widgets.explorer.Case` takes them: what a network says, and its maps.
 
-    The network is the one of the first seed. Attention maps are given as weights times pixels, so that 1 is the mean.
+    Each is a dict: image uint8 (H, W), classes, probability (K,), truth (K,), maps by method (K, h, w) or (1, h, w),
+    signal by method (K,), contours by class. The network is the one of the first seed. Attention maps are
+    given as weights times pixels, so that 1 is the mean.
     """
     model, rows = trained(chapter, name), one_a_class(chapter, count)
     batch = inputs_of(chapter, name, rows)
@@ -50,7 +55,8 @@ def signal(chapter: Chapter) -> pd.DataFrame:
 
 
 def trained(chapter: Chapter, name: str) -> nn.Module:
-    """The network of the first seed, on the CPU, in evaluation mode."""
+    """The network of the first seed, on the CPU, in evaluation mode; trained now if the settings do not name it."""
+    train_all(chapter)
     return train(chapter, name, chapter.seed)[0].cpu().eval()
 
 
@@ -58,6 +64,12 @@ def inputs_of(chapter: Chapter, name: str, rows: list[int] | np.ndarray) -> dict
     """What the network is called with for these rows."""
     where = np.searchsorted(chapter.rows["test"], rows)
     return inputs(name)(chapter.samples("test").__getitems__(where))
+
+
+def of_square(box: Any, side: tuple[int, int]) -> np.ndarray:
+    """The outline of a box, given in fractions of an image's width and height, in fractions of its central square."""
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (box.w, box.h) + (box.x, box.y)    # (5, 2)
+    return (corners * side - (np.array(side) - min(side)) / 2) / min(side)
 
 
 def contours(chapter: Chapter, row: int) -> dict[str, list[np.ndarray]]:
@@ -69,9 +81,9 @@ def contours(chapter: Chapter, row: int) -> dict[str, list[np.ndarray]]:
         shown = [finding for finding in chapter.table["labels"].iloc[row].split("|") if finding in truth.findings]
         whole = {finding: [line / side for line in overlay.contour(cause(truth, name, finding))] for finding in shown}
     else:
-        boxes = chapter.xrays.boxes
-        whole = {finding: [np.array([(b.x, b.y), (b.x + b.w, b.y), (b.x + b.w, b.y + b.h), (b.x, b.y + b.h),
-                                     (b.x, b.y)]) for b in of.itertuples()]
-                 for finding, of in boxes[boxes["image"] == name].groupby("finding") if finding in chapter.classes}
+        boxes = chapter.xrays.boxes[chapter.xrays.boxes["image"] == name]
+        side = images.read_grey(chapter.xrays.path(name)).shape[::-1] if len(boxes) else (1, 1)
+        whole = {finding: [of_square(box, side) for box in of.itertuples()]
+                 for finding, of in boxes.groupby("finding") if finding in chapter.classes}
     margin = (1 - crop) / 2
     return {finding: [(line - margin) / crop for line in lines] for finding, lines in whole.items()}
