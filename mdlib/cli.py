@@ -112,11 +112,9 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | N
     # A run folder that the user named, or trained for hours, is never deleted unasked.
     if fresh or (if_changed and folder == chest.run_folder() and runs.made_by_other_code(folder)):
         runs.delete(folder, chapter)
+    chest.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
     if devices > 1:
-        chest.start(**parameters)    # a mistake is told once, here, and not by each process
         train_on(devices, chapter, parameters)
-    elif "data_dir" not in parameters:
-        chest.phantoms()
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
     if keep:
         click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")

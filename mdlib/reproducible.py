@@ -42,9 +42,9 @@ def choose_device(name: str = "auto") -> str:
              "mps": int(torch.backends.mps.is_available())}[kind]
     if int(number or 0) >= count:
         found = f"only cuda:0 to cuda:{count - 1}" if count else "none"
+        remedy = "Use one of these." if count else "Use device=cpu, or install a torch build for your accelerator."
         raise SettingsError(f"{name!r} was asked for, but torch {torch.__version__} finds {found} on this machine",
-                            "parameter device", "Use device=cpu, or install a torch build for your accelerator."
-                            if not count else "Use one of these.")
+                            "parameter device", remedy)
     return name
 
 

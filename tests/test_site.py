@@ -128,7 +128,7 @@ def choose_a_drawn_map(viewer) -> int:
             viewer.choose(viewer.method, i)
     for k in range(1, viewer.classes.count()):
         picture, said = viewer.after(viewer.classes.nth(k).check)
-        if "one map for all classes" not in said and "no signal" not in said:
+        if "one map for all classes" not in said and "nothing is drawn" not in said:
             return picture
     raise AssertionError("this explorer's first case has no map with signal of a method with a map for each class")
 

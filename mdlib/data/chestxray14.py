@@ -79,8 +79,8 @@ class ChestXray14:
             raise DataError(f"patient {first['patient']} (image {first['image']}) is also in {LISTS[0]}; "
                             f"{len(shared):,} patients are in both lists",
                             place(self.data_dir, LISTS[1:], first["image"]),
-                            "Move each patient's images into one list, or ask for split=\"patient\" of all images (--set "
-                            "split=patient --set subset=false; in Python lists=False).")
+                            "Move each patient's images into one list, or ask for split=\"patient\" of all images "
+                            "(--set split=patient --set subset=false; in Python lists=False).")
         if (split == "").any():
             warnings.warn(f"{self.data_dir}: {(split == '').sum():,} of {len(split):,} images are in neither list and "
                           "in no split.", stacklevel=3)
@@ -91,7 +91,8 @@ class ChestXray14:
         if unknown and strict:
             raise DataError(f"image {unknown[0]!r} is not in the label table; {len(unknown):,} of {len(images):,} are "
                             "not", place(self.data_dir, (file,), unknown[0]),
-                            "Remove these entries, complete the table, or ask for missing=\"skip\" (--set missing=skip).")
+                            "Remove these entries, complete the table, or ask for missing=\"skip\" "
+                            "(--set missing=skip).")
 
     def _present(self, table: pd.DataFrame, missing: str) -> tuple[pd.DataFrame, list[str]]:
         here = _among(table["image"], self._folders)

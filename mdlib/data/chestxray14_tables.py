@@ -82,8 +82,8 @@ def read_lists(folder: Path | str) -> tuple[list[str], list[str]]:
 
     Raises DataError when a list is missing or empty, or an image is named twice or in both.
     """
-    remedy = ("Get both lists from NIH, or ask for split=\"patient\" of all images (--set split=patient --set "
-              "subset=false; in Python lists=False).")
+    remedy = ("Get both lists from NIH, or ask for split=\"patient\" of all images "
+              "(--set split=patient --set subset=false; in Python lists=False).")
     files = [_find(folder, (name,), remedy) for name in LISTS]
     train_val, test = (read_list(file) for file in files)
     both = set(train_val) & set(test)
@@ -209,8 +209,8 @@ def _ages(column: Column, absurd: str) -> np.ndarray:
         if absurd == "error" and not (genuine and OLDEST < ages[index] < 500):
             raise column.wrong(index, f"absurd age {column.texts[index]!r} (possible: 0 to {OLDEST} years; "
                                f"{len(faulty):,} such rows)",
-                               "Correct it, or ask for absurd_ages=\"unknown\", which makes such ages unknown (--set "
-                               "absurd_ages=unknown).")
+                               "Correct it, or ask for absurd_ages=\"unknown\", which makes such ages NaN "
+                               "(--set absurd_ages=unknown).")
     if len(faulty):
         first = column.wrong(faulty[0], f"absurd age {column.texts[faulty[0]]!r}; {len(faulty):,} such ages are taken "
                              "as unknown (NaN)", "Data_Entry_2017_v2020.csv has NIH's corrected ages.")

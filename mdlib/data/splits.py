@@ -102,8 +102,8 @@ def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: i
         reason = str(error).split(".")[0][:200]
         raise DataError(f"{len(images):,} images with {len(set(labels)):,} label texts cannot be split so that both "
                         f"parts have each text ({reason})", f"parameter val_fraction = {val_fraction}",
-                        "Choose a larger val_fraction (--set validation=0.3), split by patient (--set split=patient), or "
-                        "take all images (--set subset=false).") from None
+                        "Choose a larger val_fraction (--set validation=0.3), split by patient (--set split=patient), "
+                        "or take all images (--set subset=false).") from None
 
 
 def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
@@ -126,7 +126,8 @@ def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> 
     val = table["patient"].isin(line.index[np.diff(steps) > 0])
     if val.all() or not val.any():
         raise DataError(f"{len(line):,} patients are too few for {fraction:.0%} of them",
-                        f"parameter fraction = {fraction}", "Choose a fraction nearer to 0.5 (--set validation=0.3), or more patients.")
+                        f"parameter fraction = {fraction}",
+                        "Choose a fraction nearer to 0.5 (--set validation=0.3, or test=0.3), or more patients.")
     return table["image"][~val].tolist(), table["image"][val].tolist()
 
 

@@ -14,6 +14,13 @@ const number = (value) =>
   value !== 0 && (value < 0.01 || value >= 1000) ? value.toExponential(1) : String(Number(value.toPrecision(2)));
 const truthWord = (truth) => (truth === null ? "unknown" : truth ? "present" : "absent");
 
+// Why nothing is drawn of a map, as a sentence without its full stop; "" where it is drawn. Zeros and rounding are no
+// signal; a map that is negative everywhere is one, of which eq. 7's ReLU leaves nothing.
+function whyEmpty(maps, m) {
+  if (!maps.signal[m]) return "this map carries no signal";
+  return maps.peak[m] > 0 ? "" : "nothing speaks for this class here: all values are 0 or below";
+}
+
 // What the traits ask for, with every gap filled: the case, its class and its map.
 function chosen(model) {
   const cases = model.get("cases");
@@ -25,7 +32,7 @@ function chosen(model) {
   const method = model.get("method");
   const maps = record.maps[method];
   const m = maps.count === 1 ? 0 : k;
-  return { index, record, k, likeliest, automatic: wanted < 0, method, maps, m, signal: maps.signal[m],
+  return { index, record, k, likeliest, automatic: wanted < 0, method, maps, m, empty: whyEmpty(maps, m),
     klass: record.classes[k], outlines: record.contours[record.classes[k]] ?? [] };
 }
 
@@ -107,12 +114,11 @@ function paint(canvas, picture, overlay, { opacity, polylines }) {
 
 // The sentence under the picture, which screen readers speak when it changes.
 function sentence(model, choice) {
-  const { index, record, k, klass, method, maps, m, signal, outlines } = choice;
+  const { index, record, k, klass, method, maps, m, empty, outlines } = choice;
   const parts = [`Case ${index + 1} of ${model.get("cases").length}, ${record.name}.`,
     `${klass}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`];
   const whose = maps.count === 1 && record.classes.length > 1 ? `${method} (one map for all classes)` : method;
-  parts.push(signal ? `${whose}: maximum ${number(maps.peak[m])}.`
-    : `${whose}: this map carries no signal, so nothing is drawn.`);
+  parts.push(empty ? `${whose}: ${empty}, so nothing is drawn.` : `${whose}: maximum ${number(maps.peak[m])}.`);
   if (model.get("contour")) {
     parts.push(outlines.length ? "The white outline is the truth." : `No outline is known for ${klass} here.`);
   }
@@ -150,7 +156,7 @@ function build(id, title, cases, methods) {
     return button;
   };
   const stage = element("div", { className: "mdx-stage" }, at("canvas", element("canvas")),
-    at("silent", element("p", { className: "mdx-silent", textContent: "This map carries no signal." })));
+    at("silent", element("p", { className: "mdx-silent" })));
   parts.canvas.setAttribute("role", "img");
   const legend = at("legend", element("div", { className: "mdx-legend" }), "low",
     at("ramp", element("span", { className: "mdx-ramp" })), "high", at("peak", element("span", { className: "mdx-peak" })));
@@ -190,7 +196,7 @@ function listClasses(parts, { index, record, likeliest, automatic, klass }) {
 
 // Put the state of the controls and all words in agreement with the traits.
 function write(parts, model, choice) {
-  const { index, record, klass, method, maps, m, signal } = choice;
+  const { index, record, klass, method, maps, m, empty } = choice;
   parts.case.value = index;
   parts.previous.disabled = index === 0;
   parts.next.disabled = index === model.get("cases").length - 1;
@@ -198,9 +204,10 @@ function write(parts, model, choice) {
   parts.opacity.value = model.get("opacity");
   parts.contour.checked = model.get("contour");
   listClasses(parts, choice);
-  parts.silent.hidden = signal;
-  parts.legend.classList.toggle("mdx-off", !signal);
-  parts.peak.textContent = signal ? `maximum ${number(maps.peak[m])}` : "";
+  parts.silent.hidden = !empty;
+  parts.silent.textContent = empty && `${empty[0].toUpperCase()}${empty.slice(1)}.`;
+  parts.legend.classList.toggle("mdx-off", Boolean(empty));
+  parts.peak.textContent = empty ? "" : `maximum ${number(maps.peak[m])}`;
   parts.canvas.setAttribute("aria-label", `${record.alt || record.name}; map of ${method} for ${klass}`);
   parts.notes.textContent = record.notes;
   const said = sentence(model, choice);
@@ -226,7 +233,7 @@ function render({ model, el }) {
     const image = await picture(choice);
     if (mine !== turn) return; // a later choice is already being drawn
     const polylines = model.get("contour") ? choice.outlines : [];
-    paint(parts.canvas, image, choice.signal ? overlay(choice) : null, { opacity: model.get("opacity"), polylines });
+    paint(parts.canvas, image, choice.empty ? null : overlay(choice), { opacity: model.get("opacity"), polylines });
     parts.root.dataset.drawn = turn;
   };
   const choose = (name, value) => {

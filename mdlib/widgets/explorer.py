@@ -27,7 +27,7 @@ class Case:
     probability: np.ndarray  # (K,) in [0, 1]
     truth: np.ndarray  # (K,) 0, 1, or NaN where unknown
     maps: dict[str, np.ndarray]  # method: raw values (K, h, w), or (1, h, w) where one map serves every class
-    signal: dict[str, np.ndarray] = field(default_factory=dict)  # method: bool, one a map; default all True
+    signal: dict[str, np.ndarray] = field(default_factory=dict)  # method: bool, one a map (more than rounding)
     contours: dict[str, list] = field(default_factory=dict)  # class: polylines (n, 2) of x, y in fractions of the side
     name: str = ""
     alt: str = ""  # says in words what the picture shows
@@ -77,9 +77,8 @@ class Explorer(anywidget.AnyWidget):
         return pair
 
     def _with_map(self, case: dict, picture: Image.Image) -> Image.Image:
-        k, maps = self._shown(case), case["maps"][self.method]
-        m = 0 if maps["count"] == 1 else k
-        if maps["signal"][m]:
+        maps, m = self._map(case)
+        if not _why_empty(maps, m):
             cells = maps["height"] * maps["width"]
             values = np.frombuffer(self._bytes([maps["at"] + m * cells, cells]), np.uint8)
             values = values.reshape(maps["height"], maps["width"])
@@ -88,7 +87,7 @@ class Explorer(anywidget.AnyWidget):
             picture = Image.fromarray(np.stack(colours, axis=-1))
         if self.contour:
             draw = ImageDraw.Draw(picture)
-            for points in case["contours"].get(case["classes"][k], []):
+            for points in case["contours"].get(case["classes"][self._shown(case)], []):
                 scaled = np.reshape(points, (-1, 2)) * picture.size
                 draw.line([tuple(point) for point in scaled], fill="white", width=2)
         return picture
@@ -97,6 +96,10 @@ class Explorer(anywidget.AnyWidget):
         if self.klass in case["classes"]:
             return case["classes"].index(self.klass)
         return int(np.argmax(case["probability"]))
+
+    def _map(self, case: dict) -> tuple[dict, int]:
+        maps = case["maps"][self.method]
+        return maps, 0 if maps["count"] == 1 else self._shown(case)
 
     def _bytes(self, at: list[int]) -> bytes:
         start, length = at
@@ -112,6 +115,8 @@ class Explorer(anywidget.AnyWidget):
         self.still().save(file, "JPEG", quality=85, subsampling=0)
         klass = case["classes"][self._shown(case)]
         alt = f"{case['alt'] or case['name']}; left the picture, right with the map of {self.method} for {klass}"
+        why = _why_empty(*self._map(case))
+        alt += f", of which nothing is drawn: {why}" if why else ""
         return data | {"image/jpeg": b64encode(file.getvalue()).decode()}, metadata | {"image/jpeg": {"alt": alt}}
 
 
@@ -119,8 +124,9 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
     """A widget to explore `cases`: choose case, class and method, the map's opacity, and the outline of the truth.
 
     `methods` names the maps to offer, in this order (None: those of the first case). Maps travel at their own
-    resolution as bytes, each stretched by `overlay.stretch`; a map without signal is announced, never drawn. Raises
-    SettingsError, naming the case, where shapes or names do not agree.
+    resolution as bytes, each stretched by `overlay.stretch`; a map without signal, or without a positive value (eq. 7's
+    ReLU leaves nothing of it), is announced, never drawn. Raises SettingsError, naming the case, where shapes or names
+    do not agree.
     """
     if not cases:
         raise SettingsError("there is no case to show", "explorer, cases")
@@ -174,13 +180,22 @@ def _picture(image: np.ndarray, data: bytearray) -> dict:
 
 
 def _maps(maps: np.ndarray, signal: np.ndarray | None, data: bytearray) -> dict:
-    """Append the maps as bytes; say where they are, their shape, the maximum of each and whether it has signal."""
+    """Append the maps as bytes; say where they are, their shape, the maximum of each and whether it has signal.
+
+    A map of zeros has none, whatever is claimed; one that is negative everywhere may have.
+    """
     count, height, width = maps.shape
-    top = maps.max(axis=(1, 2))
-    signal = (top > 0) & (True if signal is None else np.asarray(signal, bool))
-    at, peak = len(data), [float(f"{value:.3g}") for value in top]
+    signal = maps.any(axis=(1, 2)) & (True if signal is None else np.asarray(signal, bool))
+    at, peak = len(data), [float(f"{value:.3g}") for value in maps.max(axis=(1, 2))]
     data += overlay.stretch(maps, signal).tobytes()
     return {"at": at, "count": count, "height": height, "width": width, "peak": peak, "signal": signal.tolist()}
+
+
+def _why_empty(maps: dict, m: int) -> str:
+    """Why nothing is drawn of a map, in the words of the page; empty where it is drawn."""
+    if not maps["signal"][m]:
+        return "this map carries no signal"
+    return "" if maps["peak"][m] > 0 else "nothing speaks for this class here: all values are 0 or below"
 
 
 def _check(case: Case, where: str, methods: list[str]) -> None:

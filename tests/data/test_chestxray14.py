@@ -11,7 +11,7 @@ import pytest
 from nih_folder import write
 
 from mdlib.data import chestxray14
-from mdlib.data.chestxray14 import CLASSES, FINDINGS, ChestXray14
+from mdlib.data.chestxray14 import CLASSES, FINDINGS, ChestXray14, targets
 from mdlib.errors import DataError, SettingsError
 
 
@@ -28,11 +28,11 @@ def test_a_small_folder_reads_as_written(folder):
     assert xrays.table["split"].tolist() == ["train_val", "train_val", "test"]
     assert xrays.boxes.to_dict("records") == [{"image": "00000002_000.png", "finding": "Infiltration",
                                                "x": 0.5, "y": 0.25, "w": 0.125, "h": 0.0625}]
-    hot = xrays.targets()
+    hot = targets(xrays.table)
     assert hot.dtype == np.float32 and hot.shape == (3, 15)
     assert [[CLASSES[k] for k in np.flatnonzero(row)] for row in hot] == [
         ["Cardiomegaly", "Emphysema"], ["No Finding"], ["Hernia"]]
-    assert (xrays.targets(FINDINGS) == hot[:, 1:]).all()
+    assert (targets(xrays.table, FINDINGS) == hot[:, 1:]).all()
     assert xrays.path("00000002_000.png") == folder / "images/00000002_000.png"
     assert [path.name for path in xrays.paths()] == xrays.table["image"].tolist()
     assert xrays.truth is None and xrays.missing == []
@@ -75,7 +75,8 @@ def test_a_patient_in_both_lists(folder):
     (folder / "test_list.txt").write_text("00000002_000.png\n00000001_001.png\n")
     with pytest.raises(DataError) as raised:
         ChestXray14(folder)
-    for words in ("test_list.txt, row 2", "patient 1 (image 00000001_001.png)", "1 patients are in", "lists=False"):
+    for words in ("test_list.txt, row 2", "patient 1 (image 00000001_001.png)", "1 patients are in",
+                  'split="patient"', "--set split=patient --set subset=false", "lists=False"):
         assert words in str(raised.value)
     assert ChestXray14(folder, lists=False).table["split"].tolist() == ["", "", ""]
 
@@ -83,7 +84,8 @@ def test_a_patient_in_both_lists(folder):
 @pytest.mark.parametrize("gone", ["train_val_list.txt", "test_list.txt", "Data_Entry_2017.csv"])
 def test_a_missing_file_is_named(folder, gone):
     (folder / gone).unlink()
-    with pytest.raises(DataError, match=rf"no .*{gone}.*[Gg]et"):
+    other = "get it from NIH" if gone.startswith("Data") else "--set split=patient --set subset=false"
+    with pytest.raises(DataError, match=rf"no .*{gone}.*{other}"):
         ChestXray14(folder)
     with pytest.raises(DataError, match=r"nowhere: no such folder\. Check the path"):
         ChestXray14(folder / "nowhere")
@@ -93,7 +95,7 @@ def test_missing_images_stop_or_are_skipped(folder):
     (folder / "images/00000002_000.png").unlink()
     with pytest.raises(DataError) as raised:
         ChestXray14(folder)
-    for words in ("Data_Entry_2017.csv, row 4", "'00000002_000.png'", "1 of the table's 3", "missing='skip'"):
+    for words in ("Data_Entry_2017.csv, row 4", "'00000002_000.png'", "1 of the table's 3", "--set missing=skip"):
         assert words in str(raised.value)
     with pytest.warns(UserWarning, match="1 of 3 images"):
         xrays = ChestXray14(folder, missing="skip")
@@ -139,7 +141,7 @@ def test_the_truth_folder_of_a_phantom_collection(folder):
 
 def test_an_unknown_class_is_refused(folder):
     with pytest.raises(SettingsError, match=r"'Infiltrate'.*Infiltration"):
-        ChestXray14(folder).targets(["Infiltrate"])
+        targets(ChestXray14(folder).table, ["Infiltrate"])
 
 
 def test_classes_without_positives_are_named(folder):
@@ -157,4 +159,4 @@ def test_a_folder_of_real_images(real_data):
     xrays = ChestXray14(real_data / "chestxray14")
     assert len(xrays.table) == 1273 and xrays.table["patient"].nunique() == 1013 and len(xrays.boxes) == 50
     assert xrays.table["view"].value_counts().to_dict() == {"PA": 749, "AP": 524}
-    assert (xrays.targets().sum(axis=0) > 0).all() and all(path.is_file() for path in xrays.paths()[:20])
+    assert (targets(xrays.table).sum(axis=0) > 0).all() and all(path.is_file() for path in xrays.paths()[:20])

@@ -94,6 +94,8 @@ def test_known_values_are_in_the_remedy(folder):
 def test_absurd_ages_can_be_read_as_unknown(folder):
     edit(folder, ",57,", ",412,")
     edit(folder, ",58,", ",,")
+    with pytest.raises(DataError, match="--set absurd_ages=unknown"):
+        read_table(folder)
     with pytest.warns(UserWarning, match=r"Data_Entry_2017.csv, row 2.*412.*2 such ages.*v2020"):
         table = read_table(folder, absurd_ages="unknown")
     np.testing.assert_array_equal(table["age"], [np.nan, np.nan, 7])

@@ -299,6 +299,25 @@ def test_a_killed_write_leaves_nothing_that_is_taken_as_finished(tmp_path):
     assert chest.is_phantom(target) and [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_of_two_processes_at_once_the_second_waits_and_finds_the_finished_collection(tmp_path):
+    code = "import sys; from mdlib.data.phantoms.chest import write; write(sys.argv[1], 20, 64, workers=1)"
+    ask = [sys.executable, "-c", code, str(tmp_path / "set")]
+    first = subprocess.Popen(ask, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".set.part-*/images/*.png")):
+        assert first.poll() is None
+        time.sleep(0.002)
+    first.send_signal(signal.SIGSTOP)               # in the middle of drawing
+    second = subprocess.Popen(ask, stderr=subprocess.PIPE)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(3)
+    assert len(list(tmp_path.glob(".set.part-*"))) == 1
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(60) == 0
+    _, told = second.communicate(timeout=60)
+    assert second.returncode == 0 and b"drawing" not in told
+    assert chest.is_phantom(tmp_path / "set") and [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_a_process_that_draws_does_not_load_torch():
     code = "import sys, mdlib.data.phantoms.chest; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -109,9 +109,9 @@ def test_a_patient_split_takes_the_fraction_of_every_finding(fraction):
 
 def test_an_impossible_patient_split_is_refused():
     for fraction in (0, 1, -0.1, float("nan")):
-        with pytest.raises(SettingsError, match="parameter fraction"):
+        with pytest.raises(SettingsError, match=r"parameter fraction.*--set validation="):
             patient_split(made_up(), fraction)
-    with pytest.raises(DataError, match="1 patients are too few"):
+    with pytest.raises(DataError, match=r"1 patients are too few.*--set validation="):
         patient_split(made_up(patients=1))
 
 
@@ -127,12 +127,12 @@ def test_leaks_counted_by_hand():
 
 def test_an_empty_subset_says_what_to_change():
     table = made_up(patients=4, each=1)
-    with pytest.raises(DataError, match=r"parameter rarest = 6: .*train_val.*smaller rarest"):
+    with pytest.raises(DataError, match=r"parameter rarest = 6: .*train_val.*smaller rarest.*--set subset=false"):
         paper_subset(table, table["image"], table["image"])
     table = made_up()
     with pytest.raises(DataError, match="none of 120 images in test"):
         paper_subset(table, table["image"], [])
-    with pytest.raises(DataError, match=r"parameter val_fraction = 0\.01"):
+    with pytest.raises(DataError, match=r"parameter val_fraction = 0\.01.*--set validation=.*--set subset=false"):
         paper_subset(table, table["image"][:60], table["image"][60:], val_fraction=0.01)
 
 

@@ -203,7 +203,7 @@ def test_predict_asks_for_the_inputs_and_outputs_by_name():
 
 
 @pytest.mark.parametrize("options, word", [
-    ({"precision": "16-true"}, "precision"), ({"devices": 2}, "torchrun"), ({"device": "abacus"}, "abacus")])
+    ({"precision": "16-true"}, "precision"), ({"device": "abacus"}, "abacus"), ({"device": "cpu:0"}, "cpu:0")])
 def test_a_start_that_makes_no_sense_is_refused(options, word):
     with pytest.raises(SettingsError, match=word):
         start(**{"device": "cpu", **options})
@@ -212,6 +212,11 @@ def test_a_start_that_makes_no_sense_is_refused(options, word):
 def test_nothing_to_train_on_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="nothing to train on"):
         train(tmp_path, samples=random_rows(0))
+
+
+def test_nothing_to_predict_is_refused():
+    with pytest.raises(SettingsError, match="nothing to predict"):
+        predict(start("cpu"), convolutional(), random_rows(0), batch=2)
 
 
 class TestCheckpoint:

@@ -49,10 +49,12 @@ def test_maps_travel_as_the_bytes_of_stretch():
     assert (sent["count"], sent["height"], sent["width"], sent["signal"]) == (3, 7, 7, [True, True, False])
 
 
-def test_a_map_without_a_positive_value_has_no_signal_whatever_is_claimed():
+def test_zeros_are_no_signal_whatever_is_claimed_but_negative_values_are():
     maps = np.stack([np.zeros((5, 5)), -np.ones((5, 5)), np.eye(5)])
-    widget = explorer([make_case(maps={"m": maps}, signal={})])
-    assert widget.cases[0]["maps"]["m"]["signal"] == [False, False, True]
+    sent = explorer([make_case(maps={"m": maps}, signal={})]).cases[0]["maps"]["m"]
+    assert sent["signal"] == [False, True, True] and sent["peak"] == [0, -1, 1]
+    rounding = explorer([make_case(maps={"m": maps}, signal={"m": np.zeros(3, bool)})])
+    assert not any(rounding.cases[0]["maps"]["m"]["signal"])
 
 
 def test_unknown_truth_is_null_and_all_is_json():
@@ -145,6 +147,16 @@ def test_the_still_picture_of_a_map_without_signal_is_the_picture():
     assert (still[:, :64] == still[:, 72:]).all()
 
 
+def test_the_still_picture_of_a_map_of_negative_values_is_the_picture_and_its_words_say_why():
+    widget = explorer([make_case(maps={"m": -np.ones((3, 5, 5))}, signal={"m": np.array([True, True, False])})])
+    still = np.asarray(widget.still())
+    assert (still[:, :64] == still[:, 72:]).all()
+    why = "of which nothing is drawn: nothing speaks for this class here: all values are 0 or below"
+    assert widget._repr_mimebundle_()[1]["image/jpeg"]["alt"].endswith(why)
+    widget.klass = "Edema"
+    assert widget._repr_mimebundle_()[1]["image/jpeg"]["alt"].endswith("this map carries no signal")
+
+
 def test_a_colour_picture_keeps_its_colours_where_the_map_is_zero():
     image = RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8)
     maps = np.zeros((1, 64, 64))
@@ -215,6 +227,17 @@ def test_a_map_without_signal_is_announced_and_not_drawn(page):
     assert "Edema: probability 0.10, truth unknown" in said and "no signal, so nothing is drawn" in said
     assert view.root.get_by_text("This map carries no signal.", exact=True).is_visible()
     assert abs(canvas_pixels(view) - 90).max() <= 2
+
+
+def test_a_map_of_negative_values_is_told_from_one_without_signal(page):
+    case = make_case(maps={"m": -np.ones((3, 5, 5))}, signal={"m": np.array([True, True, False])})
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    words = "othing speaks for this class here: all values are 0 or below"
+    assert f"m: n{words}, so nothing is drawn." in view.status() and "signal" not in view.status()
+    assert view.root.get_by_text(f"N{words}.", exact=True).is_visible()
+    assert abs(canvas_pixels(view) - 90).max() <= 2
+    _, said = view.after(lambda: view.classes.nth(3).check())
+    assert "m: this map carries no signal, so nothing is drawn." in said and "speaks" not in said
 
 
 def test_a_class_chosen_stays_over_cases_and_else_the_most_probable_is_shown(page):
