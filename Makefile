@@ -1,12 +1,13 @@
 # make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
 # make test    unit tests, notebooks (nbval), and the built book in a browser where one is found
 # make soak    the long ones: many kills, many draws
+# make bench   speed, as ratios measured in one run
 PYTHON ?= python3
 BIN    := .venv/bin
 export PYTHONHASHSEED := 0
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test soak lock clean
+.PHONY: book test soak bench lock clean
 
 $(BIN)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -27,6 +28,9 @@ test: book
 
 soak: $(BIN)/installed
 	$(BIN)/python -m pytest tests -m soak
+
+bench: $(BIN)/installed
+	$(BIN)/python tests/benchmarks.py
 
 # Exact pins for every system, from the ranges in pyproject.toml (needs uv).
 lock:

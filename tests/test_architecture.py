@@ -104,3 +104,11 @@ def test_the_lock_pins_every_dependency_and_keeps_nvidia_off_other_systems():
         if name.startswith(("nvidia-", "cuda-", "triton")):
             assert "sys_platform == 'linux'" in line, line
     assert not [line for line in lock if "://" in line]
+
+
+@pytest.mark.parametrize("page", ["README.md", "data/README.md"])
+def test_every_local_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
+    assert page != "README.md" or "book/assets/explorer.png" in links
+    for link in links:
+        assert ((ROOT / page).parent / link).exists(), link

@@ -270,9 +270,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(folder, tm
 def test_a_finished_collection_is_recognised_and_another_one_takes_its_place(tmp_path):
     target = chest.write(tmp_path / "set", 3, 64, workers=1)
     stamp = (target / "truth" / "phantoms.json").stat().st_mtime_ns
-    start = time.perf_counter()
     chest.write(target, 3, 64, workers=1)
-    assert time.perf_counter() - start < 0.5
     assert (target / "truth" / "phantoms.json").stat().st_mtime_ns == stamp
     chest.write(target, 4, 64, workers=1)
     assert Truth(target).settings.patients == 4
