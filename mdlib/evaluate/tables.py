@@ -27,18 +27,6 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return f"{low:.{digits}f}–{high:.{digits}f}"
 
 
-def figures(table: pd.DataFrame) -> dict[str, dict[str, float | int | str | None]]:
-    """A table as JSON-able figures, row name -> column -> value; what is missing or NaN becomes None."""
-    return {str(row): {str(column): _plain(value) for column, value in values.items()}
-            for row, values in table.to_dict(orient="index").items()}
-
-
 def _numbers(column: pd.Series) -> pd.Series:
     whole = all(float(value).is_integer() and not isinstance(value, float) for value in column.dropna())
     return column.astype("Int64" if whole else "Float64")
-
-
-def _plain(value: object) -> float | int | str | None:
-    if pd.isna(value):
-        return None
-    return value.item() if hasattr(value, "item") else value

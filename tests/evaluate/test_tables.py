@@ -1,9 +1,7 @@
-import json
-
 import numpy as np
 import pandas as pd
 
-from mdlib.evaluate.tables import beside_paper, figures, interval
+from mdlib.evaluate.tables import beside_paper, interval
 
 
 def test_table_1_beside_ours_is_whole_numbers_with_their_difference():
@@ -24,11 +22,3 @@ def test_intervals_read_well():
     assert interval(0.6849, 0.7351) == "0.68–0.74"
     assert interval(-0.0123, 0.0456, digits=3) == "−0.012 to +0.046"
     assert interval(float("nan"), 0.5) == "–"
-
-
-def test_figures_are_json_and_nan_is_null():
-    table = pd.DataFrame({"auroc": [0.5, np.nan], "positives": [3, 0]}, index=["Mass", "Hernia"])
-    kept = json.loads(json.dumps(figures(table), allow_nan=False))
-    assert kept == {"Mass": {"auroc": 0.5, "positives": 3}, "Hernia": {"auroc": None, "positives": 0}}
-    assert figures(beside_paper({"a": 1}, {"b": 2})) == {"a": {"paper": None, "ours": 1, "difference": None},
-                                                        "b": {"paper": 2, "ours": None, "difference": None}}
