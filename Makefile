@@ -13,7 +13,7 @@ $(BIN)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "mdlib needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
 	touch $@
 
@@ -32,10 +32,12 @@ soak: $(BIN)/installed
 bench: $(BIN)/installed
 	$(BIN)/python tests/benchmarks.py
 
-# Exact pins for every system, from the ranges in pyproject.toml (needs uv).
+# Exact pins for every system, from the ranges in pyproject.toml (needs uv); UPGRADE=--upgrade moves them all. Quantus
+# asks for the OpenCV with windows, which needs libGL and overwrites the headless one of grad-cam: it is left out.
 lock:
-	uv pip compile --universal --python-version 3.11 --extra book --extra test pyproject.toml --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+	echo "opencv-python ; sys_platform == 'never'" | uv pip compile --universal --python-version 3.11 \
+	  --extra book --extra test pyproject.toml --override - --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o requirements.lock
 
 clean:
 	rm -rf _build data/runs/*/embedded data/phantoms
