@@ -148,7 +148,8 @@ def test_lists_are_written_one_name_a_line_and_read_back(tmp_path):
 
 
 def test_leaky_and_grouped_differ_only_in_whom_they_have_seen():
-    table = pd.DataFrame({"image": [f"{i}.png" for i in range(200)], "patient": np.repeat(np.arange(80), [3] * 40 + [2] * 40)})
+    patient = np.repeat(np.arange(80), [3] * 40 + [2] * 40)
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(200)], "patient": patient})
     held_out = np.arange(0, 200, 10)
     rest = np.setdiff1d(np.arange(200), held_out)
     leaky, grouped = leaky_and_grouped(table, rest, held_out, seed=1)
