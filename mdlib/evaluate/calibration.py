@@ -41,39 +41,40 @@ def reliability(target: np.ndarray, probability: np.ndarray, groups: Sequence, *
 
 def errors(target: np.ndarray, probability: np.ndarray, groups: Sequence, *, names: Sequence[str], bins: int = 10,
            draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """Brier score and expected calibration error of each class, with percentile intervals over patients (ours).
+    """Brier score and expected calibration error of each class, with intervals over patients (ours).
 
     A row a class, columns
+    gap, gap_low, gap_high: mean probability minus prevalence; above 0 the network says too much;
     brier, brier_low, brier_high: the mean of (probability - target) squared, 0 is perfect (Brier, Monthly Weather
     Review 78, 1950);
     brier_prevalence: the score of giving every image the prevalence, which knows nothing of the image;
     ece, ece_low, ece_high: the mean over the bins of `reliability` of |mean probability - share|, weighted by their
-    images (Naeini et al., AAAI 2015; bins of equal count are ours), the bins kept in every draw;
-    ece_calibrated: what chance alone would make of it in a perfectly calibrated network, were the images independent:
-    the mean size of a normal deviate of variance sum p (1 - p), a bin at a time (ours);
-    mean_probability, prevalence, images.
-    The ece and even more its interval are biased upwards, for noise makes gaps larger and never smaller than 0: read
-    them beside ece_calibrated. Arguments and errors as `reliability`; NaN where no target is known.
+    images (Naeini et al., AAAI 2015; bins of equal count are ours);
+    ece_chance: what a calibrated network stays below in `level` of the draws, by chance; prevalence, images.
+    Resampling makes the ece itself larger, for noise moves every bin away from 0. So its interval is not of percentiles
+    but ece - ece_chance, at least 0, to ece + ece_chance, where ece_chance is the quantile of the sum of the sizes of
+    all bins' errors, each bin drawn minus as it is: by the triangle inequality the ece is never further off, and the
+    interval rather too wide (ours). Arguments and errors as `reliability`; NaN where no target is known.
     """
     target, probability = _checked(target, probability, names, groups, bins)
-    member = _bins(target, probability, bins)
-    gaps, spread = (_adder(member, bins, values) for values in (probability - target, probability * (1 - probability)))
     known = (~np.isnan(target)).astype(np.float32)
+    gaps = _adder(_bins(target, probability, bins), bins, probability - target)
 
-    def ece(weights: np.ndarray) -> np.ndarray:
-        size = np.abs(gaps @ weights).reshape(len(names), bins, -1).sum(axis=1)
-        return ratio(size.T, weights.T @ known)
-    low, high = resampling.interval(resampling.resample(ece, groups, draws, seed), level)
-    brier = resampling.mean_interval((probability - target) ** 2, groups, draws=draws, seed=seed, level=level)
+    def gap_of_each_bin(weights: np.ndarray) -> np.ndarray:
+        return ratio((gaps @ weights).T, np.repeat(weights.T @ known, bins, axis=1))
+    once = resampling.once(gap_of_each_bin, groups)
+    moved = resampling.resample(gap_of_each_bin, groups, draws, seed) - once
+    ece, off = (np.abs(values).reshape(-1, len(names), bins).sum(axis=2) for values in (once, moved))
+    chance = resampling.interval(off, 2 * level - 1)[1]  # its upper end is the quantile `level`
+    means = [resampling.mean_interval(values, groups, draws=draws, seed=seed, level=level)[["mean", "low", "high"]]
+             .set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
+             for name, values in (("gap", probability - target), ("brier", (probability - target) ** 2))]
     images = known.sum(axis=0)
     prevalence = ratio(np.nansum(target, axis=0), images)
-    chance = np.sqrt(2 / np.pi * spread.sum(axis=1)).reshape(len(names), bins).sum(axis=1)
-    return pd.DataFrame({
-        "brier": brier["mean"].to_numpy(), "brier_low": brier["low"].to_numpy(), "brier_high": brier["high"].to_numpy(),
-        "brier_prevalence": prevalence * (1 - prevalence), "ece": resampling.once(ece, groups), "ece_low": low,
-        "ece_high": high, "ece_calibrated": ratio(chance, images),
-        "mean_probability": ratio((probability * known).sum(axis=0), images), "prevalence": prevalence,
-        "images": images.astype(int)}, index=pd.Index(list(names), name="class"))
+    table = pd.concat(means, axis=1).assign(
+        brier_prevalence=prevalence * (1 - prevalence), ece=ece[0], ece_low=np.maximum(ece[0] - chance, 0),
+        ece_high=ece[0] + chance, ece_chance=chance, prevalence=prevalence, images=images.astype(int))
+    return table.set_axis(pd.Index(list(names), name="class"))
 
 
 def _bins(target: np.ndarray, probability: np.ndarray, bins: int) -> np.ndarray:

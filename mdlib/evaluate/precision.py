@@ -10,7 +10,7 @@ from mdlib.evaluate.classification import checked
 from mdlib.evaluate.resampling import ratio
 
 
-def average_precision(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names: Sequence[str],
+def average_precision(target: np.ndarray, probability: np.ndarray, groups: Sequence, *, names: Sequence[str],
                       draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
     """The average precision of each class with a percentile interval over patients (ours), a row a class.
 
@@ -18,12 +18,12 @@ def average_precision(target: np.ndarray, score: np.ndarray, groups: Sequence, *
     reaches; positives, negatives, draws (those in which the class had both outcomes; others are left out). It is the
     mean over the positives of the precision at the score of each, as scikit-learn's, without interpolation. It depends
     on the prevalence: compare it only where that is the same. target (N, K): 0, 1, or NaN where unknown, which is left
-    out; score (N, K): any increasing function of the probability; groups (N,): the patient of each image. NaN for a
+    out; probability (N, K), or any increasing function of it; groups (N,): the patient of each image. NaN for a
     class without both outcomes. Raises DataError and SettingsError as `classification.auroc`.
     """
-    target, score = checked(target, score, names)
+    target, probability = checked(target, probability, names)
     resampling.check_groups(groups, len(target))
-    curves = [PrecisionRecall(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
+    curves = [PrecisionRecall(truth, values) for truth, values in zip(target.T, probability.T, strict=True)]
 
     def all_classes(weights: np.ndarray) -> np.ndarray:
         return np.stack([curve.average_precision(weights) for curve in curves], axis=1)

@@ -19,20 +19,23 @@ def compare(target: np.ndarray, probability: np.ndarray, thresholds: Sequence[fl
             seed: int = 0, level: float = 0.95) -> pd.DataFrame:
     """MEASURES of each class in each part, and their difference from the first part, a row each (ours).
 
-    Columns measure, part, class, images, positives, negatives, value, low, high; difference (from the first of
-    `parts`), difference_low, difference_high. part (N,): the part of each image, one of `parts` or anything else, which
-    is left out; groups (N,): its patient. Intervals are percentiles over patients; every draw takes the same patients
-    in all parts, so that those who are in two count in both. A class with fewer than `fewest` positives or negatives in
-    a part is left blank there (NaN): from so few nothing can be said. Other arguments and errors as `operating.at`.
+    Columns measure, part, class, images, positives, negatives, positive_patients, negative_patients (those with any
+    such image), value, low, high; difference (from the first of `parts`), difference_low, difference_high.
+    part (N,): the part of each image, one of `parts` or anything else, which is left out; groups (N,): its patient.
+    Intervals are percentiles over patients; every draw takes the same patients in all parts, so that those who are in
+    two count in both. A class with fewer than `fewest` positive or negative patients in a part is left blank there
+    (NaN): from so few nothing can be said, however many their images. Other arguments and errors as `operating.at`.
     """
     target, probability = checked(target, probability, names)
     resampling.check_groups(groups, len(target))
     if len(part) != len(target):
         raise SettingsError(f"{len(part)} parts for {len(target)} images", "parameter part", "Give one an image.")
     inside = np.stack([np.asarray(part) == which for which in parts], axis=1)  # (N, G)
-    images, positives, negatives = (inside.T.astype(int) @ kind for kind in
-                                    (~np.isnan(target), target == 1, target == 0))  # (G, K) each
-    shown = inside[:, :, None] & ((positives >= fewest) & (negatives >= fewest))
+    kinds = {"images": ~np.isnan(target), "positives": target == 1, "negatives": target == 0}
+    counts = {name: inside.T.astype(int) @ kind for name, kind in kinds.items()}  # (G, K) each
+    counts |= {f"{name[:-1]}_patients": _patients(inside, kinds[name], groups) for name in ("positives", "negatives")}
+    enough = np.minimum(counts["positive_patients"], counts["negative_patients"]) >= fewest
+    shown = inside[:, :, None] & enough
     statistic = _all_measures(np.where(shown, target[:, None], np.nan), probability, np.asarray(thresholds, float))
     drawn = resampling.resample(statistic, groups, draws, seed)
     once = resampling.once(statistic, groups)
@@ -43,7 +46,6 @@ def compare(target: np.ndarray, probability: np.ndarray, thresholds: Sequence[fl
         return (values - values[:, :, :1]).reshape(len(values), -1)
     found = {"value": once, **_ends("", drawn, level), "difference": against_first(once)[0],
              **_ends("difference_", against_first(drawn), level)}
-    counts = {"images": images, "positives": positives, "negatives": negatives}
     index = pd.MultiIndex.from_product([MEASURES, list(parts), list(names)], names=["measure", "part", "class"])
     return pd.DataFrame({**{name: np.broadcast_to(count, shape).ravel() for name, count in counts.items()}, **found},
                         index=index).reset_index()
@@ -62,6 +64,12 @@ def _all_measures(target: np.ndarray, probability: np.ndarray, thresholds: np.nd
         areas = [curve.auroc(weights)[0] for curve in roc] + [curve.average_precision(weights) for curve in precision]
         return np.column_stack([*areas, rates(weights)[:, :2 * len(columns)]])
     return measures
+
+
+def _patients(inside: np.ndarray, kind: np.ndarray, groups: Sequence) -> np.ndarray:
+    """How many patients have an image of a kind (N, K) in a part (N, G), (G, K)."""
+    patients = np.asarray(groups)
+    return np.array([[len(np.unique(patients[here & such])) for such in kind.T] for here in inside.T])
 
 
 def _ends(name: str, values: np.ndarray, level: float) -> dict[str, np.ndarray]:

@@ -34,6 +34,7 @@ def test_every_figure_is_that_of_the_part_alone():
         rows, k = view == part, "ab".index(name)
         expected = naive(target[rows, k], probability[rows, k], THRESHOLDS[k])
         assert found["value"].tolist() == pytest.approx(expected, abs=1e-12)
+        assert (found["positive_patients"] == len(set(groups[rows & (target[:, k] == 1)]))).all()
         assert (found["positives"] == target[rows, k].sum()).all() and (found["images"] == rows.sum()).all()
 
 
@@ -77,6 +78,8 @@ def test_a_part_of_too_few_is_left_blank_and_its_counts_are_not():
     columns = ["value", "low", "high", "difference", "difference_low", "difference_high"]
     assert table.loc[blank, columns].isna().all(axis=None) and table.loc[~blank, columns].notna().all(axis=None)
     assert (table.loc[blank, "positives"] == 9).all()
+    several = compare(target, probability, THRESHOLDS, view, groups % 9, names="ab", parts=["PA", "AP"], draws=20)
+    assert several["value"].isna().all(), "many images of nine patients are still of nine"
     first = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["AP", "PA"], draws=20)
     other = first[(first["part"] == "PA") & (first["class"] == "a")]
     assert other["value"].notna().all() and other["difference"].isna().all(), "there is nothing to compare with"
