@@ -187,7 +187,8 @@ def calibration_figure(chapter: Chapter, name: str) -> Figure:
 def parts_figure(chapter: Chapter, name: str, by: str) -> Figure:
     """How far the parts `by` view, sex or age differ from the first of them: a panel a measure, a row a class."""
     table = by_part(chapter, name)
-    return clinic_figures.differences(table[table["by"] == by], _what(chapter, name))
+    blank = f"blank where fewer than {FEWEST} patients have, or lack, the class"
+    return clinic_figures.differences(table[table["by"] == by], f"{_what(chapter, name)}\n{blank}")
 
 
 def _what(chapter: Chapter, name: str) -> str:

@@ -70,7 +70,7 @@ def differences(table: pd.DataFrame, title: str) -> Figure:
         f"{words(name)} ({' / '.join(str(counts.loc[name, part]) for part in parts)})" for name in classes])
     axes[0].invert_yaxis()
     axes[0].set_ylabel(f"class (positives: {' / '.join(parts)})")
-    _finish(figure, axes[:1], f"{title}\n95 % intervals over patients")
+    _finish(figure, axes[:1], f"{title}; 95 % intervals over patients")
     return figure
 
 
