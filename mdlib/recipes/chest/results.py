@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -81,10 +82,12 @@ def _panel(chapter: Chapter, name: str, part: str, networks: Iterable[str]
            ) -> tuple[np.ndarray, pd.Series, dict[str, np.ndarray]]:
     """Truth (N, K), patients (N,), and by label the probabilities (S, N, K) of one panel, on its common classes."""
     shown, rows = series(chapter.settings, name, part, networks), chapter.part(part)
-    train_all(chapter, [replace(training, seed=seed) for training in shown.values() for seed in chapter.seeds])
+    of_seeds = {text: [replace(training, seed=seed) for seed in chapter.seeds] for text, training in shown.items()}
+    train_all(chapter, [*chain(*of_seeds.values())])
     common = min((training.classes for training in exhibit(name, chapter.settings.networks)), default=15)
     scores = {FIVE: five_number_scores(chapter, FITTED[part][-1], part)}
-    scores |= {text: probabilities(chapter, training, part) for text, training in shown.items()}
+    scores |= {text: np.stack([probabilities(chapter, training, part) for training in trainings])
+               for text, trainings in of_seeds.items()}
     return (chapter.targets[rows][:, -common:], chapter.table["patient"].iloc[rows],
             {text: score[..., -common:] for text, score in scores.items()})
 

@@ -131,9 +131,9 @@ def predictions(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 
 def probabilities(chapter: Chapter, training: Training, part: str) -> np.ndarray:
-    """The probabilities of a training on a part, from every seed of the run, (seeds, N, classes)."""
-    tables = [predictions(chapter, dataclasses.replace(training, seed=seed)) for seed in chapter.seeds]
-    return np.stack([table.loc[table["part"] == part].drop(columns=["part", "image"]).to_numpy() for table in tables])
+    """The probabilities of a training on a part that it predicts, (N, classes)."""
+    table = predictions(chapter, training)
+    return table.loc[table["part"] == part].drop(columns=["part", "image"]).to_numpy()
 
 
 def five_number_scores(chapter: Chapter, fit: str, part: str) -> np.ndarray:
