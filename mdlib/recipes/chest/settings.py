@@ -53,8 +53,8 @@ SMALL = {"subset": False, "splits": 1, "pretrained": False, "growth": 8, "blocks
 PROFILES = {
     "paper": Chest(),
     # phantoms, or any collection, in minutes on two cores
-    "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=4, few_epochs=2, leak_epochs=12,
-                        learning_rate=0.2, slow_rate=0.02, batch=32, channels_last=True, draws=500),
+    "embedded": replace(Chest(), **SMALL, resize=72, crop=64, epochs=6, few_epochs=2, leak_epochs=12,
+                        learning_rate=0.1, slow_rate=0.01, channels_last=True, draws=500),
     # real images from scratch on two cores
     "laptop": replace(Chest(), **SMALL | {"blocks": (6, 12, 24, 16), "stem": 16}, resize=108, crop=96, epochs=16,
                       leak_epochs=16, channels_last=True, seeds=3, exhibits=("fig8", "fig9")),
