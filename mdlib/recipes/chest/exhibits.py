@@ -12,8 +12,8 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import PAPER_WEIGHTS, count, network
-from mdlib.recipes.chest.plan import Training, exhibit
-from mdlib.recipes.chest.results import committed
+from mdlib.recipes.chest.plan import Training, exhibit, plan
+from mdlib.recipes.chest.results import COMPARED, committed
 from mdlib.recipes.chest.settings import PROFILES
 from mdlib.recipes.chest.trainings import train_all
 
@@ -122,6 +122,18 @@ def table_2(chapter: Chapter) -> pd.DataFrame:
     names = list(chapter.settings.networks)
     here = [count(network(name, chapter.settings)) for name in names]
     return pd.DataFrame({"this run": here, "full size (paper)": [PAPER_WEIGHTS[name] for name in names]}, index=names)
+
+
+def trainings(chapter: Chapter) -> pd.DataFrame:
+    """What each exhibit needs: networks, the parts they are fitted to, how many trainings, how many of them new."""
+    seen, rows = set(), {}
+    for name in chapter.settings.exhibits:
+        needed = plan((name,), chapter.settings.networks, chapter.settings.splits, chapter.seeds)
+        rows[name] = {"networks": ", ".join(dict.fromkeys(training.network for training in needed)),
+                      "fitted to": ", ".join(dict.fromkeys(training.part for training in needed)),
+                      "compares": COMPARED[name][0], "trainings": len(needed), "new": len(set(needed) - seen)}
+        seen |= set(needed)
+    return pd.DataFrame(rows).T
 
 
 def curves(chapter: Chapter) -> Figure:
