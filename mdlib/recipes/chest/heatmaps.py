@@ -49,12 +49,14 @@ def figure_10(chapter: Chapter, top: int = 3) -> Figure:
         titles.append(f"({panel}) {finding}\n{name}, {layer}")
         outlines.append([])
         for k in probability.argsort(descending=True)[:top].tolist():
-            signal = bool(found.signal[0, k])
-            pictures.append(overlay.blend(image, overlay.stretch(found.values[0, k].numpy(), signal)))
-            titles.append(f"{figures.words(chapter.classes[k])}: {probability[k]:.2f}\n{'' if signal else 'no signal'}")
+            h, signal = found.values[0, k].numpy(), bool(found.signal[0, k])
+            pictures.append(overlay.blend(image, overlay.stretch(h, signal)))
+            why = "" if signal and h.max() > 0 else "nothing speaks for it" if signal else "no signal"
+            titles.append(f"{figures.words(chapter.classes[k])}: {probability[k]:.2f}\n{why}")
             outlines.append([line * len(image) for line in known.get(chapter.classes[k], [])])
     figure = figures.pictures(pictures, titles, columns=top + 1)
     for axis, lines in zip(figure.axes, outlines, strict=False):
+        axis.autoscale(False)
         for line in lines:
             axis.plot(line[:, 0] - 0.5, line[:, 1] - 0.5, color="white", linewidth=1)
     return figure
