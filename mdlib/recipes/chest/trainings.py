@@ -28,9 +28,19 @@ PREDICT = 64    # images a step when predicting
 PREDICTIONS, HISTORY = "predictions.parquet", "history.json"
 
 
+def left_out(chapter: Chapter, name: str) -> str:
+    """Why an exhibit is no part of this run, in words; empty where it is one."""
+    if name not in chapter.settings.exhibits:
+        return f"{name} is not among the `exhibits` of this run's settings, so its networks are not trained."
+    if name == "leak" and chapter.table["patient"].iloc[chapter.part("train_val")].is_unique:
+        return "No patient has several images: there is no leak to measure."
+    return ""
+
+
 def planned(chapter: Chapter) -> list[Training]:
     """All trainings of this run: what its exhibits need, for every seed and split of the settings."""
-    return plan(chapter.settings.exhibits, chapter.settings.networks, chapter.settings.splits, chapter.seeds)
+    exhibits = tuple(name for name in chapter.settings.exhibits if not left_out(chapter, name))
+    return plan(exhibits, chapter.settings.networks, chapter.settings.splits, chapter.seeds)
 
 
 def inputs(name: str) -> Callable[[dict], dict]:
