@@ -182,6 +182,27 @@ def test_words_of_the_explorer_are_readable(open_at, scheme):
         assert ExplorerPage(visit).contrast() >= 4.5
 
 
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_explorers(open_at, scheme, viewport):
+    from explorer_page import ExplorerPage
+
+    with open_at(VIEWER, color_scheme=scheme, viewport=viewport) as visit:
+        for nth in range(visit.page.locator(".mdx").count()):
+            viewer = ExplorerPage(visit, nth)
+            assert viewer.violations() == ""
+            viewer.after(lambda viewer=viewer: viewer.method.select_option("all"))
+            assert viewer.violations() == ""
+
+
+def test_the_twin_changes_picture_and_numbers_and_comes_back(viewer):
+    choose_a_drawn_map(viewer)
+    there, with_it = viewer.seen()
+    gone, without = viewer.after(viewer.twin.check)
+    assert gone != there and " without " in without and "in the picture" in without
+    assert viewer.after(viewer.twin.uncheck) == (there, with_it)
+
+
 def test_without_javascript_there_is_a_still_picture(open_at):
     with open_at(VIEWER, settle=False, java_script_enabled=False) as visit:
         still = visit.page.locator('img[src^="data:image/jpeg"]').first

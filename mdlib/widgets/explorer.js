@@ -22,7 +22,7 @@ const HTML = `
         <button type="button" data-part="out" aria-label="Zoom out">−</button>
         <span class="mdx-times" data-part="times"></span>
         <button type="button" data-part="closer" aria-label="Zoom in">+</button>
-        <button type="button" data-part="whole">Whole picture</button></div>
+        <button type="button" data-part="whole">Reset</button></div>
       <div class="mdx-field mdx-ends">
         <label class="mdx-tick" data-part="contourField"><input type="checkbox" data-part="contour">
           <span data-part="contourWords"></span></label>
@@ -287,7 +287,7 @@ function build(model) {
   const parts = { root, films: [], ...Object.fromEntries(named) };
   root.setAttribute("aria-label", title || "Explorer of heat maps");
   parts.title.textContent = title;
-  parts.case.append(...cases.map(({ name }, i) => new Option(name, i)));
+  parts.case.append(...cases.map(({ name }, i) => new Option(`${i + 1}. ${name}`, i)));
   parts.method.append(...methods.map((name, i) => new Option(name, i)));
   if (methods.length > 1) parts.method.append(new Option(`All ${methods.length}, side by side`, SIDE_BY_SIDE));
   parts.contourField.hidden = cases.every((film) => Object.keys(film.contours).length === 0);
