@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from axe_playwright_python.sync_playwright import Axe
 from browser import CHECKSUM, Visit
 from playwright.sync_api import Locator
 
@@ -18,7 +19,8 @@ CONTRAST = """root => {
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const ground = luminance(background);
   const texts = [...root.querySelectorAll("*")].filter((node) => node.checkVisibility() && !node.disabled &&
-    !node.closest(".mdx-silent") && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()));
+    !node.closest(".mdx-silent, .mdx-badge, .mdx-hidden") &&
+    [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim()));
   return Math.min(...texts.map((node) => luminance(getComputedStyle(node).color))
     .map((text) => (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05)));
 }"""
@@ -31,10 +33,21 @@ class ExplorerPage:
         self.root = self.page.locator(".mdx").nth(nth)
         self.root.scroll_into_view_if_needed()
         self.opacity = self.root.get_by_label("Opacity of the map")
-        self.contour = self.root.get_by_label("Outline of the truth")
+        self.threshold = self.root.get_by_label("Hide below")
+        self.contour = self.root.get_by_label("Outline:")
+        self.twin = self.root.get_by_label("What if")
         self.case = self.root.get_by_role("combobox", name="Case")
         self.method = self.root.get_by_role("combobox", name="Method")
         self.classes = self.root.get_by_role("radio")
+        self.stage = self.root.locator(".mdx-stage")
+        self.films = self.root.locator("canvas")
+        self.values = self.root.locator(".mdx-value")
+
+    def klass(self, name: str) -> Locator:
+        return self.root.get_by_role("radio", name=f"{name} probability")
+
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
 
     def drawn(self) -> int:
         return int(self.root.get_attribute("data-drawn"))
@@ -54,13 +67,18 @@ class ExplorerPage:
         return self.seen() if chosen else self.after(lambda: control.select_option(index=index))
 
     def seen(self) -> tuple[int, str]:
-        return self.root.locator("canvas").evaluate(CHECKSUM), self.status()
+        return self.films.first.evaluate(CHECKSUM), self.status()
 
     def status(self) -> str:
         return self.root.get_by_role("status").inner_text()
 
     def contrast(self) -> float:
         return self.root.evaluate(CONTRAST)
+
+    def violations(self) -> str:
+        """What axe-core finds wrong within the explorer, with the places; "" where nothing is."""
+        found = Axe().run(self.page, context=f"#{self.root.get_attribute('id')}")
+        return found.generate_report() if found.violations_count else ""
 
     def press_until_focused(self, selector: str, limit: int = 12) -> None:
         """Press Tab until an element of the explorer has the focus, as a reader without a mouse."""

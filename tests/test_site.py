@@ -108,7 +108,7 @@ def test_pages_name_no_content_delivery_network(pages):
 
 def test_only_pages_with_a_widget_load_the_host_of_widgets(pages):
     texts = {page: (SITE / page).read_text() for page in pages}
-    with_host = {page for page, text in texts.items() if "static_widgets.js" in text}
+    with_host = {page for page, text in texts.items() if "_static/host.js" in text}
     assert with_host == {page for page, text in texts.items() if "widget-view+json" in text}
 
 
@@ -180,6 +180,27 @@ def test_words_of_the_explorer_are_readable(open_at, scheme):
 
     with open_at(VIEWER, color_scheme=scheme) as visit:
         assert ExplorerPage(visit).contrast() >= 4.5
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_explorers(open_at, scheme, viewport):
+    from explorer_page import ExplorerPage
+
+    with open_at(VIEWER, color_scheme=scheme, viewport=viewport) as visit:
+        for nth in range(visit.page.locator(".mdx").count()):
+            viewer = ExplorerPage(visit, nth)
+            assert viewer.violations() == ""
+            viewer.after(lambda viewer=viewer: viewer.method.select_option("all"))
+            assert viewer.violations() == ""
+
+
+def test_the_twin_changes_picture_and_numbers_and_comes_back(viewer):
+    choose_a_drawn_map(viewer)
+    there, with_it = viewer.seen()
+    gone, without = viewer.after(viewer.twin.check)
+    assert gone != there and " without " in without and "in the picture" in without
+    assert viewer.after(viewer.twin.uncheck) == (there, with_it)
 
 
 def test_without_javascript_there_is_a_still_picture(open_at):

@@ -1,19 +1,55 @@
-// The explorer's browser half: reads the traits, draws on one canvas, writes the reader's choices back.
+// The explorer's browser half: reads the traits, draws by drawing.js, writes the reader's choices back.
 // Works with a kernel and without: nothing here waits for an answer.
 const MOST_PROBABLE = ""; // the value of `klass` that follows the network's highest probability
+const SIDE_BY_SIDE = "all"; // the entry of the list of methods that shows them all
 let instances = 0;
 
-const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-const slice = (data, [start, length]) => data.subarray(start, start + length);
-const element = (tag, attributes = {}, ...children) => {
-  const node = Object.assign(document.createElement(tag), attributes);
-  node.append(...children);
-  return node;
-};
+const HTML = `
+<p class="mdx-title" data-part="title"></p>
+<div class="mdx-row">
+  <div class="mdx-picture">
+    <div class="mdx-stage" data-part="stage" tabindex="0" role="application" aria-label="Picture: arrow keys move a
+      crosshair and read the map, plus and minus zoom, 0 shows the whole, Escape takes the crosshair away"></div>
+    <div class="mdx-look">
+      <div class="mdx-legend" data-part="legend"><span>0</span><span class="mdx-ramp" data-part="ramp"></span>
+        <span>maximum of each map</span></div>
+      <label class="mdx-field"><span>Opacity</span><input type="range" min="0" max="1" step="0.05" data-part="opacity"
+        aria-label="Opacity of the map"><span class="mdx-number" data-part="opacityNumber" aria-hidden="true"></span></label>
+      <label class="mdx-field"><span>Hide below</span><input type="range" min="0" max="0.95" step="0.05"
+        data-part="threshold" aria-label="Hide below this share of the map's maximum"><span class="mdx-number"
+        data-part="thresholdNumber" aria-hidden="true"></span></label>
+      <div class="mdx-field mdx-wrap"><span>Zoom</span>
+        <button type="button" data-part="out" aria-label="Zoom out">−</button>
+        <span class="mdx-times" data-part="times"></span>
+        <button type="button" data-part="closer" aria-label="Zoom in">+</button>
+        <button type="button" data-part="whole">Reset</button></div>
+      <div class="mdx-field mdx-ends">
+        <label class="mdx-tick" data-part="contourField"><input type="checkbox" data-part="contour">
+          <span data-part="contourWords"></span></label>
+        <button type="button" data-part="save">Save as PNG</button></div>
+    </div>
+  </div>
+  <div class="mdx-choose">
+    <div class="mdx-pick">
+      <div class="mdx-field"><label class="mdx-field"><span>Case</span><select data-part="case"></select></label>
+        <button type="button" data-part="previous" aria-label="Previous case">‹</button>
+        <button type="button" data-part="next" aria-label="Next case">›</button></div>
+      <label class="mdx-field"><span>Method</span><select data-part="method"></select></label>
+      <label class="mdx-tick" data-part="twinField"><input type="checkbox" data-part="twin">
+        <span data-part="twinWords"></span></label>
+    </div>
+    <fieldset class="mdx-classes" data-part="classes"></fieldset>
+  </div>
+</div>
+<p class="mdx-status" data-part="status" role="status" aria-live="polite"></p>
+<p class="mdx-notes" data-part="notes"></p>
+<p class="mdx-hidden" data-part="reading" aria-live="polite"></p>`;
+
+const words = (name) => name.replaceAll("_", " ");
+const percent = (share) => `${Math.round(100 * share)} %`;
 const number = (value) =>
   value !== 0 && (value < 0.01 || value >= 1000) ? value.toExponential(1) : String(Number(value.toPrecision(2)));
 const truthWord = (truth) => (truth === null ? "unknown" : truth ? "present" : "absent");
-
 // Why nothing is drawn of a map, as a sentence without its full stop; "" where it is drawn. Zeros and rounding are no
 // signal; a map that is negative everywhere is one, of which eq. 7's ReLU leaves nothing.
 function whyEmpty(maps, m) {
@@ -21,172 +57,88 @@ function whyEmpty(maps, m) {
   return maps.peak[m] > 0 ? "" : "nothing speaks for this class here: all values are 0 or below";
 }
 
-// What the traits ask for, with every gap filled: the case, its class and its map.
+// What the traits ask for, with every gap filled: the film or its twin `without` a finding, the class, and the map of
+// each method shown. Class, outline and order are those of the film, so that they stay when its twin is shown.
 function chosen(model) {
   const cases = model.get("cases");
-  const index = Math.min(Math.max(model.get("case"), 0), cases.length - 1);
-  const record = cases[index];
-  const wanted = record.classes.indexOf(model.get("klass"));
-  const likeliest = record.probability.indexOf(Math.max(...record.probability));
-  const k = wanted >= 0 ? wanted : likeliest;
-  const method = model.get("method");
-  const maps = record.maps[method];
-  const m = maps.count === 1 ? 0 : k;
-  return { index, record, k, likeliest, automatic: wanted < 0, method, maps, m, empty: whyEmpty(maps, m),
-    klass: record.classes[k], outlines: record.contours[record.classes[k]] ?? [] };
-}
-
-// Bilinear interpolation of one map of bytes to `width` x `height` (pixel centres, as torch's align_corners=False),
-// then colour: in this order, so that a colour between two cells is the colour of the value between them.
-function coloured(map, mapWidth, mapHeight, width, height, colours) {
-  const picture = new ImageData(width, height);
-  const pixels = new Uint32Array(picture.data.buffer);
-  const axis = (size, cells) => Array.from({ length: size }, (_, i) => {
-    const at = Math.min(Math.max(((i + 0.5) * cells) / size - 0.5, 0), cells - 1);
-    const low = Math.floor(at);
-    return [low, Math.min(low + 1, cells - 1), at - low];
+  const index = clamp(model.get("case"), 0, cases.length - 1);
+  const film = cases[index];
+  const without = Object.hasOwn(film.twins, model.get("twin")) ? model.get("twin") : "";
+  const record = without ? film.twins[without] : film;
+  const ranked = film.probability.map((_, k) => k).sort((a, b) => film.probability[b] - film.probability[a]);
+  const wanted = film.classes.indexOf(model.get("klass"));
+  const k = wanted >= 0 ? wanted : ranked[0];
+  const klass = film.classes[k];
+  const offered = [klass, ...ranked.map((i) => film.classes[i])].find((name) => Object.hasOwn(film.twins, name));
+  const methods = model.get("side_by_side") ? model.get("methods") : [model.get("method")];
+  const panes = methods.map((method) => {
+    const maps = record.maps[method];
+    const m = maps.count === 1 ? 0 : k;
+    const empty = whyEmpty(maps, m);
+    const cells = maps.width * maps.height;
+    const bytes = slice(bytesOf(model.get("data")), [maps.at + m * cells, cells]);
+    return { method, maps, bytes, empty, peak: maps.peak[m], shared: maps.count === 1 && film.classes.length > 1 };
   });
-  const columns = axis(width, mapWidth);
-  axis(height, mapHeight).forEach(([top, bottom, down], y) => {
-    columns.forEach(([left, right, along], x) => {
-      const upper = map[top * mapWidth + left] * (1 - along) + map[top * mapWidth + right] * along;
-      const lower = map[bottom * mapWidth + left] * (1 - along) + map[bottom * mapWidth + right] * along;
-      pixels[y * width + x] = colours[Math.round(upper * (1 - down) + lower * down)];
-    });
-  });
-  return picture;
+  return { index, film, record, without, removable: without || offered || "", ranked, k, klass, automatic: wanted < 0,
+    panes, outlines: film.contours[klass] ?? [] };
 }
 
-// The two layers of a choice: the decoded picture and the coloured map, each made once.
-function layers(model) {
-  const pictures = new Map();
-  const overlays = new Map();
-  const colours = new Uint32Array(Uint8Array.from(bytesOf(model.get("palette"))).buffer); // 256 times R, G, B, A
-  const once = (store, key, make) => store.get(key) ?? store.set(key, make()).get(key);
-  return {
-    picture: ({ index, record }) => once(pictures, index, async () => {
-      const image = new Image();
-      const file = new Blob([slice(bytesOf(model.get("data")), record.image.at)], { type: record.image.type });
-      image.src = URL.createObjectURL(file);
-      await image.decode();
-      URL.revokeObjectURL(image.src);
-      return image;
-    }),
-    overlay: ({ index, record, method, maps, m }) => once(overlays, `${index} ${method} ${m}`, () => {
-      const { width, height } = record.image;
-      const cells = maps.width * maps.height;
-      const map = slice(bytesOf(model.get("data")), [maps.at + m * cells, cells]);
-      const canvas = element("canvas", { width, height });
-      canvas.getContext("2d").putImageData(coloured(map, maps.width, maps.height, width, height, colours), 0, 0);
-      return canvas;
-    }),
-  };
-}
-
-// Outlines in white on a dark halo: seen on any picture and any colour of the map.
-function outline(context, polylines, width, height) {
-  context.lineJoin = "round";
-  for (const [colour, thickness] of [["#000", 4], ["#fff", 2]]) {
-    context.strokeStyle = colour;
-    context.lineWidth = thickness * devicePixelRatio;
-    for (const points of polylines) {
-      context.beginPath();
-      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * width, points[i + 1] * height);
-      context.stroke();
-    }
-  }
-}
-
-function paint(canvas, picture, overlay, { opacity, polylines }) {
-  const shown = canvas.clientWidth || 400; // 0 while the page has not placed the widget yet
-  canvas.width = Math.round(shown * devicePixelRatio);
-  canvas.height = Math.round((canvas.width * picture.naturalHeight) / picture.naturalWidth);
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  if (overlay) {
-    context.globalAlpha = opacity;
-    context.drawImage(overlay, 0, 0, canvas.width, canvas.height);
-    context.globalAlpha = 1;
-  }
-  outline(context, polylines, canvas.width, canvas.height);
+// What the finding taken away does to the logit of the class shown.
+function effect({ film, record, without, klass, k }) {
+  if (!without) return "";
+  const [gone, there] = [record.logits[k], film.logits[k]].map((logit) => logit.toFixed(2));
+  const by = Math.abs(film.logits[k] - record.logits[k]).toFixed(2);
+  const [finding, of] = [words(without), words(klass)];
+  if (Number(by) === 0) return `${finding} in the picture leaves the logit of ${of} as it is (${there}).`;
+  const does = film.logits[k] > record.logits[k] ? "raises" : "lowers";
+  return `${finding} in the picture ${does} the logit of ${of} by ${by}, from ${gone} to ${there} ` +
+    `(probability ${record.probability[k].toFixed(2)} to ${film.probability[k].toFixed(2)}).`;
 }
 
 // The sentence under the picture, which screen readers speak when it changes.
-function sentence(model, choice) {
-  const { index, record, k, klass, method, maps, m, empty, outlines } = choice;
-  const parts = [`Case ${index + 1} of ${model.get("cases").length}, ${record.name}.`,
-    `${klass}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`];
-  const whose = maps.count === 1 && record.classes.length > 1 ? `${method} (one map for all classes)` : method;
-  parts.push(empty ? `${whose}: ${empty}, so nothing is drawn.` : `${whose}: maximum ${number(maps.peak[m])}.`);
-  if (model.get("contour")) {
-    parts.push(outlines.length ? "The white outline is the truth." : `No outline is known for ${klass} here.`);
-  }
-  return parts.join(" ");
+function sentence(model, choice, seen) {
+  const { index, film, record, without, k, klass, panes, outlines } = choice;
+  const methods = panes.map(({ method, shared, empty, peak }) => {
+    const whose = shared ? `${method} (one map for all classes)` : method;
+    if (empty) return `${whose}: ${empty}, so nothing is drawn.`;
+    return panes.length > 1 ? "" : `${whose}: maximum ${number(peak)}.`;
+  });
+  const threshold = model.get("threshold");
+  return [`Case ${index + 1} of ${model.get("cases").length}, ${film.name}${without && ` without ${words(without)}`}.`,
+    `${words(klass)}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`,
+    effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods,
+    threshold ? `Values below ${percent(threshold)} of a map's maximum are hidden.` : "",
+    !model.get("contour") ? "" : !outlines.length ? `No outline is known for ${words(klass)} here.` :
+      `The white outline is the ${film.outline}.`,
+    seen.scale > 1 ? `Zoom ${seen.scale.toFixed(1)}.` : ""].filter(Boolean).join(" ");
 }
 
 // One choice of class: a native radio button, so arrows, Tab and screen readers need no help from us.
-function classRow(group, value, name, probability, truth) {
-  const input = element("input", { type: "radio", name: group, value });
-  const hidden = (text) => element("span", { className: "mdx-hidden", textContent: text });
-  const words = name.split("_").flatMap((word, i) => (i ? ["_", element("wbr"), word] : [word]));
-  const label = element("label", { className: "mdx-class" }, input, element("span", {}, ...words));
-  if (probability !== null) {
-    const bar = element("span", { className: "mdx-bar" });
-    bar.setAttribute("aria-hidden", "true");
-    bar.style.setProperty("--share", `${100 * probability}%`);
-    label.append(bar, hidden(" probability "), element("span", { textContent: probability.toFixed(2) }),
-      hidden(", truth "), element("span", { className: `mdx-${truth}`, textContent: truth }));
+function classRow(group, value, name, numbers) {
+  const label = element("label", { className: "mdx-class" }, element("input", { type: "radio", name: group, value }),
+    element("span", { className: "mdx-name", textContent: words(name) }));
+  if (numbers) {
+    const hidden = (text) => element("span", { className: "mdx-hidden", textContent: text });
+    const was = numbers.was === null ? "" : ` (${numbers.was.toFixed(2)} with the finding)`;
+    label.style.setProperty("--share", `${100 * numbers.probability}%`);
+    label.style.setProperty("--was", `${100 * numbers.was}%`);
+    label.classList.toggle("mdx-moved", numbers.was !== null);
+    label.append(hidden(" probability "), element("span", { textContent: numbers.probability.toFixed(2) }),
+      hidden(`${was}, truth `), element("span", { className: `mdx-${numbers.truth}`, textContent: numbers.truth }));
   }
   return label;
 }
 
-// All controls and places to write to, as one tree with names.
-function build(id, title, cases, methods) {
-  const at = (name, node, ...children) => {
-    node.append(...children);
-    return (parts[name] = node);
-  };
-  const parts = {};
-  const options = (names) => names.map((name, value) => new Option(name, value));
-  const labelled = (text, control) => element("label", { className: "mdx-field" }, element("span", { textContent: text }), control);
-  const step = (name, label, text) => {
-    const button = at(name, element("button", { type: "button", textContent: text, title: label }));
-    button.setAttribute("aria-label", label);
-    return button;
-  };
-  const stage = element("div", { className: "mdx-stage" }, at("canvas", element("canvas")),
-    at("silent", element("p", { className: "mdx-silent" })));
-  parts.canvas.setAttribute("role", "img");
-  const legend = at("legend", element("div", { className: "mdx-legend" }), "low",
-    at("ramp", element("span", { className: "mdx-ramp" })), "high", at("peak", element("span", { className: "mdx-peak" })));
-  const look = element("div", { className: "mdx-look" },
-    labelled("Opacity of the map", at("opacity", element("input", { type: "range", min: 0, max: 1, step: 0.05 }))),
-    at("contourField", element("label"), at("contour", element("input", { type: "checkbox" })), " Outline of the truth"));
-  const choose = element("div", { className: "mdx-choose" },
-    element("div", { className: "mdx-case" },
-      labelled("Case", at("case", element("select"), ...options(cases.map((c, i) => `${i + 1}. ${c.name}`)))),
-      step("previous", "Previous case", "‹"), step("next", "Next case", "›")),
-    labelled("Method", at("method", element("select"), ...options(methods))),
-    at("classes", element("fieldset", { className: "mdx-classes" })));
-  at("root", element("section", { className: "mdx", id }),
-    element("p", { className: "mdx-title", textContent: title, hidden: !title }),
-    element("div", { className: "mdx-row" }, element("div", { className: "mdx-picture" }, stage, legend, look), choose),
-    at("status", element("p", { className: "mdx-status" })), at("notes", element("p", { className: "mdx-notes" })));
-  parts.root.setAttribute("aria-label", title || "Explorer of heat maps");
-  parts.status.setAttribute("role", "status");
-  parts.status.setAttribute("aria-live", "polite");
-  parts.contourField.hidden = cases.every((c) => Object.keys(c.contours).length === 0);
-  return parts;
-}
-
-function listClasses(parts, { index, record, likeliest, automatic, klass }) {
-  if (parts.classes.dataset.case !== String(index)) {
-    parts.classes.dataset.case = index;
+function listClasses(parts, { index, film, record, without, ranked, automatic, klass }) {
+  const list = `${index} ${without}`;
+  if (parts.classes.dataset.list !== list) {
+    parts.classes.dataset.list = list;
     const group = `${parts.root.id}-class`;
-    parts.classes.replaceChildren(element("legend", { textContent: "Class: probability and truth" }),
-      classRow(group, MOST_PROBABLE, `Most probable (${record.classes[likeliest]})`, null, null),
-      ...record.classes.map((name, k) => classRow(group, name, name, record.probability[k], truthWord(record.truth[k]))));
+    parts.classes.replaceChildren(element("legend", { textContent: "Class, probability, truth" }),
+      classRow(group, MOST_PROBABLE, `Most probable: ${film.classes[ranked[0]]}`),
+      ...ranked.map((k) => classRow(group, film.classes[k], film.classes[k], {
+        probability: record.probability[k], was: without ? film.probability[k] : null, truth: truthWord(record.truth[k]),
+      })));
   }
   for (const input of parts.classes.querySelectorAll("input")) {
     input.checked = input.value === (automatic ? MOST_PROBABLE : klass);
@@ -194,68 +146,210 @@ function listClasses(parts, { index, record, likeliest, automatic, klass }) {
   }
 }
 
+// A place for each method: the picture, its crosshair, why it may be empty, and two lines of caption.
+function placeFilms(parts, panes) {
+  while (parts.films.length > panes.length) parts.films.pop().root.remove();
+  while (parts.films.length < panes.length) {
+    const film = { canvas: element("canvas", { role: "img" }) };
+    for (const name of ["cross", "badge", "silent", "method", "value"]) {
+      film[name] = element("span", { className: `mdx-${name}`, hidden: name === "cross" });
+    }
+    film.root = element("div", { className: "mdx-film" },
+      element("div", { className: "mdx-frame" }, film.canvas, film.cross, film.badge, film.silent), film.method, film.value);
+    parts.films.push(film);
+    parts.stage.append(film.root);
+  }
+}
+
 // Put the state of the controls and all words in agreement with the traits.
-function write(parts, model, choice) {
-  const { index, record, klass, method, maps, m, empty } = choice;
+function write(parts, model, choice, seen) {
+  const { index, film, record, without, removable, klass, panes } = choice;
+  const sideBySide = model.get("side_by_side");
   parts.case.value = index;
   parts.previous.disabled = index === 0;
   parts.next.disabled = index === model.get("cases").length - 1;
-  parts.method.value = model.get("methods").indexOf(method);
-  parts.opacity.value = model.get("opacity");
+  parts.method.value = sideBySide ? SIDE_BY_SIDE : model.get("methods").indexOf(model.get("method"));
+  parts.root.classList.toggle("mdx-many", sideBySide);
+  parts.stage.style.setProperty("--columns", panes.length > 4 ? Math.ceil(panes.length / 2) : panes.length);
+  for (const name of ["opacity", "threshold"]) {
+    parts[name].value = model.get(name);
+    parts[`${name}Number`].textContent = percent(model.get(name));
+    parts[name].setAttribute("aria-valuetext", percent(model.get(name)));
+  }
+  parts.times.textContent = `${seen.scale.toFixed(1)}×`;
   parts.contour.checked = model.get("contour");
+  parts.contourWords.textContent = `Outline: ${film.outline}`;
+  parts.twin.checked = Boolean(without);
+  parts.twin.disabled = !removable;
+  parts.twinWords.textContent = removable ? `What if ${words(removable)} were not there?` : "No finding here to take away";
   listClasses(parts, choice);
-  parts.silent.hidden = !empty;
-  parts.silent.textContent = empty && `${empty[0].toUpperCase()}${empty.slice(1)}.`;
-  parts.legend.classList.toggle("mdx-off", Boolean(empty));
-  parts.peak.textContent = empty ? "" : `maximum ${number(maps.peak[m])}`;
-  parts.canvas.setAttribute("aria-label", `${record.alt || record.name}; map of ${method} for ${klass}`);
+  parts.legend.classList.toggle("mdx-off", panes.every((pane) => pane.empty));
+  placeFilms(parts, panes);
+  panes.forEach(({ method, empty, peak }, i) => {
+    const { canvas, badge, silent, method: name } = parts.films[i];
+    badge.textContent = without && `without ${words(without)}`;
+    silent.textContent = empty && `${empty[0].toUpperCase()}${empty.slice(1)}.`;
+    name.textContent = method;
+    canvas.setAttribute("aria-label", `${record.alt || record.name}; map of ${method} for ${words(klass)}, ` +
+      (empty || `maximum ${number(peak)}`));
+  });
   parts.notes.textContent = record.notes;
-  const said = sentence(model, choice);
+  const said = sentence(model, choice, seen);
   if (parts.status.textContent !== said) parts.status.textContent = said; // unchanged words are not spoken again
 }
 
-// The colours of the map from low (nothing covered) to high, as a CSS gradient of nine stops.
-function gradient(palette) {
-  const stops = Array.from({ length: 9 }, (_, i) => 4 * Math.min(32 * i, 255))
-    .map((start) => `rgb(${palette.slice(start, start + 3).join(" ")} / ${palette[start + 3] / 255})`);
-  return `linear-gradient(to right, ${stops.join(",")})`;
+// Write the value under the crosshair beside each map's maximum; `spoken` says it to screen readers as well.
+function read(parts, { panes }, seen, spoken = false) {
+  const inside = seen.at && [(seen.at[0] - seen.left) * seen.scale, (seen.at[1] - seen.top) * seen.scale];
+  const said = panes.map((pane, i) => {
+    const { cross, value } = parts.films[i];
+    cross.hidden = !inside || inside.some((place) => place < 0 || place > 1);
+    if (inside) [cross.style.left, cross.style.top] = inside.map((place) => `${100 * place}%`);
+    const here = seen.at && !pane.empty ? valueAt(pane, seen.at) : null;
+    value.textContent = pane.empty ? "nothing drawn" : here === null ? `maximum ${number(pane.peak)}`
+      : `${number(here.value)} here, ${percent(here.share)} of ${number(pane.peak)}`;
+    return `${pane.method} ${here === null ? pane.empty : `${number(here.value)}, ${percent(here.share)} of its maximum`}`;
+  });
+  if (spoken && seen.at) {
+    const [x, y] = seen.at.map(percent);
+    parts.reading.textContent = `${x} from the left, ${y} from the top: ${said.join("; ")}.`;
+  }
+}
+
+// Crosshair, zoom and pan by mouse, finger and keyboard. `moved` draws again; `pointed` only reads.
+function explore(stage, seen, moved, pointed) {
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 };
+  let held = null; // where the dragged picture was taken hold of
+  const place = (event) => {
+    const box = event.target.closest?.(".mdx-frame")?.getBoundingClientRect();
+    return box && [seen.left + (event.clientX - box.left) / box.width / seen.scale,
+      seen.top + (event.clientY - box.top) / box.height / seen.scale].map((at) => clamp(at, 0, 1));
+  };
+  stage.addEventListener("pointerdown", (event) => {
+    seen.at = place(event) ?? null;
+    held = seen.scale > 1 ? seen.at : null;
+    if (held) event.target.setPointerCapture(event.pointerId);
+    pointed();
+  });
+  stage.addEventListener("pointermove", (event) => {
+    const at = place(event);
+    if (held && at) {
+      seen.centre(seen.x + held[0] - at[0], seen.y + held[1] - at[1]);
+      return moved();
+    }
+    seen.at = at ?? null;
+    pointed();
+  });
+  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => (held = null));
+  stage.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse" && !held) pointed((seen.at = null));
+  });
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey && document.activeElement !== stage) return; // the page scrolls
+    event.preventDefault();
+    seen.zoom(Math.exp(-clamp(event.deltaY, -100, 100) / 250), place(event));
+    moved();
+  }, { passive: false });
+  stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key in arrows) {
+      const step = 1 / 32 / seen.scale;
+      seen.at = (seen.at ?? [seen.x, seen.y]).map((at, i) => clamp(at + arrows[event.key][i] * step, 0, 1));
+      seen.reveal(seen.at);
+    } else if (event.key in zooms) seen.zoom(zooms[event.key]);
+    else if (event.key === "Escape") seen.at = null;
+    else return;
+    event.preventDefault();
+    moved(event.key in arrows);
+  });
+}
+
+function save(parts, { film, klass, without, panes }) {
+  const captions = panes.map(({ method, empty, peak }) =>
+    [without && `Without ${words(without)}`, method, empty ? `nothing is drawn: ${empty}` : `maximum ${number(peak)}`]
+      .filter(Boolean).join(" · "));
+  const sheet = poster(parts.films.map(({ canvas }) => canvas), captions, parts.status.textContent);
+  const name = [film.name, klass, without && `without ${without}`, panes.length > 1 ? "all methods" : panes[0].method];
+  sheet.toBlob((blob) => {
+    const link = element("a", { href: URL.createObjectURL(blob) });
+    link.download = `${name.filter(Boolean).join("-").replace(/[^\w.-]+/g, "_")}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // the browser may still be reading it
+  });
+}
+
+// All controls and places to write to, by name.
+function build(model) {
+  const [title, cases, methods] = ["title", "cases", "methods"].map((name) => model.get(name));
+  const root = element("section", { className: "mdx", id: `mdx-${++instances}`, innerHTML: HTML });
+  const named = [...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]);
+  const parts = { root, films: [], ...Object.fromEntries(named) };
+  root.setAttribute("aria-label", title || "Explorer of heat maps");
+  parts.title.textContent = title;
+  parts.case.append(...cases.map(({ name }, i) => new Option(`${i + 1}. ${name}`, i)));
+  parts.method.append(...methods.map((name, i) => new Option(name, i)));
+  if (methods.length > 1) parts.method.append(new Option(`All ${methods.length}, side by side`, SIDE_BY_SIDE));
+  parts.contourField.hidden = cases.every((film) => Object.keys(film.contours).length === 0);
+  parts.twinField.hidden = cases.every((film) => Object.keys(film.twins).length === 0);
+  parts.ramp.style.backgroundImage = gradient(bytesOf(model.get("palette")));
+  return parts;
 }
 
 function render({ model, el }) {
-  const parts = build(`mdx-${++instances}`, model.get("title"), model.get("cases"), model.get("methods"));
-  const { picture, overlay } = layers(model);
-  parts.ramp.style.backgroundImage = gradient(bytesOf(model.get("palette")));
+  const parts = build(model);
+  const { picture, overlays } = layers(model);
+  const seen = view();
   let turn = 0;
-  const show = async () => {
+  const show = async (spoken) => {
     const mine = ++turn;
     const choice = chosen(model);
-    write(parts, model, choice);
-    const image = await picture(choice);
+    write(parts, model, choice, seen);
+    const image = await picture(choice.record);
     if (mine !== turn) return; // a later choice is already being drawn
     const polylines = model.get("contour") ? choice.outlines : [];
-    paint(parts.canvas, image, choice.empty ? null : overlay(choice), { opacity: model.get("opacity"), polylines });
+    const drawn = overlays(choice.panes, choice.record.image, model.get("threshold"));
+    const how = { opacity: model.get("opacity"), polylines, seen };
+    parts.films.forEach(({ canvas }, i) => paint(canvas, image, drawn[i], how));
+    read(parts, choice, seen, spoken === true);
     parts.root.dataset.drawn = turn;
   };
-  const choose = (name, value) => {
-    model.set(name, value);
+  const choose = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
     model.save_changes();
   };
-  parts.case.addEventListener("change", () => choose("case", Number(parts.case.value)));
-  parts.previous.addEventListener("click", () => choose("case", chosen(model).index - 1));
-  parts.next.addEventListener("click", () => choose("case", chosen(model).index + 1));
-  parts.method.addEventListener("change", () => choose("method", model.get("methods")[parts.method.value]));
-  parts.classes.addEventListener("change", (event) => choose("klass", event.target.value));
-  parts.opacity.addEventListener("input", () => choose("opacity", Number(parts.opacity.value)));
-  parts.contour.addEventListener("change", () => choose("contour", parts.contour.checked));
-  const traits = ["case", "klass", "method", "opacity", "contour"].map((name) => `change:${name}`);
-  for (const trait of traits) model.on(trait, show);
-  const resized = new ResizeObserver(show);
-  resized.observe(parts.canvas.parentElement);
+  const goTo = (index) => {
+    seen.at = null; // another film is seen whole, and as it is
+    seen.zoom(0);
+    choose({ twin: "", case: index });
+  };
+  const zoom = (factor) => show(seen.zoom(factor));
+  const on = (name, event, act) => parts[name].addEventListener(event, act);
+  on("case", "change", () => goTo(Number(parts.case.value)));
+  on("previous", "click", () => goTo(chosen(model).index - 1));
+  on("next", "click", () => goTo(chosen(model).index + 1));
+  on("method", "change", () => choose(parts.method.value === SIDE_BY_SIDE ? { side_by_side: true }
+    : { side_by_side: false, method: model.get("methods")[parts.method.value] }));
+  on("classes", "change", (event) => choose({ klass: event.target.value }));
+  on("twin", "change", () => choose({ twin: parts.twin.checked ? chosen(model).removable : "" }));
+  on("contour", "change", () => choose({ contour: parts.contour.checked }));
+  for (const name of ["opacity", "threshold"]) on(name, "input", () => choose({ [name]: Number(parts[name].value) }));
+  on("out", "click", () => zoom(1 / 1.5));
+  on("closer", "click", () => zoom(1.5));
+  on("whole", "click", () => zoom(0));
+  on("save", "click", () => save(parts, chosen(model)));
+  explore(parts.stage, seen, show, () => read(parts, chosen(model), seen));
+  const traits = ["case", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "twin"]
+    .map((name) => `change:${name}`);
+  const redraw = () => show();
+  for (const trait of traits) model.on(trait, redraw);
+  const resized = new ResizeObserver(redraw);
+  resized.observe(parts.stage);
   el.append(parts.root);
   show();
   return () => {
     resized.disconnect();
-    for (const trait of traits) model.off(trait, show);
+    for (const trait of traits) model.off(trait, redraw);
   };
 }
 

@@ -1,39 +1,17 @@
-"""The explorer: what it sends to the page, what it refuses, and what a browser makes of it without a kernel."""
+"""The explorer: what it sends to the page, what it refuses, and its still picture."""
 
 import base64
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ipywidgets.embed import embed_data
+from explorer_cases import RNG, make_case, make_twins
 from PIL import Image
 
 from mdlib.errors import SettingsError
 from mdlib.explain import overlay
-from mdlib.widgets.explorer import Case, explorer
-
-HOST = Path(__file__).parents[2] / "book/_ext/static_widgets.js"
-CLASSES = ("Mass", "Pleural_Thickening", "Edema")
-RNG = np.random.default_rng(0)
-
-
-def make_case(**changes) -> Case:
-    """Three classes: the second is the most probable, the third has a map of no signal."""
-    values = {
-        "image": np.full((64, 64), 90, np.uint8),
-        "classes": CLASSES,
-        "probability": np.array([0.2, 0.7, 0.1]),
-        "truth": np.array([1, 0, np.nan]),
-        "maps": {"Grad-CAM": RNG.uniform(0, 1e-3, (3, 7, 7)), "attention": RNG.uniform(0, 1, (1, 4, 4))},
-        "signal": {"Grad-CAM": np.array([True, True, False])},
-        "contours": {"Mass": [np.array([[0.2, 0.2], [0.6, 0.2], [0.6, 0.6], [0.2, 0.2]])]},
-        "name": "phantom 7",
-        "alt": "chest X-ray",
-    }
-    return Case(**(values | changes))
-
+from mdlib.widgets.explorer import explorer
 
 # What is sent
 
@@ -79,6 +57,29 @@ def test_twelve_cases_of_fifteen_classes_stay_far_below_a_megabyte():
     assert len(widget.data) * 4 / 3 + len(json.dumps(widget.cases)) < 700_000
 
 
+def test_a_twin_brings_its_own_picture_numbers_and_maps():
+    case = make_twins()
+    widget = explorer([case])
+    twin, sent = case.twins["Mass"], widget.cases[0]["twins"]["Mass"]
+    at, method = sent["maps"]["Grad-CAM"], "Grad-CAM"
+    values = np.frombuffer(widget.data, np.uint8, count=3 * 49, offset=at["at"]).reshape(3, 7, 7)
+    assert (values == overlay.stretch(twin.maps[method], twin.signal[method])).all() and not values[0].any()
+    assert (sent["probability"], sent["logits"]) == ([0.05, 0.6, 0.1], [-2.94, 0.41, -2.2])
+    start, length = sent["image"]["at"]
+    assert abs(np.asarray(Image.open(io.BytesIO(widget.data[start : start + length])), int) - 60).max() <= 2
+
+
+def test_twins_may_be_plain_dicts():
+    twin = vars(make_twins().twins["Mass"])
+    assert explorer([make_twins(twins={"Mass": twin})]).cases[0]["twins"]["Mass"]["alt"] == "the same without Mass"
+
+
+def test_an_outline_loses_only_points_that_lie_straight_between_their_neighbours():
+    square = np.array([[0, 0], [0.25, 0], [0.5, 0], [0.5, 0.1], [0.5, 0.5], [0, 0.5], [0, 0]])
+    sent = explorer([make_case(contours={"Mass": [square]})]).cases[0]["contours"]["Mass"]
+    assert sent == [[0, 0, 0.5, 0, 0.5, 0.5, 0, 0.5, 0, 0]]
+
+
 def test_a_large_picture_is_sent_no_larger_than_can_be_shown():
     sent = explorer([make_case(image=RNG.integers(0, 255, (800, 1024, 3), dtype=np.uint8))]).cases[0]["image"]
     assert (sent["width"], sent["height"]) == (512, 400)
@@ -91,7 +92,7 @@ def test_methods_are_offered_in_the_order_asked_for():
 
 def test_a_choice_that_does_not_exist_is_refused():
     widget = explorer([make_case()])
-    for name, value in {"case": 1, "klass": "Fracture", "method": "LIME"}.items():
+    for name, value in {"case": 1, "klass": "Fracture", "method": "LIME", "twin": "Mass"}.items():
         with pytest.raises(SettingsError, match=f"explorer, {name}"):
             setattr(widget, name, value)
     widget.klass = "Edema"
@@ -114,6 +115,12 @@ def test_a_choice_that_does_not_exist_is_refused():
         ({"signal": {"Grad-CAM": np.array([True])}}, "3 of True"),
         ({"contours": {"Fracture": []}}, "Fracture"),
         ({"contours": {"Mass": [np.zeros(4)]}}, r"\(n, 2\)"),
+        ({"logits": np.array([0.1, np.inf, 0.2])}, "3 finite"),
+        ({"twins": {"Mass": make_twins()}}, "logits are needed"),
+        ({"logits": np.zeros(3), "twins": {"Fracture": make_twins()}}, "without 'Fracture'.*named after"),
+        ({"logits": np.zeros(3), "twins": {"Mass": make_twins()}}, "no twins itself"),
+        ({"logits": np.zeros(3), "twins": {"Mass": make_twins(twins={}, image=np.ones((9, 9), np.uint8))}}, "size"),
+        ({"logits": np.zeros(3), "twins": {"Mass": make_case(logits=np.ones(3), maps={})}}, "twin.*no maps"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_naming_the_case(changes, message):
@@ -157,112 +164,26 @@ def test_the_still_picture_of_a_map_of_negative_values_is_the_picture_and_its_wo
     assert widget._repr_mimebundle_()[1]["image/jpeg"]["alt"].endswith("this map carries no signal")
 
 
+def test_the_still_picture_hides_what_is_below_the_threshold():
+    widget = explorer([make_case(maps={"m": np.linspace(0, 1, 64 * 64).reshape(1, 64, 64)}, signal={})])
+    widget.threshold = 0.5
+    still = np.asarray(widget.still(), int)
+    changed = (still[:, :64] != still[:, 72:]).any(axis=-1)
+    assert not changed[:31].any() and changed[33:].all()
+
+
+def test_the_still_picture_is_that_of_the_twin_where_it_is_chosen():
+    widget = explorer([make_twins()])
+    widget.klass, widget.twin = "Mass", "Mass"
+    still = np.asarray(widget.still(), int)
+    assert abs(still - 60)[:, :64].max() <= 2 and (still[:, :64] == still[:, 72:]).all()
+    alt = widget._repr_mimebundle_()[1]["image/jpeg"]["alt"]
+    assert alt.startswith("the same without Mass") and alt.endswith("no signal")
+
+
 def test_a_colour_picture_keeps_its_colours_where_the_map_is_zero():
     image = RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8)
     maps = np.zeros((1, 64, 64))
     maps[0, :32] = 1
     still = np.asarray(explorer([make_case(image=image, maps={"m": maps}, signal={}, contours={})]).still(), int)
     assert (still[40:, :64] == still[40:, 72:]).all() and (still[:24, :64] != still[:24, 72:]).any()
-
-
-# In a browser, as a saved page: no kernel
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    from browser import launch
-
-    with launch(chromium) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    """Opens a saved page with one explorer, by file://, as Sphinx would leave it."""
-    from contextlib import ExitStack
-
-    from browser import open_page
-    from explorer_page import ExplorerPage
-
-    with ExitStack() as stack:
-
-        def saved(widget, css="", **options):
-            data = embed_data(views=[widget], drop_defaults=False)
-            view = json.dumps(data["view_specs"][0])
-            state = json.dumps(data["manager_state"]).replace("</", "<\\/")
-            (tmp_path / "page.html").write_text(
-                f"<!doctype html><meta charset=utf-8><body><style>{css}</style><script>{HOST.read_text()}</script>"
-                f'<script type="application/vnd.jupyter.widget-view+json">{view}</script>'
-                f'<script type="application/vnd.jupyter.widget-state+json">{state}</script>'
-            )
-            return ExplorerPage(stack.enter_context(open_page(browser, f"file://{tmp_path}/page.html", **options)))
-
-        yield saved
-
-
-def canvas_pixels(view) -> np.ndarray:
-    script = """canvas => {
-      const { width, height } = canvas;
-      return [height, width, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
-    }"""
-    height, width, values = view.root.locator("canvas").evaluate(script)
-    return np.array(values).reshape(height, width, 4)[..., :3]
-
-
-ONE_TO_ONE = ".mdx .mdx-stage canvas { width: 64px }"
-
-
-def test_the_browser_draws_what_overlay_blends(page):
-    case = make_case()
-    view = page(explorer([case]), css=ONE_TO_ONE)
-    view.after(lambda: view.opacity.fill("0.75"))
-    expected = overlay.blend(case.image, overlay.stretch(case.maps["Grad-CAM"][1]), 0.75)
-    assert abs(canvas_pixels(view) - expected.astype(int)).max() <= 3
-    assert view.visit.faults == []
-
-
-def test_a_map_without_signal_is_announced_and_not_drawn(page):
-    view = page(explorer([make_case()]), css=ONE_TO_ONE)
-    _, said = view.after(lambda: view.classes.nth(3).check())
-    assert "Edema: probability 0.10, truth unknown" in said and "no signal, so nothing is drawn" in said
-    assert view.root.get_by_text("This map carries no signal.", exact=True).is_visible()
-    assert abs(canvas_pixels(view) - 90).max() <= 2
-
-
-def test_a_map_of_negative_values_is_told_from_one_without_signal(page):
-    case = make_case(maps={"m": -np.ones((3, 5, 5))}, signal={"m": np.array([True, True, False])})
-    view = page(explorer([case]), css=ONE_TO_ONE)
-    words = "othing speaks for this class here: all values are 0 or below"
-    assert f"m: n{words}, so nothing is drawn." in view.status() and "signal" not in view.status()
-    assert view.root.get_by_text(f"N{words}.", exact=True).is_visible()
-    assert abs(canvas_pixels(view) - 90).max() <= 2
-    _, said = view.after(lambda: view.classes.nth(3).check())
-    assert "m: this map carries no signal, so nothing is drawn." in said and "speaks" not in said
-
-
-def test_a_class_chosen_stays_over_cases_and_else_the_most_probable_is_shown(page):
-    other = make_case(probability=np.array([0.9, 0.1, 0.1]), name="phantom 8")
-    view = page(explorer([make_case(), other]))
-    assert "Pleural_Thickening: probability 0.70, truth absent" in view.status()
-    assert "phantom 8. Mass: probability 0.90" in view.after(lambda: view.case.select_option("1"))[1]
-    view.after(lambda: view.classes.nth(2).check())
-    back = view.root.get_by_role("button", name="Previous case")
-    assert "phantom 7. Pleural_Thickening" in view.after(back.click)[1]
-
-
-def test_everything_is_reached_and_moved_by_keyboard_alone(page):
-    view = page(explorer([make_case(), make_case(name="phantom 8")]))
-    keys = view.page.keyboard
-    seen = [view.seen()]
-    for selector, key in [("[type=range]", "ArrowRight"), ("[type=checkbox]", "Space"), ("select", "ArrowDown"),
-                          ("button:not([disabled])", "Enter"), ("select", "ArrowDown"), ("[type=radio]", "ArrowDown"),
-                          ]:  # fmt: skip
-        view.press_until_focused(selector)
-        seen.append(view.after(lambda key=key: keys.press(key)))
-    assert view.opacity.input_value() == "0.65" and view.contour.is_checked()
-    assert len({said for _, said in seen}) >= 4
-
-
-def test_words_are_readable_in_light_and_dark_without_any_theme(page):
-    for scheme in ("light", "dark"):
-        assert page(explorer([make_case()]), color_scheme=scheme).contrast() >= 4.5

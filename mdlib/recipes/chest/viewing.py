@@ -7,11 +7,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mdlib.data import images
+from mdlib.data import chestxray14, images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
+from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
+from mdlib.recipes.chest.exhibits import cause, one_a_class, title
 from mdlib.recipes.chest.plan import NONIMAGE, Training
 from mdlib.recipes.chest.trainings import inputs, train, train_all
 
@@ -22,26 +23,70 @@ LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
 def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     """`count` test images, as `mdlib.widgets.explorer.Case` takes them: what a network says, and its maps.
 
-    Each is a dict: image uint8 (H, W), classes, probability (K,), truth (K,), maps by method (K, h, w) or (1, h, w),
-    signal by method (K,), contours by class. The network is the one of the first seed. Attention maps are
-    given as weights times pixels, so that 1 is the mean.
+    Each is a dict: image uint8 (H, W), classes, probability and logits (K,), truth (K,), maps by method (K, h, w) or
+    (1, h, w), signal by method (K,), contours by class and what they outline; and, of phantoms, twins by finding: the
+    same dict of the same film without it. The network is the one of the first seed. Attention maps are given as
+    weights times pixels, so that 1 is the mean.
     """
     model, rows = trained(chapter, name), one_a_class(chapter, count)
-    batch = inputs_of(chapter, name, rows)
+    films = answers(model, name, inputs_of(chapter, name, rows))
+    alone = twins(chapter, model, name, rows)
+    return [film | {"image": square(chapter, images.read_grey(chapter.xrays.path(chapter.table["image"].iloc[row]))),
+                    "classes": chapter.classes, "truth": chapter.targets[row], "name": chapter.table["image"].iloc[row],
+                    "alt": _in_words(chapter, row), "contours": contours(chapter, row), "twins": alone[row],
+                    "outline": "radiologist's box" if chapter.xrays.truth is None else "cause"}
+            for row, film in zip(rows, films, strict=True)]
+
+
+def answers(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> list[dict]:
+    """What the network of this name says of each image of a batch: probability, logits, maps and signal."""
     with torch.inference_mode():
         answer = model(**batch)
     maps = {f"attention {stage}": (weights * weights[0, 0].numel()).numpy()
             for stage, weights in enumerate(answer.get("attention", ()), start=1)}
     found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
              for layer in LAYERS[name.removesuffix(NONIMAGE)]}
-    probability = answer["logits"].sigmoid().numpy()
-    return [{"image": as_seen(chapter, row), "classes": chapter.classes, "probability": probability[i],
-             "truth": chapter.targets[row], "name": chapter.table["image"].iloc[row],
-             "alt": f"Chest X-ray: {title(chapter, row)}".replace("\n", "; "), "contours": contours(chapter, row),
-             "maps": {key: value[i] for key, value in maps.items()}
-             | {key: value.values[i].numpy() for key, value in found.items()},
-             "signal": {key: value.signal[i].numpy() for key, value in found.items()}}
-            for i, row in enumerate(rows)]
+    maps |= {method: each.values.numpy() for method, each in found.items()}
+    return [{"probability": logits.sigmoid().numpy(), "logits": logits.numpy(),
+             "maps": {method: values[i] for method, values in maps.items()},
+             "signal": {method: each.signal[i].numpy() for method, each in found.items()}}
+            for i, logits in enumerate(answer["logits"])]
+
+
+def twins(chapter: Chapter, model: nn.Module, name: str, rows: list[int]) -> dict[int, dict[str, dict]]:
+    """By row and finding, each film drawn again without that finding, and what the network says of it.
+
+    Empty for every row of a real collection: nobody knows what a patient's film would be without the finding.
+    """
+    asked = [(row, finding) for row in rows if chapter.xrays.truth is not None
+             for finding in chapter.table["labels"].iloc[row].split("|") if finding in phantom_chest.FINDINGS]
+    found: dict[int, dict[str, dict]] = {row: {} for row in rows}
+    if not asked:
+        return found
+    films = [phantom_chest.twin(chapter.xrays.data_dir, chapter.table["image"].iloc[row], finding)
+             for row, finding in asked]
+    size = chapter.settings
+    small = np.stack([images.centre_crop(images.fit_square(film, size.resize), size.crop) for film in films])
+    batch = inputs_of(chapter, name, [row for row, _ in asked])
+    batch["image"] = torch.from_numpy(small)[:, None].float() / 255
+    for (row, finding), film, said in zip(asked, films, answers(model, name, batch), strict=True):
+        left = [label for label in chapter.table["labels"].iloc[row].split("|") if label != finding]
+        table = chapter.table.iloc[[row]].assign(labels="|".join(left) or "No Finding")
+        found[row][finding] = said | {
+            "image": square(chapter, film), "classes": chapter.classes,
+            "truth": chestxray14.targets(table, chapter.classes)[0],
+            "alt": f"{_in_words(chapter, row)}; drawn without {figures.words(finding)}"}
+    return found
+
+
+def square(chapter: Chapter, grey: np.ndarray) -> np.ndarray:
+    """The part of an image that the networks see (section 2.4), at its own resolution or 512 pixels a side."""
+    whole = images.fit_square(grey, min(*grey.shape, 512))
+    return images.centre_crop(whole, round(len(whole) * chapter.settings.crop / chapter.settings.resize))
+
+
+def _in_words(chapter: Chapter, row: int) -> str:
+    return f"Chest X-ray: {title(chapter, row)}".replace("\n", "; ")
 
 
 def signal(chapter: Chapter) -> pd.DataFrame:

@@ -1,0 +1,400 @@
+"""The explorer in a browser, as a saved page without a kernel: what is drawn, said, read, reached and saved."""
+
+import io
+import re
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from explorer_cases import make_case, make_twins
+from PIL import Image
+
+from mdlib.data.chestxray14 import CLASSES as CHEST
+from mdlib.explain import overlay
+from mdlib.widgets import standalone
+from mdlib.widgets.explorer import explorer
+
+ONE_TO_ONE = ".mdx .mdx-frame { width: 64px }"  # a pixel of the picture is one of the screen
+WIDE, NARROW = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    from browser import launch
+
+    with launch(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """Opens a saved page with one explorer, by file://."""
+    from browser import open_page
+    from explorer_page import ExplorerPage
+
+    with ExitStack() as stack:
+
+        def saved(widget, css="", **options):
+            text = standalone.page(widget, "One explorer", f"<style>{css}</style>")
+            (tmp_path / "page.html").write_text(text, encoding="utf-8")
+            return ExplorerPage(stack.enter_context(open_page(browser, f"file://{tmp_path}/page.html", **options)))
+
+        yield saved
+
+
+def pixels(view, nth: int = 0) -> np.ndarray:
+    script = """canvas => {
+      const { width, height } = canvas;
+      return [height, width, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
+    }"""
+    height, width, values = view.films.nth(nth).evaluate(script)
+    return np.array(values).reshape(height, width, 4)[..., :3]
+
+
+def side_by_side(view) -> None:
+    view.after(lambda: view.method.select_option("all"))
+
+
+def saved_picture(view) -> tuple[str, np.ndarray]:
+    """The name and the pixels of what "Save as PNG" gives."""
+    with view.page.expect_download() as download:
+        view.button("Save as PNG").click()
+    picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
+    assert picture.format == "PNG"
+    return download.value.suggested_filename, np.asarray(picture.convert("RGB"), int)
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize("threshold", [0, 0.5])
+def test_the_browser_draws_what_overlay_blends(page, threshold):
+    case = make_case()
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    view.after(lambda: view.opacity.fill("0.75"))
+    if threshold:
+        view.after(lambda: view.threshold.fill(str(threshold)))
+    heat = np.rint(overlay.upsample(overlay.stretch(case.maps["Grad-CAM"][1]), (64, 64))).astype(np.uint8)
+    expected = overlay.blend(case.image, np.where(heat < 255 * threshold, 0, heat), 0.75)
+    wrong = abs(pixels(view) - expected.astype(int)).max(axis=-1) > 3
+    assert wrong.mean() < 0.002  # a value just at the threshold may fall to either side
+    assert view.visit.faults == []
+
+
+def test_side_by_side_each_method_looks_as_it_does_alone(page):
+    view = page(explorer([make_case()]), css=ONE_TO_ONE)
+    alone = []
+    for i in range(2):
+        view.choose(view.method, i)
+        alone.append(pixels(view))
+    side_by_side(view)
+    assert view.films.count() == 2 and "2 methods side by side" in view.status()
+    for i in range(2):
+        assert (pixels(view, i) == alone[i]).all()
+
+
+def test_a_map_without_signal_is_announced_and_not_drawn(page):
+    view = page(explorer([make_case()]), css=ONE_TO_ONE)
+    _, said = view.after(view.klass("Edema").check)
+    assert "Edema: probability 0.10, truth unknown" in said and "no signal, so nothing is drawn" in said
+    assert view.root.get_by_text("This map carries no signal.", exact=True).is_visible()
+    assert abs(pixels(view) - 90).max() <= 2
+
+
+def test_a_map_of_negative_values_is_told_from_one_without_signal(page):
+    case = make_case(maps={"m": -np.ones((3, 5, 5))}, signal={"m": np.array([True, True, False])})
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    words = "othing speaks for this class here: all values are 0 or below"
+    assert f"m: n{words}, so nothing is drawn." in view.status() and "signal" not in view.status()
+    assert view.root.get_by_text(f"N{words}.", exact=True).is_visible()
+    assert abs(pixels(view) - 90).max() <= 2
+    _, said = view.after(view.klass("Edema").check)
+    assert "m: this map carries no signal, so nothing is drawn." in said and "speaks" not in said
+
+
+def test_an_empty_map_stays_empty_side_by_side_under_a_threshold_in_the_twin_and_in_what_is_saved(page):
+    view = page(explorer([make_twins()]), css=ONE_TO_ONE)
+    view.after(view.klass("Mass").check)
+    view.after(view.twin.check)
+    view.after(lambda: view.threshold.fill("0.05"))
+    side_by_side(view)
+    assert "Grad-CAM: this map carries no signal, so nothing is drawn." in view.status()
+    assert abs(pixels(view, 0) - 60).max() <= 2 < abs(pixels(view, 1) - 60).max()
+    assert view.values.all_inner_texts()[0] == "nothing drawn"
+    view.stage.focus()
+    view.after(lambda: view.page.keyboard.press("ArrowLeft"))
+    assert view.values.all_inner_texts()[0] == "nothing drawn"
+    assert "Grad-CAM this map carries no signal; attention" in view.root.locator("[data-part=reading]").inner_text()
+    _, picture = saved_picture(view)
+    top = picture[: picture.shape[0] // 3]
+    assert (abs(top - 60).max(axis=-1) <= 2).sum() >= 64 * 60  # the bare film is in it
+
+
+# The classes
+
+
+def test_classes_are_listed_by_probability_each_with_its_truth(page):
+    view = page(explorer([make_case()]))
+    rows = [" ".join(text.split()) for text in view.root.locator(".mdx-class").all_inner_texts()]
+    assert rows == ["Most probable: Pleural Thickening", "Pleural Thickening probability 0.70 , truth absent",
+                    "Mass probability 0.20 , truth present", "Edema probability 0.10 , truth unknown"]  # fmt: skip
+
+
+def test_a_class_chosen_stays_over_cases_and_else_the_most_probable_is_shown(page):
+    other = make_case(probability=np.array([0.9, 0.1, 0.1]), name="phantom 8")
+    view = page(explorer([make_case(), other]))
+    assert "Pleural Thickening: probability 0.70, truth absent" in view.status()
+    assert "phantom 8. Mass: probability 0.90" in view.after(lambda: view.case.select_option("1"))[1]
+    view.after(view.klass("Pleural Thickening").check)
+    assert "phantom 7. Pleural Thickening" in view.after(view.button("Previous case").click)[1]
+
+
+# The value under the pointer
+
+
+def reading(text: str) -> tuple[float, float]:
+    value, share = re.fullmatch(r"(\S+) here, (\d+) % of \S+", text).groups()
+    return float(value), float(share)
+
+
+def test_the_pointer_reads_the_interpolated_value_and_its_share_of_the_maximum_in_every_method(page):
+    case = make_case()
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    side_by_side(view)
+    box = view.root.locator(".mdx-frame").nth(1).bounding_box()
+    view.page.mouse.move(box["x"] + 16.5, box["y"] + 40.5)
+    for text, maps in zip(view.values.all_inner_texts(), case.maps.values(), strict=True):
+        values = maps[min(1, len(maps) - 1)]  # Pleural Thickening, or the one map of all
+        expected = overlay.upsample(values, (64, 64))[40, 16]
+        value, share = reading(text)
+        assert value == pytest.approx(expected, rel=0.06)  # two digits, of bytes
+        assert share == pytest.approx(100 * expected / values.max(), abs=1)
+    view.page.mouse.move(0, 0)
+    assert all(text.startswith("maximum") for text in view.values.all_inner_texts())
+
+
+def test_arrows_move_a_crosshair_and_its_value_is_spoken_while_the_mouse_is_silent(page):
+    case = make_case()
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    spoken = view.root.locator("[data-part=reading]")
+    view.root.locator(".mdx-frame").hover()
+    assert spoken.inner_text() == "" and "here" in view.values.first.inner_text()
+    view.page.mouse.move(0, 0)
+    view.stage.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        view.after(lambda key=key: view.page.keyboard.press(key))
+    words = r"53 % from the left, 56 % from the top: Grad-CAM (\S+), (\d+) % of its maximum\."
+    value, share = map(float, re.fullmatch(words, spoken.inner_text()).groups())
+    row, column = round(0.5625 * 64 - 0.5), round(0.53125 * 64 - 0.5)
+    near = overlay.upsample(case.maps["Grad-CAM"][1], (64, 64))[row - 1 : row + 2, column - 1 : column + 2]
+    assert 0.97 * near.min() <= value <= 1.03 * near.max()
+    assert share == pytest.approx(100 * value / case.maps["Grad-CAM"][1].max(), abs=2)
+    view.after(lambda: view.page.keyboard.press("Escape"))
+    assert view.values.first.inner_text().startswith("maximum")
+
+
+# Zoom
+
+
+def test_zoom_shows_the_part_around_the_crosshair_larger_in_every_method_and_goes_back(page):
+    values = np.linspace(0, 1, 64 * 64).reshape(1, 64, 64)
+    view = page(explorer([make_case(maps={"a": values, "b": values[:, ::-1]}, signal={})]), css=ONE_TO_ONE)
+    side_by_side(view)
+    whole = [pixels(view, i) for i in range(2)]
+    view.stage.focus()
+    for _ in range(16):  # to the left edge
+        view.page.keyboard.press("ArrowLeft")
+    value = reading(view.values.first.inner_text())
+    view.after(lambda: view.page.keyboard.press("+"))
+    view.after(lambda: view.page.keyboard.press("+"))
+    assert "Zoom 2.3" in view.status() and reading(view.values.first.inner_text()) == value
+    for i in range(2):
+        part = Image.fromarray(whole[i].astype(np.uint8))
+        low = 32 - 64 / 2.25 / 2
+        box = (0, low, 64 / 2.25, low + 64 / 2.25)
+        expected = np.asarray(part.resize((64, 64), Image.Resampling.BILINEAR, box=box), int)
+        assert abs(pixels(view, i) - expected)[2:-2, 2:-2].max() <= 6
+    view.after(view.button("Reset").click)
+    assert (pixels(view, 0) == whole[0]).all() and "Zoom" not in view.status()
+
+
+def test_a_zoomed_picture_is_dragged_and_never_past_its_edge(page):
+    values = np.linspace(0, 1, 64 * 64).reshape(1, 64, 64)
+    view = page(explorer([make_case(maps={"a": values}, signal={})]), css=ONE_TO_ONE)
+    view.after(view.button("Zoom in").click)
+    before, box = pixels(view), view.root.locator(".mdx-frame").bounding_box()
+    mouse = view.page.mouse
+    mouse.move(box["x"] + 32, box["y"] + 32)
+    mouse.down()
+    view.after(lambda: mouse.move(box["x"] + 32, box["y"] + 42))
+    assert abs(pixels(view)[10:] - before[:-10])[1:].max() <= 6  # ten pixels down
+    view.after(lambda: mouse.move(box["x"] + 32, box["y"] + 500))
+    edge = pixels(view)
+    view.after(lambda: mouse.move(box["x"] + 32, box["y"] + 800))
+    assert (pixels(view) == edge).all()
+
+
+def test_the_wheel_scrolls_the_page_until_the_picture_has_the_focus(page):
+    view = page(explorer([make_case()]), viewport={"width": 1000, "height": 400})
+    view.root.locator(".mdx-frame").hover()
+    view.page.mouse.wheel(0, -100)
+    view.page.wait_for_timeout(100)
+    assert "Zoom" not in view.status()
+    view.stage.focus()
+    assert "Zoom 1.5" in view.after(lambda: view.page.mouse.wheel(0, -100))[1]
+
+
+# Twins
+
+
+def test_without_the_finding_picture_numbers_and_maps_change_together_and_come_back(page):
+    case = make_twins()
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    before = view.after(view.klass("Pleural Thickening").check)
+    _, said = view.after(view.twin.check)
+    twin = case.twins["Mass"]
+    expected = overlay.blend(twin.image, overlay.stretch(twin.maps["Grad-CAM"][1]))
+    assert abs(pixels(view) - expected.astype(int)).max() <= 3
+    assert "phantom 7 without Mass. Pleural Thickening: probability 0.60, truth absent." in said
+    assert ("Mass in the picture raises the logit of Pleural Thickening by 0.44, from 0.41 to 0.85 "
+            "(probability 0.60 to 0.70).") in said  # fmt: skip
+    assert "leaves the logit of Edema as it is" in view.after(view.klass("Edema").check)[1]
+    assert view.root.locator(".mdx-badge").inner_text() == "without Mass"
+    view.after(view.klass("Pleural Thickening").check)
+    assert view.after(view.twin.uncheck) == before
+
+
+def test_the_toggle_offers_the_class_shown_else_the_likeliest_finding_else_nothing(page):
+    twin = make_twins().twins["Mass"]
+    both = make_twins(twins={"Mass": twin, "Edema": twin})
+    view = page(explorer([both, make_case()]))
+    label = view.root.locator("[data-part=twinWords]")
+    assert label.inner_text() == "What if Mass were not there?"  # shown is Pleural Thickening, which is not there
+    view.after(view.klass("Edema").check)
+    assert label.inner_text() == "What if Edema were not there?"
+    view.after(view.twin.check)
+    _, said = view.after(view.klass("Mass").check)
+    assert "without Edema" in said and label.inner_text() == "What if Edema were not there?"
+    _, said = view.after(view.button("Next case").click)
+    assert "without" not in said and label.inner_text() == "No finding here to take away"
+    assert view.root.locator("[data-part=twin]").is_disabled()
+
+
+# Outlines
+
+
+def test_an_outline_is_called_what_it_is(page):
+    for words in ("cause", "radiologist's box"):
+        view = page(explorer([make_case(outline=words)]))
+        view.after(view.klass("Mass").check)
+        view.after(view.root.get_by_label(f"Outline: {words}").check)
+        assert f"The white outline is the {words}." in view.status()
+        assert "No outline is known for Edema" in view.after(view.klass("Edema").check)[1]
+
+
+# What is saved
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_saved_picture_holds_what_is_seen_above_its_caption(page, scheme):
+    view = page(explorer([make_twins(name="a/b: 7")]), color_scheme=scheme)
+    view.after(view.klass("Mass").check)
+    view.after(view.contour.check)
+    name, picture = saved_picture(view)
+    assert name == "a_b_7-Mass-Grad-CAM.png"
+    seen = pixels(view)
+    height, width = seen.shape[:2]
+    left = (picture.shape[1] - width) // 2
+    assert (picture[left : left + height, left : left + width] == seen).all()
+    caption = picture[left + height :]
+    assert (caption == 255).mean() > 0.6 and (caption < 100).any(axis=(1, 2)).sum() > 20  # rows of dark words on white
+    view.after(view.twin.check)
+    assert saved_picture(view)[0] == "a_b_7-Mass-without_Mass-Grad-CAM.png"
+
+
+# For everybody
+
+
+def test_everything_is_reached_and_moved_by_keyboard_alone(page):
+    view = page(explorer([make_twins(name="phantom 8"), make_twins(), make_twins(name="phantom 9")]))
+    keys = view.page.keyboard
+
+    def press(selector, *names):
+        view.press_until_focused(selector, limit=40)
+        return [view.after(lambda name=name: keys.press(name)) for name in names][-1]
+
+    assert "phantom 7" in press("[data-part=next]", "Enter")[1]
+    assert "attention" in press("[data-part=method]", "ArrowDown")[1]
+    assert "side by side" in press("[data-part=method]", "ArrowDown")[1]
+    assert "without Mass" in press("[data-part=twin]", "Space")[1]
+    # the group's tab stop is the row that is checked, "most probable"; down leads by probability
+    assert "Pleural Thickening" in press("[type=radio]", "ArrowDown")[1]
+    assert "Mass: probability 0.05" in press("[type=radio]", "ArrowDown")[1]
+    press(".mdx-stage", "ArrowRight", "ArrowDown")
+    assert "here" in view.values.last.inner_text()
+    assert "Zoom 1.5" in press(".mdx-stage", "+")[1]
+    press("[data-part=opacity]", "ArrowRight")
+    assert "Values below 10 %" in press("[data-part=threshold]", "ArrowRight", "ArrowRight")[1]
+    assert "Zoom 2.3" in press("[data-part=closer]", "Enter")[1]
+    assert "Zoom" not in press("[data-part=whole]", "Enter")[1]
+    assert "white outline" in press("[data-part=contour]", "Space")[1]
+    view.press_until_focused("[data-part=save]", limit=40)
+    with view.page.expect_download() as download:
+        keys.press("Enter")
+    assert download.value.suggested_filename == "phantom_7-Mass-without_Mass-all_methods.png"
+    assert "phantom 9" in press("[data-part=case]", "ArrowDown")[1]
+    assert view.opacity.input_value() == "0.65" and view.visit.faults == []
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state_and_words_are_readable(page, scheme, viewport):
+    from axe_playwright_python.sync_playwright import Axe
+
+    view = page(explorer([make_twins(notes="a note"), make_case(name="phantom 8")], title="Maps"),
+                color_scheme=scheme, viewport=viewport)  # fmt: skip
+    assert Axe().run(view.page).violations_count == 0  # the whole page
+    view.after(view.klass("Mass").check)
+    view.after(view.twin.check)
+    side_by_side(view)
+    view.stage.focus()
+    view.after(lambda: view.page.keyboard.press("ArrowLeft"))
+    assert view.violations() == "" and view.contrast() >= 4.5
+    view.after(view.button("Next case").click)
+    assert view.violations() == "" and view.contrast() >= 4.5
+
+
+def chest_case(**changes):
+    """A case of the 15 classes."""
+    return make_twins(classes=CHEST, probability=np.linspace(0.9, 0, 15), logits=np.linspace(2, -3, 15),
+                      truth=np.zeros(15), maps={f"Grad-CAM {i}": np.eye(15)[:, None] for i in range(5)},
+                      signal={}, contours={}, twins={}, **changes)  # fmt: skip
+
+
+# Rows where a word is wider than its column, and parts wider than the explorer.
+CLIPPED = """root => [...root.querySelectorAll("*")].filter((node) => node.checkVisibility() &&
+  !node.closest(".mdx-hidden, option") && (node.matches(".mdx-name") && (node.style.overflowWrap = "normal"),
+  node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0)).map((node) => node.outerHTML.slice(0, 90))"""
+
+
+def test_no_word_is_broken_or_clipped_at_any_width(page):
+    view = page(explorer([chest_case()]), viewport=WIDE)
+    for act in (lambda: view.classes.nth(3).check(), lambda: view.method.select_option("all")):
+        view.after(act)
+        for width in range(340, 1001, 20):
+            view.page.set_viewport_size({"width": width, "height": 800})
+            assert view.root.evaluate(CLIPPED) == [], width
+            assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_moves_while_reading_choosing_and_toggling(page):
+    view = page(explorer([make_twins()]), viewport=WIDE)
+    place = "root => [...root.querySelectorAll('*')].filter((node) => node.matches('canvas, input, button, select'))"
+    place += ".map((node) => { const { x, y, width } = node.getBoundingClientRect(); return [x, y, width]; })"
+    where = view.root.evaluate(place)
+    view.root.locator(".mdx-frame").hover()
+    assert view.root.evaluate(place) == where
+    for act in (view.klass("Edema").check, view.twin.check, view.button("Zoom in").click,
+                lambda: view.threshold.fill("0.5")):  # fmt: skip
+        view.after(act)
+        assert view.root.evaluate(place) == where
