@@ -108,7 +108,7 @@ def test_pages_name_no_content_delivery_network(pages):
 
 def test_only_pages_with_a_widget_load_the_host_of_widgets(pages):
     texts = {page: (SITE / page).read_text() for page in pages}
-    with_host = {page for page, text in texts.items() if "static_widgets.js" in text}
+    with_host = {page for page, text in texts.items() if "_static/host.js" in text}
     assert with_host == {page for page, text in texts.items() if "widget-view+json" in text}
 
 

@@ -1,18 +1,17 @@
 """Sphinx extension: the book's widgets run without a kernel, and no page asks another host for anything.
 
-MyST-NB would load RequireJS and the widget manager from two content delivery networks; `static_widgets.js` (this
-folder) takes their place, on pages that hold a widget. Thebe, which Jupyter Book always adds and which would load its
+MyST-NB would load RequireJS and the widget manager from two content delivery networks; `mdlib/widgets/host.js` takes
+their place, on pages that hold a widget. Thebe, which Jupyter Book always adds and which would load its
 own code from a third, is taken out: this book starts no remote kernels.
 """
 
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-HOST = Path(__file__).with_name("static_widgets.js")
+from mdlib.widgets.standalone import HOST
 
 
 def use_own_host(app: Sphinx, config: Config) -> None:

@@ -3,18 +3,16 @@
 import base64
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ipywidgets.embed import embed_data
 from PIL import Image
 
 from mdlib.errors import SettingsError
 from mdlib.explain import overlay
+from mdlib.widgets import standalone
 from mdlib.widgets.explorer import Case, explorer
 
-HOST = Path(__file__).parents[2] / "book/_ext/static_widgets.js"
 CLASSES = ("Mass", "Pleural_Thickening", "Edema")
 RNG = np.random.default_rng(0)
 
@@ -178,7 +176,7 @@ def browser(chromium):
 
 @pytest.fixture
 def page(browser, tmp_path):
-    """Opens a saved page with one explorer, by file://, as Sphinx would leave it."""
+    """Opens a saved page with one explorer, by file://."""
     from contextlib import ExitStack
 
     from browser import open_page
@@ -187,14 +185,8 @@ def page(browser, tmp_path):
     with ExitStack() as stack:
 
         def saved(widget, css="", **options):
-            data = embed_data(views=[widget], drop_defaults=False)
-            view = json.dumps(data["view_specs"][0])
-            state = json.dumps(data["manager_state"]).replace("</", "<\\/")
-            (tmp_path / "page.html").write_text(
-                f"<!doctype html><meta charset=utf-8><body><style>{css}</style><script>{HOST.read_text()}</script>"
-                f'<script type="application/vnd.jupyter.widget-view+json">{view}</script>'
-                f'<script type="application/vnd.jupyter.widget-state+json">{state}</script>'
-            )
+            text = standalone.page(widget, "One explorer", f"<style>{css}</style>")
+            (tmp_path / "page.html").write_text(text, encoding="utf-8")
             return ExplorerPage(stack.enter_context(open_page(browser, f"file://{tmp_path}/page.html", **options)))
 
         yield saved
