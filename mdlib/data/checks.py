@@ -1,4 +1,4 @@
-r"""What can be told of an image before any network looks at it: is it like the images that a network has learned? (ours)
+r"""What can be told of an image before any network looks at it: is it like those that one has learned? (ours)
 
 Each image becomes a thumbnail x of 32 x 32 pixels of what the network sees, less its mean, divided by its standard
 deviation, so that exposure does not count. m is the mean thumbnail of the training images, u_1 … u_k their first 32

@@ -1,5 +1,6 @@
 """The compared networks of Tan et al. by name, and Table 2."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -23,6 +24,12 @@ def network(name: str, settings: Chest) -> nn.Module:
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
     attention = {"normalise": settings.normalise} if body.startswith("att") else {}
     return BUILD[body](settings.classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
+
+
+def inputs(name: str) -> Callable[[dict], dict]:
+    """What the network of this name is called with: a function that picks it from a batch of samples."""
+    keys = ("image", "nonimage") if name.endswith("_nonimage") else ("image",)
+    return lambda batch: {key: batch[key] for key in keys}
 
 
 def count(model: nn.Module) -> int:
