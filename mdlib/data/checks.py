@@ -40,24 +40,25 @@ class Check(NamedTuple):
     sentence: str
 
 
+NOT_COVERED = "What the network says of it is not covered by its validation."
 CHECKS = {
-    "symmetry": Check(True, "Left and right are less alike (correlation {value:.2f}) than in {rare} of {held_out} "
-                            "validation images ({limit:.2f}): perhaps a lateral, turned or strongly tilted view. The "
+    "symmetry": Check(True, "Left and right are unlike (correlation {value:.2f}; {share} of {images} validation images "
+                            "have more than {limit:.2f}): perhaps a lateral, turned or strongly tilted view. The "
                             "network knows frontal views only."),
     "agreement": Check(True, "Bright where the training images are dark (correlation with their mean {value:.2f}): "
                              "probably inverted, or upside down."),
     "pattern": Check(False, "Unlike the training images in its coarse pattern: {value:.2f} standard deviations from "
-                            "their mean, which {rare} of {held_out} validation images stay below {limit:.2f}. What the "
-                            "network says of it is not covered by its validation."),
+                            "their mean ({share} of {images} validation images have less than {limit:.2f}). "
+                            + NOT_COVERED),
     "detail": Check(False, "Unlike the training images in its detail: {value:.2f} of its contrast fits none of their "
-                           "patterns, which {rare} of {held_out} validation images keep below {limit:.2f}. What the "
-                           "network says of it is not covered by its validation."),
-    "contrast": Check(True, "Nearly constant: the grey values spread by {value:.3f} of their range, less than half of "
-                            "what {rare} of {held_out} validation images have (limit {limit:.3f}). A common cause: 10- "
-                            "or 12-bit values saved in a 16-bit file."),
-    "clipped": Check(False, "{value:.0%} of the pixels are black or white to the last bit, more than twice as many as "
-                            "in {rare} of {held_out} validation images, or 5 % (limit {limit:.0%}): grey values beyond "
-                            "the range are lost."),
+                           "patterns ({share} of {images} validation images have less than {limit:.2f}). "
+                           + NOT_COVERED),
+    "contrast": Check(True, "Nearly constant: the grey values spread by {value:.3f} of their range, below {limit:.3f}, "
+                            "half of what {share} of {images} validation images exceed. A common cause: values of 10 "
+                            "or 12 bits saved in a 16-bit file."),
+    "clipped": Check(False, "{value:.0%} of the pixels are black or white to the last bit, more than {limit:.0%} (5 %, "
+                            "or twice what {share} of {images} validation images stay below): grey values beyond the "
+                            "range are lost."),
 }
 
 
@@ -155,7 +156,7 @@ def warnings_of(crop: np.ndarray, known: Reference) -> dict[str, str]:
     """What is strange about one image, uint8 (H, W): a sentence by the name of the check."""
     measures = measure(crop[None], known)
     return {name: CHECKS[name].sentence.format(value=measures[name][0], limit=known.limits[name],
-                                               rare=f"{1 - RARE:.1%}", held_out=f"{known.held_out:,}")
+                                               share=f"{1 - RARE:.1%}", images=f"{known.held_out:,}")
             for name, strange in beyond(measures, known).items() if strange[0]}
 
 

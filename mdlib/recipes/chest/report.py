@@ -17,12 +17,12 @@ from mdlib.recipes.chest.viewing import LAYERS
 
 STYLE = """<style>
   .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
-  .warnings h2, .numbers h2 { font-size: 1.1rem; margin: 0.25rem 0; }
+  .warnings h2 { font-size: 1.1rem; margin: 0.25rem 0; }
   .warnings ul { margin: 0.25rem 0; padding-left: 1.25rem; }
   .numbers { overflow-x: auto; margin: 1rem 0; }
-  .numbers td + td, .numbers th + th { text-align: right; }
-  .numbers caption { text-align: left; padding-bottom: 0.25rem; }
-  .above td, .above th { font-weight: 700; }
+  .numbers td, .numbers thead th + th { text-align: right; }
+  .numbers tbody th { font-weight: 400; }
+  .numbers .above > * { font-weight: 700; }
 </style>"""
 HEAD = ("Class", "Probability", "Threshold", "At or above", "Sensitivity", "Specificity", "Images with", "without")
 
@@ -76,7 +76,8 @@ def _warnings(seen: Seen) -> str:
     if not seen.warnings:
         return "<p>None of the checks of the image has found anything strange.</p>"
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in seen.warnings.values())
-    return f'<section class="warnings"><h2>{len(seen.warnings)} warning(s)</h2><ul>{items}</ul></section>'
+    heading = "1 warning" if len(seen.warnings) == 1 else f"{len(seen.warnings)} warnings"
+    return f'<section class="warnings"><h2>{heading}</h2><ul>{items}</ul></section>'
 
 
 def learned_from(card: Card) -> str:
@@ -106,15 +107,15 @@ def _numbers(card: Card, probability: np.ndarray) -> str:
         lines.append(f'<tr{" class=above" * positive}><th scope="row">{escape(words(row.Index))}</th>'
                      + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f'<th scope="col">{cell}</th>' for cell in HEAD)
-    return (f'<div class="numbers" tabindex="0" role="region" aria-label="Numbers of each class"><table><caption>'
-            f"{escape(_caption(card))}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-            "</div>")
+    return (f"<p>{escape(_how_to_read(card))}</p>"
+            '<div class="numbers" tabindex="0" role="region" aria-label="Numbers of each class">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>")
 
 
-def _caption(card: Card) -> str:
-    return (f"Thresholds: the highest sensitivity + specificity on the {card.data['validation']:,} validation images. "
-            "Both rates are of those same images, so they look better than they are; the last columns count the images "
-            "with and without the finding. A probability is the network's own number, not a risk.")
+def _how_to_read(card: Card) -> str:
+    return (f"A threshold is where sensitivity + specificity was highest on the {card.data['validation']:,} validation "
+            "images. Both rates are of those same images, so they look better than they are; the last columns say of "
+            "how many images with and without the class. A probability is the network's own number, not a risk.")
 
 
 def _number(value: float) -> str:
