@@ -46,9 +46,10 @@ def trained_in(chapter, name: str) -> Path:
     return chapter.run.folder / "networks" / f"{name}-seed0"
 
 
-@pytest.fixture
-def inbox(tiny, tmp_path):
+@pytest.fixture(scope="module")
+def inbox(tiny, tmp_path_factory):
     """Five images that can be read, in three folders, and one that cannot."""
+    tmp_path = tmp_path_factory.mktemp("inbox")
     names = tiny.table["image"].iloc[tiny.rows["test"]].tolist()
     first, second = (tiny.xrays.path(name) for name in names[:2])
     for folder in ("ward 1", "ward 2"):
@@ -73,6 +74,13 @@ def ask(tiny, images, out, *options, network="densenet121"):
                  "--device", "cpu", *options)
 
 
+@pytest.fixture(scope="module")
+def answer(tiny, inbox, tmp_path_factory):
+    """What is printed, and the folder with tables and pages, of all that is in the inbox."""
+    out = tmp_path_factory.mktemp("answer")
+    return ask(tiny, [inbox], out), out
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_probabilities_are_those_of_the_chapter(tiny, tmp_path, network):
     table = tiny.table.iloc[tiny.rows["test"]].query("view == 'PA' and sex == 'M'")
@@ -89,9 +97,8 @@ def test_probabilities_are_those_of_the_chapter(tiny, tmp_path, network):
     assert not list((tmp_path / "out").rglob("*.html"))
 
 
-def test_a_folder_gives_a_page_an_image_the_warnings_and_a_failure(tiny, inbox, tmp_path):
-    out = tmp_path / "out"
-    result = ask(tiny, [inbox], out)
+def test_a_folder_gives_a_page_an_image_the_warnings_and_a_failure(answer):
+    result, out = answer
     assert result.exit_code == 1 and "broken.png" in result.output and "Traceback" not in result.output
     read = {"ward 1/film.png", "ward 2/film.png", HOSTILE, "inverted.png", "from_the_archive"}
     pages = {str(page.relative_to(out)) for page in out.rglob("*.html")}
@@ -109,12 +116,11 @@ def test_a_folder_gives_a_page_an_image_the_warnings_and_a_failure(tiny, inbox, 
     assert not list(out.rglob("*.part")), "nothing is left half-written"
 
 
-def test_nothing_of_the_patient_leaves_the_header_and_what_it_says_is_escaped(tiny, inbox, tmp_path):
-    ask(tiny, [inbox], tmp_path / "out")
-    for file in filter(Path.is_file, (tmp_path / "out").rglob("*")):
-        text = file.read_text()
-        assert "Doe" not in text and "4711" not in text and str(tmp_path / "in/ward") not in text
-    page = (tmp_path / "out/from_the_archive.html").read_text()
+def test_nothing_of_the_patient_leaves_the_header_and_what_it_says_is_escaped(answer):
+    _, out = answer
+    for file in filter(Path.is_file, out.rglob("*")):
+        assert "Doe" not in file.read_text() and "4711" not in file.read_text()
+    page = (out / "from_the_archive.html").read_text()
     assert "CR&lt;B&gt;" in page and "CR<B>" not in page
 
 
@@ -132,14 +138,13 @@ def test_the_operating_points_are_those_of_the_validation_part(tiny, tmp_path):
     np.testing.assert_allclose(table[columns], points[columns], atol=1e-6)
 
 
-def test_pages_open_from_disk_draw_the_explorer_and_ask_nobody(tiny, inbox, tmp_path, chromium):
+def test_pages_open_from_disk_draw_the_explorer_and_ask_nobody(answer, chromium):
     from browser import launch, open_page
     from explorer_page import ExplorerPage
 
-    ask(tiny, [inbox], tmp_path / "out")
     with launch(chromium) as browser:
         for name in (HOSTILE, "inverted.png"):
-            with open_page(browser, (tmp_path / "out" / f"{name}.html").as_uri()) as visit:
+            with open_page(browser, (answer[1] / f"{name}.html").as_uri()) as visit:
                 assert ExplorerPage(visit).drawn() >= 1
                 assert visit.faults == [] and visit.external == []
                 assert visit.page.title() == name and visit.page.locator("main h1").inner_text() == name
@@ -165,12 +170,12 @@ def test_the_same_question_is_answered_anew_and_another_refused(tiny, inbox, tmp
     assert "writing failed" in ask(tiny, [film], tmp_path / "file/out").output
 
 
-def test_one_image_named_twice_is_asked_once(inbox):
+def test_one_image_named_twice_is_asked_once_and_a_folder_without_images_refused(inbox, tmp_path):
     twice = prediction.find([inbox / "ward 1", inbox / "ward 1/film.png", inbox / "ward 1/../ward 1/film.png"])
     assert [file.name for file in twice] == ["film.png"]
-    (inbox / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(SettingsError, match="no image"):
-        prediction.find([inbox / "empty"])
+        prediction.find([tmp_path])
 
 
 def test_a_network_with_nonimage_features_says_what_it_lacks(tiny, inbox, tmp_path):
@@ -187,8 +192,8 @@ def test_names_are_safe_in_tables_and_on_disk(tiny, inbox, tmp_path):
     bytes_name = os.fsdecode(b"caf\xe9\n.png")
     names = [formula, long, bytes_name]
     for name in names:
-        shutil.copy(inbox / "ward 1/film.png", inbox / name)
-    assert ask(tiny, [inbox / name for name in names], tmp_path / "out").exit_code == 0
+        shutil.copy(inbox / "ward 1/film.png", tmp_path / name)
+    assert ask(tiny, [tmp_path / name for name in names], tmp_path / "out").exit_code == 0
     with (tmp_path / "out/predictions.csv").open(newline="", encoding="utf-8") as file:
         images = {row["image"] for row in csv.DictReader(file)}
     assert images == {f"./{formula}", long, "caf\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png"}
