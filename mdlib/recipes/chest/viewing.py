@@ -12,6 +12,7 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
+from mdlib.recipes.chest.plan import NONIMAGE, Training
 from mdlib.recipes.chest.trainings import inputs, train, train_all
 
 LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
@@ -32,7 +33,7 @@ def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     maps = {f"attention {stage}": (weights * weights[0, 0].numel()).numpy()
             for stage, weights in enumerate(answer.get("attention", ()), start=1)}
     found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix("_nonimage")]}
+             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     probability = answer["logits"].sigmoid().numpy()
     return [{"image": as_seen(chapter, row), "classes": chapter.classes, "probability": probability[i],
              "truth": chapter.targets[row], "name": chapter.table["image"].iloc[row],
@@ -50,14 +51,18 @@ def signal(chapter: Chapter) -> pd.DataFrame:
     for name in chapter.settings.networks:
         model, batch = trained(chapter, name), inputs_of(chapter, name, rows)
         found[name] = {layer: float(gradients.grad_cam_maps(model, batch, f"features.{layer}").signal.float().mean())
-                       for layer in LAYERS[name.removesuffix("_nonimage")]}
+                       for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     return pd.DataFrame(found).T
 
 
-def trained(chapter: Chapter, name: str) -> nn.Module:
-    """The network of the first seed, on the CPU, in evaluation mode; trained now if the settings do not name it."""
-    train_all(chapter)
-    return train(chapter, name, chapter.seed)[0].cpu().eval()
+def trained(chapter: Chapter, name: str, **which: Any) -> nn.Module:
+    """A network of the run's seed, on the CPU, in evaluation mode: that of the test figures, or as `which` asks.
+
+    `which` are other fields of `Training`; what is not trained yet is trained now.
+    """
+    training = Training(name, **{"part": "train_val", "seed": chapter.seed, **which})
+    train_all(chapter, [training])
+    return train(chapter, training)[0].cpu().eval()
 
 
 def inputs_of(chapter: Chapter, name: str, rows: list[int] | np.ndarray) -> dict[str, torch.Tensor]:
