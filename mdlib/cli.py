@@ -154,7 +154,7 @@ def train(chapter: str, **asked) -> None:
 @click.argument("chapter", type=click.Choice(CHAPTERS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
-              help="RUN/networks/NAME: the folder of one training, with its card, or the checkpoint in it.")
+              help="RUN/networks/NETWORK-train-…: the folder of one training, with its card.")
 @folder_option("--out", "New, empty, or with an earlier answer to the same files, which is replaced.", required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="Of all files that do not tell it; needed, "
@@ -174,8 +174,9 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
                          and a row an image that could not be read
     OUT/IMAGE.html       one page an image: warnings, numbers, and the maps of the network; opens anywhere
 
-    Nothing is taken from a DICOM header but view, sex, age, modality and body part. An image that cannot be read is
-    reported, the others go on; the exit status is then 1.
+    Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
+    body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
+    others go on; the exit status is then 1.
     """
     recipes = importlib.import_module(f"mdlib.recipes.{chapter}.predict")
     failures = recipes.predict(checkpoint, images, out, device, recipes.Beside(view or "", sex or "", age),

@@ -22,11 +22,13 @@ from mdlib.recipes import chest
 from mdlib.recipes.chest import alarms, card
 from mdlib.recipes.chest import predict as prediction
 from mdlib.recipes.chest.incoming import Beside
-from mdlib.training import loop
+from mdlib.recipes.chest.plan import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 NETWORKS = ["densenet121", "att_a_nonimage"]
-TINY = {"networks": NETWORKS, "epochs": 1, "seeds": 1, "draws": 20, "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
+FOURTEEN, SEEN_ALL = Training("densenet121", classes=14), Training("densenet121", "train_val")
+TINY = {"networks": ["densenet121"], "exhibits": ["fig9"], "epochs": 1, "draws": 20, "blocks": [1, 1, 1, 1],
+        "growth": 4, "stem": 8}
 HOSTILE = "<img src=x onerror=document.title=1>.png"
 
 
@@ -36,14 +38,21 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chest")
     phantom_chest.write(folder / "phantoms", patients=60, side=72)
     chapter = chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
-    for name in NETWORKS:
-        model = chest.viewing.trained(chapter, name)
-        card.write(chapter, trained_in(chapter, name), name, 0, model, loop.start("cpu"))
+    trainings = [Training(name) for name in NETWORKS]
+    chest.train_all(chapter, [*trainings, FOURTEEN, SEEN_ALL])
+    for training in trainings:
+        write_card(chapter, training)
     return chapter
 
 
+def write_card(chapter, training: Training) -> Path:
+    folder = chest.trainings.folder(chapter, training)
+    card.write(chapter, training, folder, chest.predictions(chapter, training))
+    return folder
+
+
 def trained_in(chapter, name: str) -> Path:
-    return chapter.run.folder / "networks" / f"{name}-seed0"
+    return chest.trainings.folder(chapter, Training(name))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,7 @@ def test_probabilities_are_those_of_the_chapter(tiny, tmp_path, network):
     result = ask(tiny, tiny.xrays.paths(table["image"]), tmp_path / "out", "--tables-only", *options, network=network)
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "out/predictions.csv").pivot(index="image", columns="class", values="probability")
-    kept = chest.predictions(tiny).query("network == @network").set_index("image")
+    kept = chest.predictions(tiny, Training(network)).query("part == 'test'").set_index("image")
     classes = list(tiny.classes)
     assert set(found.index) == set(table["image"]) and len(found)
     np.testing.assert_allclose(found[classes], kept.loc[found.index, classes], atol=1e-6, rtol=0)
@@ -127,7 +136,7 @@ def test_nothing_of_the_patient_leaves_the_header_and_what_it_says_is_escaped(an
 def test_the_operating_points_are_those_of_the_validation_part(tiny, tmp_path):
     from mdlib.evaluate import operating
 
-    model, name = chest.viewing.trained(tiny, "densenet121"), tiny.table["image"].iloc[0]
+    model, name = card.load(card.read(trained_in(tiny, "densenet121"))), tiny.table["image"].iloc[0]
     ask(tiny, [tiny.xrays.path(name)], tmp_path / "out", "--tables-only")
     val = tiny.rows["val"]
     with torch.inference_mode():
@@ -207,15 +216,17 @@ def test_a_strip_is_refused_before_it_takes_any_memory(tiny, tmp_path):
 
 
 def copied(tiny, tmp_path) -> Path:
-    return Path(shutil.copytree(trained_in(tiny, "densenet121"), tmp_path / "model"))
+    (tmp_path / "model").mkdir()
+    for name in ("checkpoint.pt", "card.json", "reference.npz"):
+        shutil.copy(trained_in(tiny, "densenet121") / name, tmp_path / "model")
+    return tmp_path / "model"
 
 
-def test_the_folder_of_a_training_is_all_that_is_needed(tiny, tmp_path):
+def test_checkpoint_card_and_reference_are_all_that_is_needed(tiny, tmp_path):
     folder = copied(tiny, tmp_path)
-    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "checkpoint.pt", "reference.npz"]
     for given in (folder, folder / "checkpoint.pt"):
         found = card.read(given)
-        assert found.network == "densenet121" and found.classes == tiny.classes and found.data["phantoms"]
+        assert found.training == Training("densenet121") and found.classes == tiny.classes and found.data["phantoms"]
         assert found.reference.trained == len(tiny.rows["train"]) and found.reference.held_out == len(tiny.rows["val"])
         assert not card.load(found).training
 
@@ -233,15 +244,16 @@ def rewrite(folder: Path, **changes) -> None:
     (lambda folder: rewrite(folder, chapter="mims"), "chapter 'mims'"),
     (lambda folder: rewrite(folder, weights=None), "weights missing"),
     (lambda folder: rewrite(folder, weights="0" * 16), "not the weights that the card was written for"),
-    (lambda folder: rewrite(folder, network="resnet50"), "do not fit the network"),
+    (lambda folder: rewrite(folder, training={"network": "resnet50"}), "do not fit the network"),
+    (lambda folder: rewrite(folder, training={"network": "vgg16"}), "damaged card.*vgg16"),
     (lambda folder: rewrite(folder, settings={"epoch": 3}), "damaged card.*epoch"),
-    (lambda folder: rewrite(folder, classes=["Mass"]), "damaged card.*classes"),
+    (lambda folder: rewrite(folder, training={"network": "densenet121", "classes": 3}), "damaged card.*classes=3"),
     (lambda folder: rewrite(folder, operating_points={"No Finding": [1]}), "damaged card"),
     (lambda folder: (folder / "reference.npz").write_bytes(b"PK"), "not the file that the card"),
     (lambda folder: (folder / "reference.npz").unlink(), "reference images cannot be read"),
     (lambda folder: (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04"), "damaged")],
-    ids=["no card", "no checkpoint", "half a card", "a list", "chapter", "key", "weights", "network", "settings",
-         "classes", "points", "other reference", "no reference", "half a checkpoint"])
+    ids=["no card", "no checkpoint", "half a card", "a list", "chapter", "key", "weights", "network", "no network",
+         "settings", "classes", "points", "other reference", "no reference", "half a checkpoint"])
 def test_a_card_or_checkpoint_that_cannot_be_used_is_named(tiny, tmp_path, damage, said):
     folder = copied(tiny, tmp_path)
     damage(folder)
@@ -249,11 +261,19 @@ def test_a_card_or_checkpoint_that_cannot_be_used_is_named(tiny, tmp_path, damag
         card.load(card.read(folder))
 
 
-def test_a_card_is_written_once_for_the_same_weights(tiny):
-    folder = trained_in(tiny, "densenet121")
-    before = (folder / "card.json").stat().st_mtime_ns
-    card.write(tiny, folder, "densenet121", 0, chest.viewing.trained(tiny, "densenet121"), loop.start("cpu"))
-    assert (folder / "card.json").stat().st_mtime_ns == before
+def test_a_card_is_written_once_and_only_for_a_network_that_has_not_seen_the_validation_part(tiny):
+    before = (trained_in(tiny, "densenet121") / "card.json").stat().st_mtime_ns
+    assert (write_card(tiny, Training("densenet121")) / "card.json").stat().st_mtime_ns == before
+    folder = write_card(tiny, SEEN_ALL)
+    with pytest.raises(DataError, match="learned from the validation part"):
+        card.read(folder)
+
+
+def test_a_network_of_fourteen_classes_has_a_card_of_fourteen(tiny, inbox, tmp_path):
+    found = card.read(write_card(tiny, FOURTEEN))
+    assert found.classes == tiny.classes[1:] and found.training == FOURTEEN
+    prediction.predict(found.checkpoint, [inbox / "ward 1"], tmp_path / "out", "cpu")
+    assert pd.read_csv(tmp_path / "out/predictions.csv")["class"].tolist() == list(tiny.classes[1:])
 
 
 def test_spoiled_images_raise_the_alarm_and_few_others_do(tiny):

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from mdlib import reproducible, runs
@@ -28,14 +27,14 @@ from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import operating
 from mdlib.files import alone, atomic, fingerprint, read_json, write_json
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.networks import inputs, network
-from mdlib.recipes.chest.settings import PROFILES, Chest
-from mdlib.training import checkpoints, loop
+from mdlib.recipes.chest.networks import network
+from mdlib.recipes.chest.plan import Training
+from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest
+from mdlib.training import checkpoints
 
 FORMAT, CARD, REFERENCE = 1, "card.json", "reference.npz"
 AGAIN = "Copy the whole folder of the training again, or train anew."
-KEYS = {"format", "chapter", "network", "seed", "settings", "classes", "operating_points", "data", "reference", "code",
-        "weights"}
+KEYS = {"format", "chapter", "training", "settings", "operating_points", "data", "reference", "code", "weights"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +42,7 @@ class Card:
     """What a card says, checked."""
 
     checkpoint: Path
-    network: str
-    seed: int
+    training: Training
     settings: Chest
     operating_points: pd.DataFrame   # a row a class: threshold, sensitivity, specificity, positives, negatives
     data: dict[str, Any]             # name, phantoms, fingerprint, train, validation: of the collection, images
@@ -57,25 +55,26 @@ class Card:
         return tuple(self.operating_points.index)
 
 
-def write(chapter: Chapter, folder: Path, name: str, seed: int, model: nn.Module, fabric: Fabric) -> None:
-    """Write the card of a network beside its checkpoint in `folder`, unless it is there already.
+def write(chapter: Chapter, training: Training, folder: Path, predictions: pd.DataFrame) -> None:
+    """Write the card of a finished training beside the checkpoint in its `folder`, unless it is there already.
 
-    name: of the network, as in PAPER_WEIGHTS. Operating points and limits come from the validation part of `chapter`:
-    give no card to a network that has learned from it. Under torchrun call it in the first process only.
+    predictions: as `trainings.predictions` gives them. Operating points and limits come from the part `val`; without it
+    (a network that has learned from it) no card is written. Under torchrun call it in the first process only.
     """
-    weights = fingerprint_of(model.state_dict())
-    if (folder / CARD).exists() and read_json(folder / CARD).get("weights") == weights:
+    val = predictions[predictions["part"] == "val"]
+    weights = fingerprint_of(checkpoints.weights(folder / checkpoints.NAME))
+    if val.empty or ((folder / CARD).exists() and read_json(folder / CARD).get("weights") == weights):
         return
-    shutil.copyfile(_reference(chapter), folder / REFERENCE)
-    logits = loop.predict(fabric, model, chapter.samples("val"), batch=64, inputs=inputs(name))["logits"]
-    points = operating.choose(chapter.targets[chapter.rows["val"]], 1 / (1 + np.exp(-logits)), chapter.classes)
+    shutil.copyfile(_reference(chapter, training.split), folder / REFERENCE)
+    rows, classes = chapter.part("val", training.split), chapter.classes[-training.classes:]
+    points = operating.choose(chapter.targets[rows][:, -training.classes:], val[list(classes)].to_numpy(), classes)
     write_json(folder / CARD, {
-        "format": FORMAT, "chapter": "chest", "network": name, "seed": seed,
-        "settings": dataclasses.asdict(chapter.settings), "classes": list(chapter.classes),
+        "format": FORMAT, "chapter": "chest", "training": dataclasses.asdict(training),
+        "settings": dataclasses.asdict(chapter.settings),
         "operating_points": {row.Index: [_plain(value) for value in row[1:]] for row in points.itertuples()},
         "data": {"name": chapter.xrays.data_dir.name, "phantoms": chapter.xrays.truth is not None,
-                 "fingerprint": chapter.run.asked["data"], "train": len(chapter.rows["train"]),
-                 "validation": len(chapter.rows["val"])},
+                 "fingerprint": chapter.run.asked["data"], "validation": len(rows),
+                 "train": len(chapter.part("train", training.split))},
         "reference": fingerprint(folder / REFERENCE), "code": reproducible.code_version(), "weights": weights})
 
 
@@ -85,13 +84,12 @@ def _plain(value: Any) -> float | int | None:
     return None if math.isnan(value) else value
 
 
-def _reference(chapter: Chapter) -> Path:
-    """The file in the run folder that says what its training images look like; made once for all its networks."""
-    train, val = (chapter.rows[part] for part in ("train", "val"))
-    of = fingerprint(train.tolist(), val.tolist(), chapter.settings.resize, chapter.settings.crop)
-    path = chapter.run.folder / "references" / f"{of}.npz"
+def _reference(chapter: Chapter, split: int) -> Path:
+    """The file in the run folder that says what the training images look like, once for all networks of a split."""
+    path = chapter.run.folder / "references" / f"split{split}.npz"
     with alone(path.with_suffix(".lock")):
         if not path.exists():
+            train, val = (chapter.part(part, split) for part in ("train", "val"))
             found = checks.reference(chapter.pixels, train, val, chapter.settings.crop)
             arrays = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
             with atomic(path) as part, part.open("wb") as file:
@@ -100,8 +98,8 @@ def _reference(chapter: Chapter) -> Path:
 
 
 def reference(chapter: Chapter) -> checks.Reference:
-    """What the training images of the chapter look like, with limits from its validation part."""
-    return _opened(_reference(chapter))
+    """What the training images of the chapter's first split look like, with limits from its validation part."""
+    return _opened(_reference(chapter, 0))
 
 
 def fingerprint_of(weights: dict[str, torch.Tensor]) -> str:
@@ -123,8 +121,9 @@ def read(checkpoint: Path | str) -> Card:
     path = checkpoint.with_name(CARD)
     if not path.exists():
         raise DataError(f"there is no {CARD} beside the checkpoint", str(checkpoint),
-                        "Run the chapter again: what is trained is kept, and the card is added. A network that has "
-                        "learned from the validation part has none: nothing is left to choose its thresholds on.")
+                        "Name a training on the part `train` alone (RUN/networks/NETWORK-train-seed0): one that has "
+                        "learned from the validation part too has no card, for no images are left to choose its "
+                        "thresholds on.")
     told = read_json(path)
     if not isinstance(told, dict) or not {"format", "chapter"} <= set(told):
         raise DataError("this is not the card of a network", str(path), AGAIN)
@@ -139,9 +138,10 @@ def read(checkpoint: Path | str) -> Card:
 def _checked(told: dict, checkpoint: Path, path: Path) -> Card:
     try:
         settings = replace(runs.check_overrides(PROFILES["paper"], told["settings"]), pretrained=False)
-        classes = chestxray14.CLASSES[-settings.classes:]
-        if tuple(told["classes"]) != classes:
-            raise ValueError(f"classes {told['classes']}")
+        training = Training(**told["training"])
+        if training.classes not in (14, 15) or type(training.seed) is not int or training.network not in PAPER_WEIGHTS:
+            raise ValueError(f"training {training}")
+        classes = chestxray14.CLASSES[-training.classes:]
         points = pd.DataFrame.from_dict({name: told["operating_points"][name] for name in classes}, orient="index",
                                         columns=["threshold", *operating.RATES[:2], "positives", "negatives"],
                                         dtype=float)
@@ -150,8 +150,8 @@ def _checked(told: dict, checkpoint: Path, path: Path) -> Card:
                 "validation": int(told["data"]["validation"])}
     except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"a damaged card ({error})", str(path), AGAIN) from None
-    return Card(checkpoint, str(told["network"]), told["seed"], settings, points, data, str(told["code"]),
-                str(told["weights"]), _read_reference(path.with_name(REFERENCE), told["reference"]))
+    return Card(checkpoint, training, settings, points, data, str(told["code"]), str(told["weights"]),
+                _read_reference(path.with_name(REFERENCE), told["reference"]))
 
 
 def _read_reference(path: Path, expected: str) -> checks.Reference:
@@ -179,9 +179,9 @@ def load(card: Card) -> nn.Module:
     if fingerprint_of(weights) != card.weights:
         raise DataError("these are not the weights that the card was written for", str(card.checkpoint), AGAIN)
     try:
-        model = network(card.network, card.settings)
+        model = network(card.training.network, card.settings, card.training.classes, card.training.normalise)
         model.load_state_dict(weights)
-    except (RuntimeError, SettingsError) as error:
+    except (RuntimeError, ValueError) as error:
         raise DataError(f"the weights do not fit the network of the card ({str(error).splitlines()[0]})",
                         str(card.checkpoint), AGAIN) from None
     return model.eval()

@@ -11,7 +11,8 @@ import torch
 from mdlib.data import checks, headers, images, samples
 from mdlib.errors import DataError
 from mdlib.recipes.chest.card import Card
-from mdlib.recipes.chest.networks import inputs
+from mdlib.recipes.chest.plan import NONIMAGE
+from mdlib.recipes.chest.trainings import inputs
 
 LONGEST = 20        # long side over short side: more is no film, and would need any amount of memory
 SHOWN = 512         # pixels a side of the picture on a page, at most
@@ -49,7 +50,7 @@ def look(card: Card, file: Path, name: str, given: Beside) -> Seen:
     picture = images.centre_crop(whole, max(1, round(len(whole) * settings.crop / settings.resize)))
     beside = Beside(header.view if header.view in ("PA", "AP") else given.view, header.sex or given.sex,
                     given.age if np.isnan(header.age) else header.age)
-    if card.network.endswith("_nonimage"):
+    if card.training.network.endswith(NONIMAGE):
         _refuse_gaps(beside, file)
     warnings = checks.warnings_of_file(header, grey.shape, settings.crop) | checks.warnings_of(crop, card.reference)
     return Seen(name, picture, crop, warnings, beside)
@@ -69,4 +70,4 @@ def batch_of(card: Card, images_seen: Sequence[Seen]) -> dict[str, torch.Tensor]
     beside = samples.nonimage(pd.DataFrame([seen.beside for seen in images_seen]))
     rows = np.arange(len(pixels))
     everything = samples.Samples(pixels, rows, np.empty((len(pixels), 0)), beside, card.settings.crop)
-    return inputs(card.network)(everything.__getitems__(rows))
+    return inputs(card.training.network)(everything.__getitems__(rows))

@@ -1,6 +1,5 @@
 """The compared networks of Tan et al. by name, and Table 2."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -24,12 +23,6 @@ def network(name: str, settings: Chest, classes: int = 15, normalise: str = "sof
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
     attention = {"normalise": normalise} if body.startswith("att") else {}
     return BUILD[body](classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
-
-
-def inputs(name: str) -> Callable[[dict], dict]:
-    """What the network of this name is called with: a function that picks it from a batch of samples."""
-    keys = ("image", "nonimage") if name.endswith("_nonimage") else ("image",)
-    return lambda batch: {key: batch[key] for key in keys}
 
 
 def count(model: nn.Module) -> int:

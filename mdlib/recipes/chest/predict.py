@@ -71,7 +71,7 @@ def _predict(card: cards.Card, model: nn.Module, fabric: Fabric, files: list[Pat
                 numbers.writerows(rows(card, one, values))
                 notes.writerows((cell(one.name), *warning) for warning in one.warnings.items())
             if page:
-                _write_pages(out, card, seen, probability, report.maps_of(model, card.network, batch), page)
+                _write_pages(out, card, seen, probability, report.maps_of(model, card.training.network, batch), page)
         notes.writerows((cell(name), "not read", cell(message)) for name, message in failures.items())
     return failures
 
@@ -135,7 +135,7 @@ def claim(out: Path, card: cards.Card, files: Sequence[Path]) -> None:
     """Mark `out` as the answer of this network to these files. Raises SettingsError where it holds anything else."""
     mark = out / "prediction.json"
     asked = {"files": fingerprint([stamp([file])[0] if file.exists() else str(file) for file in files]),
-             "images": len(files), "network": card.network, "seed": card.seed, "weights": card.weights,
+             "images": len(files), "training": card.training.slug, "weights": card.weights,
              "data": card.data, "code": card.code}
     if out.exists() and not out.is_dir():
         raise SettingsError("this is a file, not a folder", str(out), "Name another --out.")

@@ -13,6 +13,7 @@ from mdlib.explain import gradients
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.incoming import Seen
+from mdlib.recipes.chest.plan import NONIMAGE
 from mdlib.recipes.chest.viewing import LAYERS
 
 STYLE = """<style>
@@ -50,7 +51,7 @@ def maps_of(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> tupl
     with torch.inference_mode():
         attention = model(**batch).get("attention", ())
     found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix("_nonimage")]}
+             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     values = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
               for stage, weights in enumerate(attention, start=1)}
     return (values | {method: maps.values.cpu().numpy() for method, maps in found.items()},
@@ -85,13 +86,13 @@ def learned_from(card: Card) -> str:
     data = card.data
     kind = "drawn phantoms, no patients: what it says of real radiographs means nothing" if data["phantoms"] else (
         "radiographs; of other hospitals, devices and patients its numbers may not hold")
-    return (f"The network {card.network} (seed {card.seed}) has learned from {data['train']:,} images of the "
-            f"collection “{data['name']}”: {kind}. It sees {card.settings.crop} x {card.settings.crop} pixels, the "
-            "middle of the image.")
+    return (f"The network {card.training.slug} has learned from {data['train']:,} images of the collection "
+            f"“{data['name']}”: {kind}. It sees {card.settings.crop} x {card.settings.crop} pixels, the middle of the "
+            "image.")
 
 
 def _beside(card: Card, seen: Seen) -> str:
-    if not card.network.endswith("_nonimage"):
+    if not card.training.network.endswith(NONIMAGE):
         return ""
     return f"Beside the image it was told: {seen.beside.view}, {seen.beside.sex}, {seen.beside.age:.0f} years."
 
