@@ -1,17 +1,18 @@
-r"""What can be told of an image before any network looks at it: is it like those that one has learned? (ours)
+"""What can be told of an image before any network looks at it: is it like those that one has learned? (ours)
 
 Each image becomes a thumbnail x of 32 x 32 pixels of what the network sees, less its mean, divided by its standard
-deviation, so that exposure does not count. m is the mean thumbnail of the training images, u_1 … u_k their first 32
+deviation, so that exposure does not count. m is the mean thumbnail of the training images, u_j their first k = 32
 principal components, l_j the variances along them. Six numbers an image:
 
     symmetry  = largest correlation of x with its mirror image, over axes within 4 pixels of the middle  low: lateral?
     agreement = correlation of x with m                                               below 0: inverted, or upside down
-    pattern   = \sqrt{\frac{1}{k} \sum_j (u_j \cdot (x - m))^2 / l_j}, Mahalanobis, 1 on average     high: unlike
-    detail    = root mean square of what is left of x - m without u_1 … u_k                               high: unlike
+    pattern   = root mean square of <u_j, x - m> / sqrt(l_j) over j: Mahalanobis, about 1                high: unlike
+    detail    = root mean square of what is left of x - m without the components                         high: unlike
     contrast  = standard deviation of the pixels, [0, 1]                                          low: nearly constant
     clipped   = share of the pixels that are 0 or 255                                         high: beyond the range
 
-The limits are quantiles of images that the network has not learned from: 2.5 % of them are beyond each, by design.
+The limits are quantiles of images that the network has not learned from: 2.5 % of them are beyond those of symmetry,
+pattern and detail, by design. That of contrast is half, that of clipped twice such a quantile (5 % at least).
 Distance in the components and distance from them: Moghaddam and Pentland, Probabilistic visual learning, 1997.
 """
 
