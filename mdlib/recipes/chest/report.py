@@ -75,7 +75,7 @@ def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
 
 def _warnings(seen: Seen) -> str:
     if not seen.warnings:
-        return "<p>None of the checks of the image has found anything strange.</p>"
+        return "<p>None of the checks of the image has found anything strange; that is no assurance.</p>"
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in seen.warnings.values())
     heading = "1 warning" if len(seen.warnings) == 1 else f"{len(seen.warnings)} warnings"
     return f'<section class="warnings"><h2>{heading}</h2><ul>{items}</ul></section>'
