@@ -150,6 +150,56 @@ def train(chapter: str, **asked) -> None:
     chest.train_all(chest.start(**parameters_of(**asked)))
 
 
+@main.command()
+@click.argument("chapter", type=click.Choice(CHAPTERS))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
+              help="RUN/networks/NETWORK-train-…: the folder of one training, with its card.")
+@folder_option("--out", "New, empty, or with an earlier answer to the same files, which is replaced.", required=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="Of all files that do not tell it; needed, "
+              "as --sex and --age, by networks that end in _nonimage.")
+@click.option("--sex", type=click.Choice(["M", "F"]), default=None)
+@click.option("--age", type=click.FloatRange(0, 120), default=float("nan"), help="Years.")
+@click.option("--tables-only", is_flag=True, help="No pages: for many images.")
+def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, view: str | None,
+            sex: str | None, age: float, tables_only: bool) -> None:
+    """Ask a trained network about IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
+
+    \b
+    OUT/predictions.csv  a row an image and class: probability; threshold (highest sensitivity + specificity
+                         on the validation images); above: 1 at or above it; both rates there, and of how
+                         many images with the class (positives) and without; number of warnings
+    OUT/warnings.csv     a row a warning: lateral views, inverted or clipped grey, unlike the training images;
+                         and a row an image that could not be read
+    OUT/IMAGE.html       one page an image: warnings, numbers, and the maps of the network; opens anywhere
+
+    Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
+    body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
+    others go on; the exit status is then 1.
+    """
+    recipes = importlib.import_module(f"mdlib.recipes.{chapter}.predict")
+    failures = recipes.predict(checkpoint, images, out, device, recipes.Beside(view or "", sex or "", age),
+                               None if tables_only else page_of_case)
+    click.echo(f"Predictions: {out}")
+    for name, message in list(failures.items())[:20]:
+        click.echo(f"Not read: {name}: {message}", err=True)
+    if failures:
+        raise MdlibError(f"{len(failures):,} of the images could not be read", str(out / "warnings.csv"),
+                         "The others are done; mend or remove these.")
+
+
+def page_of_case(case: dict, title: str, above: str) -> str:
+    """A page with one picture in the explorer."""
+    from mdlib.widgets import explorer, standalone
+
+    widget = explorer.explorer([explorer.Case(**case)])
+    try:
+        return standalone.page(widget, title, above)
+    finally:
+        widget.close()    # the registry of ipywidgets would keep every picture
+
+
 @main.group(name="chest", cls=Group)
 def chest_group() -> None:
     """Chapter 1: lists and phantoms."""
