@@ -11,7 +11,8 @@ import click
 
 from mdlib.errors import MdlibError
 
-CHAPTERS = ("chest",)
+CHAPTERS = ("chest",)                       # papers: they have networks that are trained
+PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 
 
 def recipe(chapter: str) -> ModuleType:
@@ -64,9 +65,8 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 
 RUN_OPTIONS = (
-    click.argument("chapter", type=click.Choice(CHAPTERS)),
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: a minute on two cores; laptop: real images, small networks; paper: its settings."),
+                 help="embedded: two minutes on two cores; laptop: real images, small networks; paper: its settings."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
     folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
     folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
@@ -94,6 +94,7 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 
 
 @main.command()
+@click.argument("chapter", type=click.Choice(PAGES))
 @run_options
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
               help="Train on this many GPUs (or processes on a CPU).")
@@ -108,24 +109,24 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, k
     from mdlib import runs
     from mdlib.batch import papermill_runs
 
-    chest = recipe(chapter)
+    pages = recipe(chapter)
     if grid:
-        asked["overrides"] = chest.grid.GRID | asked["overrides"]
+        asked["overrides"] = pages.grid.GRID | asked["overrides"]
     parameters = parameters_of(**asked)
-    chest.choose(asked["profile"], asked["overrides"])
-    folder = chest.run_folder(**parameters)
+    pages.choose(asked["profile"], asked["overrides"])
+    folder = pages.run_folder(**parameters)
     # A run folder that the user named, or trained for hours, is never deleted unasked.
-    if fresh or (if_changed and folder == chest.run_folder() and runs.made_by_other_code(folder)):
+    if fresh or (if_changed and folder == pages.run_folder() and runs.made_by_other_code(folder)):
         runs.delete(folder, chapter)
-    chest.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
+    pages.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
     if devices > 1:
         train_on(devices, chapter, parameters)
     if grid:
-        click.echo(f"Kept: {chest.kept.keep_grid(chest.start(**parameters), keep or asked['profile'])}")
+        click.echo(f"Kept: {pages.kept.keep_grid(pages.start(**parameters), keep or asked['profile'])}")
         return
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
     if keep:
-        click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")
+        click.echo(f"Kept: {pages.kept.keep(pages.start(**parameters), keep)}")
     click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
 
 
@@ -143,6 +144,7 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
 
 
 @main.command()
+@click.argument("chapter", type=click.Choice(CHAPTERS))
 @run_options
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder; under torchrun on several devices."""
