@@ -1,4 +1,4 @@
-"""Whether a map follows the network: what happens when its pixels go, and how much of it another network would share."""
+"""Whether a map follows the network: what its pixels do to the score, and how alike two maps are."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,9 @@
 """How well a map points at a cause whose pixels are known: four measures, each from 0 to 1, a number an image.
 
-All take maps (N, H, W), raw, and masks (N, H, W) bool of the same size, and give (N,) float64. What is negative in a map
-counts as 0 (Tan et al., eq. 7). A map with nothing above 0 points nowhere and counts as a miss: 0 (ours); `shown` tells
-which. An empty mask gives NaN. Pixels of equal value share what they win (ours), so that a uniform map scores exactly
-`chance` in each measure. Raises SettingsError for other shapes and DataError for maps that are not finite.
+All take maps (N, H, W), raw, and masks (N, H, W) bool of the same size, and give (N,) float64. What is negative in a
+map counts as 0 (Tan et al., eq. 7). A map with nothing above 0 points nowhere and counts as a miss: 0 (ours); `shown`
+tells which. An empty mask gives NaN. Pixels of equal value share what they win (ours), so that a uniform map scores
+exactly `chance` in each measure. Raises SettingsError for other shapes and DataError for maps that are not finite.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ from mdlib.explain.recorder import find_layer
 
 
 def parts(model: nn.Module) -> list[str]:
-    """The names of the parts of a network that hold weights, the last first: its children, a Sequential's one by one."""
+    """Names of the parts of a network that hold weights, the last first: its children, a Sequential's one by one."""
     names = []
     for name, child in model.named_children():
         inner = [f"{name}.{part}" for part, _ in child.named_children()] if isinstance(child, nn.Sequential) else [name]
@@ -20,7 +20,7 @@ def parts(model: nn.Module) -> list[str]:
 
 @contextmanager
 def randomised(model: nn.Module, fresh: nn.Module, layers: Sequence[str]) -> Iterator[Iterator[str]]:
-    """Within the block, `model` loses its training part by part: an iterator over `layers` that randomises each in turn.
+    """Within the block, `model` loses its training: an iterator over `layers` that randomises each in turn.
 
     with randomised(model, fresh, parts(model)) as steps:
         for name in steps:

@@ -1,327 +1,260 @@
-"""Explanations measured: what the maps of trained networks are worth against known causes and against chance.
+"""Explanations measured: what the page shows of `localised` and `faithful`, in tables, figures and sentences."""
 
-Each function measures one thing for all networks and maps, on pairs of a test image and a finding it shows, and keeps
-its answer in the run folder. Intervals are over patients. `measured_tables` puts the answers into words and tables.
-"""
-
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.ndimage import gaussian_filter
-from torch import nn
+from IPython.display import Markdown
+from matplotlib.figure import Figure
 
-from mdlib import reproducible
-from mdlib.evaluate import faithfulness, localisation, stratified
-from mdlib.explain import gradients, overlay, randomise
-from mdlib.progress import track
-from mdlib.recipes.chest import pairs
+from mdlib.evaluate import localisation
+from mdlib.evaluate.stratified import MEAN
+from mdlib.evaluate.tables import interval
+from mdlib.explain import overlay
+from mdlib.parallel import side_by_side
+from mdlib.recipes.chest import faithful, localised, mapped, measured_figures, pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.networks import network
-from mdlib.recipes.chest.viewing import inputs_of, trained
+from mdlib.recipes.chest.exhibits import committed
+from mdlib.recipes.chest.figures import words
+from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
+from mdlib.recipes.chest.trainings import train_all
 
-NETWORKS = ("densenet121", "att_a", "att_b")
-LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")    # norm5: the paper's text; relu5: its code
-NO_IMAGE = "no image"                       # stands for a network where a map comes from none
-UNIFORM, USUAL = "uniform", "usual place"
-PAIRS = 40          # (ours) test images a finding, for localisation on phantoms
-BOXES = 200         # (ours) the same on boxes: all that NIH gives
-TWINS = 12          # (ours) test images a finding whose twin is drawn
-FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights
-STEPS = 8           # (ours) of deletion and insertion
-BATCH = 64          # pairs at once
-BLUR = 1 / 8        # (ours) of the picture's side: standard deviation of the blur that replaces pixels
+ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
+TABLES = {"localisation": localised.localised, "faithfulness": faithful.faithfulness,
+          "randomised": faithful.randomised, "agreement": faithful.agreement, "cost": faithful.cost}
+UNKNOWN = "Neither boxes nor twins say where a finding is in this collection: there is nothing to hold a map against."
 
 
-def networks(chapter: Chapter) -> Iterator[tuple[str, nn.Module]]:
-    """The DenseNets of this run, trained, on the chapter's device."""
-    for name in track([name for name in NETWORKS if name in chapter.settings.networks], "networks"):
-        yield name, trained(chapter, name).to(chapter.device)
+def everything(chapter: Chapter) -> dict[str, pd.DataFrame]:
+    """All measurements of this run, by name as in TABLES; measured now where they are not kept.
 
-
-def maps_of(model: nn.Module, batch: dict[str, torch.Tensor], k: int) -> dict[str, np.ndarray]:
-    """Raw maps (B, h, w) of class k by method: Grad-CAM at each layer, and attention; 0 everywhere without signal."""
-    batch = on_device_of(model, batch)
-    found = {}
-    for layer in LAYERS:
-        maps = gradients.grad_cam_maps(model, batch, f"features.{layer}", [k])
-        found[f"Grad-CAM {layer}"] = (maps.values[:, 0] * maps.signal[:, 0, None, None]).cpu().numpy()
-    with torch.inference_mode():
-        attention = model(**batch).get("attention", ())
-    return found | {f"attention {stage}": weights[:, 0].cpu().numpy() for stage, weights in enumerate(attention, 1)}
-
-
-def on_device_of(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The batch where the model is."""
-    device = next(model.parameters()).device
-    return {name: value.to(device) for name, value in batch.items()}
-
-
-def by_finding(chapter: Chapter, table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The class index and the pairs of each finding, at most BATCH at a time."""
-    for finding, of in table.groupby("finding", sort=False):
-        for begin in range(0, len(of), BATCH):
-            yield chapter.classes.index(finding), of.iloc[begin:begin + BATCH]
-
-
-def localisation_table(chapter: Chapter) -> pd.DataFrame:
-    """How well each map points at the cause: network, method, measure, finding, mean, low, high, pairs.
-
-    Beside the measures of `mdlib.evaluate.localisation`: `shown`, the share of maps with anything to show, and
-    `<measure> beyond the usual place`, the measure less that of a map that never looks at the image. Empty where no
-    cause is known.
+    On a CPU they are made side by side, each in a process with one thread, as the trainings are.
     """
-    most = BOXES if chapter.xrays.truth is None else PAIRS
-    table = pairs.known(chapter, most)
-
-    def compute() -> list[dict]:
-        scores = [*_scores_without_image(chapter, table)]
-        for name, model in networks(chapter):
-            scores += _scores(chapter, table, lambda of, k, name=name, model=model: {
-                (name, method): maps for method, maps in maps_of(model, inputs_of(chapter, name, of["row"]), k).items()})
-        return _summed(chapter, table, pd.concat(scores)) if scores else []
-    return numbers(chapter.run.remember("measured_localisation", compute, most=most, share=localisation.SHARE))
+    names = [name for name in TABLES if not (chapter.run.folder / "answers" / f"measured_{name}.json").exists()]
+    if chapter.device == "cpu" and names:
+        train_all(chapter)
+        chapter.samples("test")                 # decodes the images, once for all
+        alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
+        list(side_by_side(_with_one_thread, [(TABLES[name], alone) for name in names], "measurements"))
+    return {name: measure(chapter) for name, measure in TABLES.items()}
 
 
-Maps = dict[tuple[str, str], np.ndarray]    # by network and method
+def _with_one_thread(measure: Callable[[Chapter], pd.DataFrame], chapter: Chapter) -> None:
+    torch.set_num_threads(1)
+    measure(chapter)
 
 
-def _scores_without_image(chapter: Chapter, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for _, of in table.groupby("finding", sort=False):
-        masks = pairs.masks(chapter, of)
-        yield _measures(of, {(NO_IMAGE, UNIFORM): np.ones(masks.shape),
-                             (NO_IMAGE, USUAL): pairs.usual(chapter, of, masks)}, masks)
+def focus(table: pd.DataFrame) -> str:
+    """What is shown of a `localised` table: the mean over findings where each has ENOUGH pairs, else the most frequent."""
+    count = table[table["finding"] != MEAN].groupby("finding", sort=False)["pairs"].max()
+    return MEAN if count.min() >= ENOUGH else str(count.idxmax())
 
 
-def _scores(chapter: Chapter, table: pd.DataFrame, maps: Callable[[pd.DataFrame, int], Maps]) -> list[pd.DataFrame]:
-    return [_measures(of, maps(of, k), pairs.masks(chapter, of)) for k, of in by_finding(chapter, table)]
+def of_pairs(table: pd.DataFrame) -> str:
+    """What a `localised` table is of, in words."""
+    of = table[(table["method"] == UNIFORM) & (table["measure"] == MEASURES[0]) & (table["finding"] == focus(table))]
+    return f"{words(focus(table))}, n = {of['pairs'].iloc[0]} pairs of image and finding"
 
 
-def _measures(of: pd.DataFrame, found: Maps, masks: np.ndarray) -> pd.DataFrame:
-    """A row a map: network, method, and each measure; the index is the pair's."""
-    parts = []
-    for (name, method), raw in found.items():
-        maps = overlay.upsample(raw, masks.shape[1:])
-        columns = {measure: of_measure(maps, masks) for measure, of_measure in localisation.MEASURES.items()}
-        parts.append(pd.DataFrame({"network": name, "method": method, **columns,
-                                   "shown": localisation.shown(maps).astype(float)}, index=of.index))
-    return pd.concat(parts)
+def overview(table: pd.DataFrame) -> pd.DataFrame | str:
+    """A row a map: the share of maps that show anything, and each measure with its interval."""
+    if table.empty:
+        return UNKNOWN
+    of = table[(table["finding"] == focus(table)) & table["measure"].isin([*MEASURES, "shown"])]
+    cells = of.assign(text=[f"{r.mean:.0%}" if r.measure == "shown" else
+                            f"{r.mean:.2f} ({interval(r.low, r.high)})" for r in of.itertuples(index=False)])
+    wide = cells.pivot(index=["network", "method"], columns="measure", values="text")
+    return wide.loc[list(dict.fromkeys(zip(of["network"], of["method"], strict=True))), ["shown", *MEASURES]]
 
 
-def _summed(chapter: Chapter, table: pd.DataFrame, scores: pd.DataFrame) -> list[dict]:
-    measures = list(localisation.MEASURES)
-    usual = scores[scores["method"] == USUAL][measures]
-    rows = []
-    for (name, method), of in scores.groupby(["network", "method"], sort=False):
-        beyond = (of[measures] - usual.loc[of.index]).add_suffix(f" beyond the {USUAL}")
-        values = pd.concat([of[[*measures, "shown"]], beyond], axis=1)
-        rows += _rows(chapter, table, values, network=name, method=method)
-    return rows
+def counts(table: pd.DataFrame) -> pd.DataFrame | str:
+    """Pointing game by finding: hits of n; with an interval where a finding has ENOUGH pairs. Ties count in part."""
+    if table.empty:
+        return UNKNOWN
+    of = table[(table["measure"] == MEASURES[0]) & (table["finding"] != MEAN)]
+    cells = of.assign(text=[
+        f"{r.mean * r.pairs:.4g} of {r.pairs}" + (f" ({interval(r.low, r.high)})" if r.pairs >= ENOUGH else "")
+        for r in of.itertuples(index=False)], finding=of["finding"].map(words))
+    wide = cells.pivot(index=["network", "method"], columns="finding", values="text")
+    return wide.loc[list(dict.fromkeys(zip(of["network"], of["method"], strict=True)))]
 
 
-def _rows(chapter: Chapter, table: pd.DataFrame, values: pd.DataFrame, **named: str | int) -> list[dict]:
-    """The means of `values`, a row a pair, by finding and over findings, as records."""
-    of = table.loc[values.index]
-    means = stratified.class_means(values, of["finding"], of["patient"], draws=chapter.settings.draws,
-                                   seed=chapter.seed)
-    return means.assign(**named).to_dict("records")
+def example(chapter: Chapter, finding: str = "Pneumothorax") -> Figure | str:
+    """One test image with a finding, its cause, and the maps of DenseNet-121, each with its mass accuracy."""
+    known = pairs.known(chapter, localised.PAIRS)
+    if known.empty:
+        return UNKNOWN
+    table = known[known["finding"] == finding] if finding in set(known["finding"]) else known
+    masks = pairs.masks(chapter, table)
+    usual = pairs.usual(chapter, table, masks)
+    name, model = next(mapped.networks(chapter))
+    of, batch = next(mapped.batches(chapter, name, table.iloc[:1]))
+    found = mapped.maps_of(model, batch) | {USUAL: usual[:1]}
+    maps = {method: overlay.upsample(raw, masks.shape[1:]) for method, raw in found.items()}
+    title = f"{words(of['finding'].iloc[0])}: its cause covers {localisation.chance(masks)[0]:.0%}"
+    return measured_figures.example(batch["image"][0, 0].cpu().numpy(), masks[0], title, {
+        f"{measured_figures.label(method)}\nmass {localisation.mass_accuracy(own, masks[:1])[0]:.2f}": own[0]
+        for method, own in maps.items()})
 
 
-def numbers(records: list[dict]) -> pd.DataFrame:
-    """A table of what was remembered; what has no value is NaN."""
-    table = pd.DataFrame(records)
-    floats = [name for name in ("mean", "low", "high", "correlation") if name in table]
-    return table.astype(dict.fromkeys(floats, float))
+def localisation_figure(table: pd.DataFrame) -> Figure | str:
+    """Each map's four measures, with intervals, beside chance and the usual place."""
+    if table.empty:
+        return UNKNOWN
+    of = table[table["finding"] == focus(table)]
+    lines = {name: of[of["method"] == name].set_index("measure")["mean"] for name in (UNIFORM, USUAL)}
+    return measured_figures.dots(of[of["network"] != mapped.NO_IMAGE], MEASURES, "mean", lines,
+                                 f"{of_pairs(table)}; 1 is perfect")
 
 
-def faithfulness_table(chapter: Chapter) -> pd.DataFrame:
-    """Deletion and insertion against random order: network, method, measure, finding, mean, low, high, pairs.
-
-    measure: `deletion`, the area under the curve of a random order less that of the map, and `insertion`, the area of
-    the map less that of a random order; so 0 is chance, and higher is better in both. A random order is that of a map
-    of random numbers on the same grid: its blobs are as coarse. `random` and `map` curves' points are kept as measures
-    `<kind> <curve> <step>`. Maps without signal are left out.
-    """
-    table = pairs.labelled(chapter, FEW)
-
-    def compute() -> list[dict]:
-        rows = []
-        for name, model in networks(chapter):
-            found: dict[str, list[pd.DataFrame]] = {}
-            for k, of in by_finding(chapter, table):
-                for method, values in _exchanged(chapter, name, model, of, k).items():
-                    found.setdefault(method, []).append(values)
-            for method, parts in found.items():
-                rows += _rows(chapter, table, pd.concat(parts), network=name, method=method)
-        return rows
-    return numbers(chapter.run.remember("measured_faithfulness", compute, pairs=FEW, steps=STEPS, blur=BLUR))
+def finding_figure(table: pd.DataFrame, measure: str = "mass accuracy") -> Figure | str:
+    """One measure by map and finding, as a grid of numbers."""
+    if table.empty:
+        return UNKNOWN
+    of = table[(table["measure"] == measure) & (table["finding"] != MEAN)]
+    return measured_figures.grid(of, measure)
 
 
-def _exchanged(chapter: Chapter, name: str, model: nn.Module, of: pd.DataFrame, k: int) -> dict[str, pd.DataFrame]:
-    """Gains and curves of each method on some pairs of one finding, a row a pair, NaN where the map has no signal."""
-    batch = inputs_of(chapter, name, of["row"])
-    images = batch["image"].numpy()
-    side = images.shape[2:]
-    blurred = gaussian_filter(images, (0, 0, *(BLUR * length for length in side)), mode="nearest")
-    chance, random = np.random.default_rng([chapter.seed, k]), {}
-
-    def predict(pictures: np.ndarray) -> np.ndarray:
-        inputs = on_device_of(model, batch | {"image": torch.from_numpy(pictures)})
-        with torch.inference_mode():
-            return model(**inputs)["logits"][:, k].sigmoid().cpu().numpy()
-
-    def curves(raw: np.ndarray) -> dict[str, np.ndarray]:
-        maps = overlay.upsample(raw, side)
-        return {"deletion": faithfulness.deletion(predict, images, maps, blurred, STEPS),
-                "insertion": faithfulness.insertion(predict, images, maps, blurred, STEPS)}
-
-    found = {}
-    for method, raw in maps_of(model, batch, k).items():
-        grid = raw.shape[1:]
-        if grid not in random:
-            random[grid] = curves(chance.random(raw.shape))
-        values = _gains(curves(raw), random[grid]).set_index(of.index)
-        found[method] = values.where((raw != 0).any(axis=(1, 2))[:, None])
-    return found
+def faithfulness_figure(table: pd.DataFrame) -> Figure:
+    """How much more a map's first pixels matter than a random order's: deletion and insertion, with intervals."""
+    of = table[(table["finding"] == MEAN) & table["measure"].isin(faithful.KINDS)]
+    return measured_figures.dots(of, tuple(faithful.KINDS), "mean", {"chance": pd.Series(0.0, faithful.KINDS)},
+                                 f"gain in area over a random order (probability), n = {of['pairs'].max()} pairs")
 
 
-def _gains(own: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> pd.DataFrame:
-    columns = {"deletion": faithfulness.area(random["deletion"]) - faithfulness.area(own["deletion"]),
-               "insertion": faithfulness.area(own["insertion"]) - faithfulness.area(random["insertion"])}
-    for kind in ("deletion", "insertion"):
-        for curve, points in (("map", own[kind]), ("random", random[kind])):
-            columns |= {f"{kind} {curve} {step}": points[:, step] for step in range(points.shape[1])}
-    return pd.DataFrame(columns)
+def curves_figure(table: pd.DataFrame, network: str = "densenet121", method: str = "Grad-CAM transition2") -> Figure:
+    """The mean deletion and insertion curve of one map and of the random order."""
+    of = table[(table["network"] == network) & (table["method"] == method)]
+    parts = of["measure"].str.extract(r"^(?P<kind>\w+) (?P<order>map|random) (?P<step>\d+)$").dropna()
+    points = of.loc[parts.index].assign(kind=parts["kind"], order=parts["order"], share=parts["step"].astype(float))
+    points["share"] /= max(points["share"].max(), 1)
+    return measured_figures.curves(points, f"{measured_figures.NAMES[network]}, {measured_figures.label(method)}")
 
 
-def randomised_table(chapter: Chapter) -> pd.DataFrame:
-    """How much of a map outlives the training: network, method, step, part, finding, mean, low, high, pairs.
-
-    Spearman's correlation of each map, upsampled, with that of the same network whose parts, from the last to `part`,
-    are as they would be before training (from the next seed). Part `other image`, step -1: with the map of another
-    image of the same finding, the likeness that needs no explaining.
-    """
-    table = pairs.labelled(chapter, FEW)
-
-    def compute() -> list[dict]:
-        rows = []
-        for name, model in networks(chapter):
-            reproducible.seed_everything(chapter.seed + 1)
-            fresh = network(name, replace(chapter.settings, pretrained=False)).to(chapter.device)
-            before = _all_maps(chapter, name, model, table)
-            rows += _alike(chapter, table, before, _of_others(before), network=name, part="other image", step=-1)
-            with randomise.randomised(model, fresh, randomise.parts(model)) as steps:
-                for step, part in enumerate(steps):
-                    after = _all_maps(chapter, name, model, table)
-                    rows += _alike(chapter, table, before, after, network=name, part=part, step=step)
-        return rows
-    return numbers(chapter.run.remember("measured_randomised", compute, pairs=FEW))
+def randomised_figure(table: pd.DataFrame) -> Figure:
+    """How like the trained network's maps those of a network are that lost its training part by part."""
+    return measured_figures.cascade(table, faithful.OTHER)
 
 
-Found = list[tuple[pd.Index, dict[str, np.ndarray]]]    # maps by method, of some pairs at a time
+def agreement_figure(table: pd.DataFrame) -> Figure | str:
+    """Whether a map's mass moves with the effect of the finding: rank correlations, with intervals."""
+    if table.empty:
+        return "Without twins nobody knows what a finding changes: this is measured on phantoms only."
+    of = table[table["measure"].isin(["mass in the cause", "its change"])].dropna(subset="correlation")
+    size = table[table["measure"] == "size of the cause"]["correlation"]
+    return measured_figures.dots(of, ("mass in the cause", "its change"), "correlation",
+                                 {"no relation": pd.Series(0.0, ["mass in the cause", "its change"])},
+                                 f"rank correlation with the effect, n = {of['pairs'].max()} pairs; the size of the "
+                                 f"cause alone: {size.min():.2f} to {size.max():.2f}")
 
 
-def _all_maps(chapter: Chapter, name: str, model: nn.Module, table: pd.DataFrame) -> Found:
-    return [(of.index, maps_of(model, inputs_of(chapter, name, of["row"]), k)) for k, of in by_finding(chapter, table)]
+def effects(table: pd.DataFrame) -> pd.DataFrame | str:
+    """What taking a finding out of the image takes from its logit, by network: mean and interval."""
+    if table.empty:
+        return "Only phantoms have twins."
+    of = table[table["measure"] == "effect"]
+    cells = of.assign(text=[f"{r.mean:+.2f} ({interval(r.low, r.high)})" for r in of.itertuples(index=False)],
+                      finding=of["finding"].map(words))
+    return cells.pivot(index="finding", columns="network", values="text").loc[cells["finding"].unique()]
 
 
-def _of_others(found: Found) -> Found:
-    return [(index, {method: np.roll(maps, 1, axis=0) for method, maps in of.items()}) for index, of in found]
+def conclusions(tables: dict[str, pd.DataFrame]) -> Markdown:
+    """What these numbers say, each sentence computed from them."""
+    said = [*_of_places(tables["localisation"]), *_of_networks(tables["faithfulness"], tables["randomised"]),
+            *_of_effects(tables["agreement"])]
+    return Markdown("\n".join(f"- {sentence}" for sentence in said))
 
 
-def _alike(chapter: Chapter, table: pd.DataFrame, before: Found, after: Found, **named: str | int) -> list[dict]:
-    side = (chapter.settings.crop,) * 2
-    rows = []
-    for method in before[0][1]:
-        values = [pd.Series(faithfulness.rank_correlation(*(overlay.upsample(maps[method], side) for maps in both)), at)
-                  for (at, one), (_, other) in zip(before, after, strict=True) for both in [(one, other)]]
-        rows += _rows(chapter, table, pd.concat(values).to_frame("rank correlation"), method=method, **named)
-    return rows
+def _of_places(table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return [UNKNOWN]
+    of = table[(table["finding"] == focus(table)) & (table["network"] != mapped.NO_IMAGE)].set_index("measure")
+    mass = MEASURES[2]
+    best = of.loc[mass].nlargest(1, "mean").iloc[0]
+    by_none = table[(table["finding"] == focus(table)) & (table["measure"] == mass)].set_index("method")["mean"]
+    chance, usual = (of.loc[f"{mass} beyond {name}"] for name in (UNIFORM, USUAL))
+    shown = of.loc["shown"]
+    empty = shown[shown["mean"] < 0.5]
+    return [
+        f"**Place** ({of_pairs(table)}). {(chance['low'] > 0).sum()} of {len(chance)} maps put more of their mass into "
+        f"the cause than chance does, {(usual['low'] > 0).sum()} more than a map of where the finding usually is, "
+        f"{(usual['high'] < 0).sum()} less than it (95 % intervals). The most is {best['mean']:.2f}, of "
+        f"{_of(best)}; chance is {by_none[UNIFORM]:.2f}, the usual place {by_none[USUAL]:.2f}.",
+        f"**Nothing to see.** {len(empty)} of {len(shown)} maps are above 0 nowhere in more than half of the pairs: "
+        f"{', '.join(_of(row) for _, row in empty.iterrows()) or 'none'}."]
 
 
-def agreement_table(chapter: Chapter) -> pd.DataFrame:
-    """Does the map's mass move with what the finding really changes? network, method, what, correlation, low, high, pairs.
-
-    The effect of a finding is the logit of the image less that of its twin without it. `what`: `mass in the cause`, the
-    part of the map above 0 that lies in the mask, in units of the logit for Grad-CAM; `its change`, that mass less the
-    twin's map's in the same pixels; and `size of the cause` (no map), the mask's share of the picture. Rows `effect`
-    give the mean effect in `correlation`. Phantoms only: empty for others.
-    """
-    if chapter.xrays.truth is None:
-        return pd.DataFrame()
-    table = pairs.known(chapter, TWINS)
-
-    def compute() -> list[dict]:
-        prepared = [(k, of, pairs.masks(chapter, of), pairs.twins(chapter, of))
-                    for k, of in track([*by_finding(chapter, table)], "twins")]
-        return [row for name, model in networks(chapter) for row in _agreement(chapter, table, name, model, prepared)]
-    return numbers(chapter.run.remember("measured_agreement", compute, pairs=TWINS))
+def _of_networks(gains: pd.DataFrame, randomised: pd.DataFrame) -> list[str]:
+    low = gains[gains["finding"] == MEAN].pivot(index=["network", "method"], columns="measure", values="low")
+    low = low[list(faithful.KINDS)]
+    found = randomised.dropna(subset="mean")
+    last = found[found["step"] == found.groupby("network")["step"].transform("max")]
+    other = found[found["step"] == -1]
+    unmoved = found[(found["step"] == 0) & (found["mean"] > 1 - 1e-6)]
+    return [
+        f"**Pixels.** For {int((low > 0).all(axis=1).sum())} of {len(low)} maps the first pixels matter more to the "
+        f"network than a random order's, both when they go and when they come back; for {int((low > 0).any(axis=1).sum())} "
+        "in at least one of the two.",
+        f"**Weights.** When no trained weight is left, maps correlate with the trained network's by "
+        f"{_range(last['mean'])}; maps of two images of the same finding by {_range(other['mean'])}. "
+        f"A new classifier leaves {len(unmoved)} maps exactly as they were: "
+        f"{', '.join(_of(row) for _, row in unmoved.iterrows()) or 'none'}."]
 
 
-def _agreement(chapter: Chapter, table: pd.DataFrame, name: str, model: nn.Module, prepared: list) -> list[dict]:
-    effects, amounts = [], []
-    for k, of, masks, twins in prepared:
-        batch = inputs_of(chapter, name, of["row"])
-        without = batch | {"image": twins}
-        with torch.inference_mode():
-            logits = [model(**on_device_of(model, inputs))["logits"][:, k].cpu().numpy() for inputs in (batch, without)]
-        effects.append(pd.DataFrame({"effect": logits[0] - logits[1]}, index=of.index))
-        amounts.append(_amounts(maps_of(model, batch, k), maps_of(model, without, k), masks).set_index(of.index))
-    effect, values = pd.concat(effects), pd.concat(amounts)
-    agreed = stratified.rank_agreement(effect["effect"].to_numpy(), values, table["finding"], table["patient"],
-                                       draws=chapter.settings.draws, seed=chapter.seed)
-    rows = _rows(chapter, table, effect, network=name, method=NO_IMAGE)
-    return rows + [{"network": name, "method": method, "measure": what, **row} for (method, what), row
-                   in zip(agreed.index.str.split("|"), agreed.to_dict("records"), strict=True)]
+def _of_effects(table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return []
+    effect = table[(table["measure"] == "effect") & (table["finding"] == MEAN)]
+    mass = table[table["measure"] == "mass in the cause"].dropna(subset="correlation")
+    best = mass.nlargest(1, "correlation").iloc[0]
+    return [f"**Effect.** Taking a finding out of the image lowers its logit by {_range(effect['mean'])} on average: the "
+            f"networks do use the findings. The mass of {(mass['low'] > 0).sum()} of {len(mass)} maps in the cause grows "
+            f"with that effect; most closely that of {_of(best)}, with a rank correlation of {best['correlation']:.2f} "
+            f"({interval(best['low'], best['high'])})."]
 
 
-def _amounts(own: dict[str, np.ndarray], twin: dict[str, np.ndarray], masks: np.ndarray) -> pd.DataFrame:
-    columns = {f"{NO_IMAGE}|size of the cause": localisation.chance(masks)}
-    for method, raw in own.items():
-        signal = (raw != 0).any(axis=(1, 2))
-        mass, before = (_mass(maps, masks) for maps in (raw, twin[method]))
-        columns[f"{method}|mass in the cause"] = np.where(signal, mass, np.nan)
-        columns[f"{method}|its change"] = np.where(signal, mass - before, np.nan)
-    return pd.DataFrame(columns)
+def _of(row: pd.Series) -> str:
+    return f"{measured_figures.label(row['method'])} of {measured_figures.NAMES[row['network']]}"
 
 
-def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
-    maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
-    return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
+def _range(values: pd.Series) -> str:
+    return f"{values.min():+.2f} to {values.max():+.2f}".replace("-", "−")
 
 
-def cost(chapter: Chapter, images: int = 16, repeats: int = 5) -> pd.DataFrame:
-    """What the maps of all classes cost at each layer, in plain forward passes: median of `repeats` ratios, by network.
-
-    A ratio is taken within one repeat, a forward pass without gradient beside the maps, on the same `images` images.
-    """
-    def compute() -> dict[str, dict[str, float]]:
-        found = {}
-        for name, model in networks(chapter):
-            batch = on_device_of(model, inputs_of(chapter, name, chapter.rows["test"][:images]))
-            times = pd.DataFrame([_times(model, batch) for _ in range(repeats + 1)])[1:]    # the first warms up
-            found[name] = times.div(times["forward"], axis=0).drop(columns="forward").median().to_dict()
-        return found
-    return pd.DataFrame(chapter.run.remember("measured_cost", compute, images=images, repeats=repeats)).rename_axis(
-        index="all-class maps at", columns="forward passes")
-
-
-def _times(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-    def forward() -> None:
-        with torch.inference_mode():
-            model(**batch)
-    work = {"forward": forward} | {
-        layer: lambda layer=layer: gradients.grad_cam_maps(model, batch, f"features.{layer}") for layer in LAYERS}
-    return {name: _seconds(do, batch["image"].device) for name, do in work.items()}
+def check(chapter: Chapter, tables: dict[str, pd.DataFrame]) -> str:
+    """In the book's own run, assert what must hold for any trained weights, and that there is something to measure."""
+    if not committed(chapter):
+        return "Not the phantoms and settings of the book: nothing is asked of the maps."
+    mean = tables["localisation"][tables["localisation"]["finding"] == MEAN].set_index("measure")
+    uniform = mean[mean["method"] == UNIFORM].loc[list(MEASURES), "mean"]
+    assert np.allclose(uniform, uniform.iloc[0], rtol=1e-6), uniform
+    dead = mean[mean["network"].str.startswith("att") & mean["method"].isin(["Grad-CAM norm5", "Grad-CAM relu5"])]
+    assert len(dead) and (dead.loc["shown", "mean"] == 0).all(), dead.loc["shown"]
+    first = tables["randomised"][tables["randomised"]["part"] == "classifier"]
+    assert np.allclose(first[first["method"].str.startswith("attention")]["mean"], 1), first
+    effect = tables["agreement"][tables["agreement"]["measure"] == "effect"]
+    assert (effect[effect["finding"] == MEAN]["low"] > 0).all(), effect
+    return ("A uniform map scores chance in every measure; no map at norm5 of attA and attB shows anything; no attention "
+            "map depends on the classifier; every network uses the findings.")
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    begin = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
+def summary(chapter: Chapter) -> dict[str, Any]:
+    """The measurements as small JSON-able records, for `kept.keep`; `tables` reads them. No image, no image name."""
+    found = everything(chapter)
+    place = found["localisation"]
+    if len(place):
+        found["localisation"] = place[place["measure"].isin([MEASURES[0]]) | (place["finding"] == focus(place))]
+    found["faithfulness"] = found["faithfulness"][found["faithfulness"]["finding"] == MEAN]
+    found["cost"] = found["cost"].reset_index(names="layer")
+    return {name: [{key: None if value != value else round(value, 4) if isinstance(value, float) else value
+                    for key, value in row.items()} for row in table.to_dict("records")]
+            for name, table in found.items()}
+
+
+def tables(kept: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables of a `summary`."""
+    found = {name: mapped.numbers(records) for name, records in kept.items()}
+    return found | {"cost": found["cost"].set_index("layer")}

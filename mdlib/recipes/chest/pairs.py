@@ -12,13 +12,14 @@ from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.recipes.chest.chapter import Chapter
 
-USUAL = 100     # (ours) training images a finding, for the place where it usually is
+USUAL = 50     # (ours) training images a finding, for the place where it usually is
 
 
 def known(chapter: Chapter, most: int) -> pd.DataFrame:
-    """Test pairs whose cause is known, at most `most` a finding, drawn by the seed: image, finding, row, patient.
+    """Test pairs whose cause is known, at most `most` a finding, drawn by the seed: image, finding, k, row, patient.
 
-    Ordered by finding; the first n of a finding are the same whatever `most`. Empty where nothing is known.
+    k: the class index. Ordered by finding; the first n of a finding are the same whatever `most`. Empty where nothing
+    is known.
     """
     if chapter.xrays.truth is not None:
         return labelled(chapter, most)
@@ -40,24 +41,27 @@ def masks(chapter: Chapter, pairs: pd.DataFrame) -> np.ndarray:
 
 
 def usual(chapter: Chapter, pairs: pd.DataFrame, causes: np.ndarray) -> np.ndarray:
-    """Where a finding usually is, a map for each pair of one finding, (P, crop, crop) in [0, 1]: it sees no image (ours).
+    """Where its finding usually is, a map for each pair, float32 (P, crop, crop) in [0, 1]: it sees no image (ours).
 
-    The mean mask of the finding over training images; boxes are given for test images only, so there it is the mean
-    over the pairs of other patients, and the same everywhere where there are none. `causes` are the pairs' own masks.
+    The mean mask of the finding over training images. Boxes are given for test images only: there it is the mean over
+    the pairs of other patients, and the same everywhere where there are none. `causes` are the masks of all pairs.
     """
-    if chapter.xrays.truth is not None:
-        seen = labelled(chapter, USUAL, "train")
-        mean = masks(chapter, seen[seen["finding"] == pairs["finding"].iloc[0]]).mean(axis=0)
-        return np.broadcast_to(mean, causes.shape)
-    patient = pairs["patient"].to_numpy()
-    others = (patient[:, None] != patient).astype(float)                                  # (P, P)
-    count = others.sum(axis=1)
-    mean = np.einsum("pq,qhw->phw", others, causes) / np.maximum(count, 1)[:, None, None]
-    return np.where((count > 0)[:, None, None], mean, 1.0)
+    places = np.empty(causes.shape, np.float32)
+    shown = None if chapter.xrays.truth is None else labelled(chapter, USUAL, "train")
+    for k, where in pairs.groupby("k").indices.items():
+        if shown is not None:
+            places[where] = masks(chapter, shown[shown["k"] == k]).mean(axis=0)
+            continue
+        patient = pairs["patient"].to_numpy()[where]
+        others = (patient[:, None] != patient).astype(np.float32)
+        count = others.sum(axis=1)[:, None, None]
+        total = np.tensordot(others, causes[where].astype(np.float32), 1)
+        places[where] = np.where(count > 0, total / np.maximum(count, 1), 1)
+    return places
 
 
 def twins(chapter: Chapter, pairs: pd.DataFrame) -> torch.Tensor:
-    """What a network would see of each pair's image without the finding, (P, 1, crop, crop) in [0, 1]; phantoms only."""
+    """What a network sees of each image drawn without the finding, (P, 1, crop, crop) in [0, 1]; phantoms only."""
     drawn = [_seen(chapter, phantom_chest.twin(chapter.xrays.data_dir, pair.image, pair.finding))
              for pair in pairs.itertuples()]
     return torch.from_numpy(np.stack(drawn))[:, None].float().div_(255)
@@ -67,15 +71,14 @@ def _all(chapter: Chapter, part: str) -> pd.DataFrame:
     rows = chapter.rows[part]
     where, k = np.nonzero(chapter.targets[rows] == 1)
     of = chapter.table.iloc[rows[where]]
-    pairs = pd.DataFrame({"image": of["image"].to_numpy(), "finding": np.array(chapter.classes)[k],
+    pairs = pd.DataFrame({"image": of["image"].to_numpy(), "finding": np.array(chapter.classes)[k], "k": k,
                           "row": rows[where], "patient": of["patient"].to_numpy()})
     return pairs[pairs["finding"] != "No Finding"]
 
 
 def _chosen(chapter: Chapter, pairs: pd.DataFrame, most: int) -> pd.DataFrame:
-    drawn = pairs.sample(frac=1, random_state=chapter.seed).groupby("finding").head(most)
-    order = drawn["finding"].map({name: k for k, name in enumerate(chapter.classes)})
-    return drawn.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+    drawn = pairs.sample(frac=1, random_state=chapter.seed).groupby("k").head(most)
+    return drawn.sort_values("k", kind="stable").reset_index(drop=True)
 
 
 def _seen(chapter: Chapter, picture: np.ndarray) -> np.ndarray:
