@@ -11,7 +11,7 @@ from mdlib.recipes.chest.mapped import NO_IMAGE, batches, maps_of, means, networ
 
 UNIFORM, USUAL = "uniform", "usual place"   # the same everywhere: chance; where the finding usually is
 MEASURES = tuple(localisation.MEASURES)
-PAIRS = 40          # (ours) test images a finding on phantoms
+PAIRS = 30          # (ours) test images a finding on phantoms
 BOXES = 200         # (ours) test images a finding with a box: all that NIH gives
 
 

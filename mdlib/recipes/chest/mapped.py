@@ -41,7 +41,7 @@ def batches(chapter: Chapter, name: str, table: pd.DataFrame) -> Iterator[tuple[
     """The pairs, BATCH at a time, and what an `OwnClass` network is called with for them, on the chapter's device."""
     for begin in range(0, len(table), BATCH):
         of = table.iloc[begin:begin + BATCH]
-        inputs = inputs_of(chapter, name, of["row"]) | {"own": torch.from_numpy(of["k"].to_numpy())}
+        inputs = inputs_of(chapter, name, of["row"]) | {"own": torch.tensor(of["k"].to_numpy())}
         yield of, {key: value.to(chapter.device) for key, value in inputs.items()}
 
 

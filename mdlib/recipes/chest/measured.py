@@ -19,6 +19,7 @@ from mdlib.recipes.chest import faithful, localised, mapped, measured_figures, p
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.exhibits import committed
 from mdlib.recipes.chest.figures import words
+from mdlib.recipes.chest.kept import kept
 from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.chest.trainings import train_all
 
@@ -48,7 +49,7 @@ def _with_one_thread(measure: Callable[[Chapter], pd.DataFrame], chapter: Chapte
 
 
 def focus(table: pd.DataFrame) -> str:
-    """What is shown of a `localised` table: the mean over findings where each has ENOUGH pairs, else the most frequent."""
+    """What is shown of a `localised` table: the mean over findings if each has ENOUGH pairs, else the most frequent."""
     count = table[table["finding"] != MEAN].groupby("finding", sort=False)["pairs"].max()
     return MEAN if count.min() >= ENOUGH else str(count.idxmax())
 
@@ -94,7 +95,7 @@ def example(chapter: Chapter, finding: str = "Pneumothorax") -> Figure | str:
     of, batch = next(mapped.batches(chapter, name, table.iloc[:1]))
     found = mapped.maps_of(model, batch) | {USUAL: usual[:1]}
     maps = {method: overlay.upsample(raw, masks.shape[1:]) for method, raw in found.items()}
-    title = f"{words(of['finding'].iloc[0])}: its cause covers {localisation.chance(masks)[0]:.0%}"
+    title = f"{words(of['finding'].iloc[0])}:\nits cause covers {localisation.chance(masks)[0]:.0%}"
     return measured_figures.example(batch["image"][0, 0].cpu().numpy(), masks[0], title, {
         f"{measured_figures.label(method)}\nmass {localisation.mass_accuracy(own, masks[:1])[0]:.2f}": own[0]
         for method, own in maps.items()})
@@ -122,7 +123,7 @@ def faithfulness_figure(table: pd.DataFrame) -> Figure:
     """How much more a map's first pixels matter than a random order's: deletion and insertion, with intervals."""
     of = table[(table["finding"] == MEAN) & table["measure"].isin(faithful.KINDS)]
     return measured_figures.dots(of, tuple(faithful.KINDS), "mean", {"chance": pd.Series(0.0, faithful.KINDS)},
-                                 f"gain in area over a random order (probability), n = {of['pairs'].max()} pairs")
+                                 f"gain in area over a random order, in probability;\nn = {of['pairs'].max()} pairs")
 
 
 def curves_figure(table: pd.DataFrame, network: str = "densenet121", method: str = "Grad-CAM transition2") -> Figure:
@@ -147,7 +148,7 @@ def agreement_figure(table: pd.DataFrame) -> Figure | str:
     size = table[table["measure"] == "size of the cause"]["correlation"]
     return measured_figures.dots(of, ("mass in the cause", "its change"), "correlation",
                                  {"no relation": pd.Series(0.0, ["mass in the cause", "its change"])},
-                                 f"rank correlation with the effect, n = {of['pairs'].max()} pairs; the size of the "
+                                 f"rank correlation with the effect, n = {of['pairs'].max()} pairs;\nof the size of the "
                                  f"cause alone: {size.min():.2f} to {size.max():.2f}")
 
 
@@ -196,8 +197,8 @@ def _of_networks(gains: pd.DataFrame, randomised: pd.DataFrame) -> list[str]:
     unmoved = found[(found["step"] == 0) & (found["mean"] > 1 - 1e-6)]
     return [
         f"**Pixels.** For {int((low > 0).all(axis=1).sum())} of {len(low)} maps the first pixels matter more to the "
-        f"network than a random order's, both when they go and when they come back; for {int((low > 0).any(axis=1).sum())} "
-        "in at least one of the two.",
+        f"network than a random order's, both when they go and when they come back; for "
+        f"{int((low > 0).any(axis=1).sum())} in at least one of the two.",
         f"**Weights.** When no trained weight is left, maps correlate with the trained network's by "
         f"{_range(last['mean'])}; maps of two images of the same finding by {_range(other['mean'])}. "
         f"A new classifier leaves {len(unmoved)} maps exactly as they were: "
@@ -210,8 +211,8 @@ def _of_effects(table: pd.DataFrame) -> list[str]:
     effect = table[(table["measure"] == "effect") & (table["finding"] == MEAN)]
     mass = table[table["measure"] == "mass in the cause"].dropna(subset="correlation")
     best = mass.nlargest(1, "correlation").iloc[0]
-    return [f"**Effect.** Taking a finding out of the image lowers its logit by {_range(effect['mean'])} on average: the "
-            f"networks do use the findings. The mass of {(mass['low'] > 0).sum()} of {len(mass)} maps in the cause grows "
+    return [f"**Effect.** With the finding in the image its logit is higher by {_range(effect['mean'])} on average "
+            f"than without. The mass of {(mass['low'] > 0).sum()} of {len(mass)} maps in the cause grows "
             f"with that effect; most closely that of {_of(best)}, with a rank correlation of {best['correlation']:.2f} "
             f"({interval(best['low'], best['high'])})."]
 
@@ -237,8 +238,8 @@ def check(chapter: Chapter, tables: dict[str, pd.DataFrame]) -> str:
     assert np.allclose(first[first["method"].str.startswith("attention")]["mean"], 1), first
     effect = tables["agreement"][tables["agreement"]["measure"] == "effect"]
     assert (effect[effect["finding"] == MEAN]["low"] > 0).all(), effect
-    return ("A uniform map scores chance in every measure; no map at norm5 of attA and attB shows anything; no attention "
-            "map depends on the classifier; every network uses the findings.")
+    return ("A uniform map scores chance in every measure; no map at norm5 of attA and attB shows anything; no "
+            "attention map depends on the classifier; every network uses the findings.")
 
 
 def summary(chapter: Chapter) -> dict[str, Any]:
@@ -246,15 +247,24 @@ def summary(chapter: Chapter) -> dict[str, Any]:
     found = everything(chapter)
     place = found["localisation"]
     if len(place):
-        found["localisation"] = place[place["measure"].isin([MEASURES[0]]) | (place["finding"] == focus(place))]
-    found["faithfulness"] = found["faithfulness"][found["faithfulness"]["finding"] == MEAN]
+        found["localisation"] = place[(place["measure"] == MEASURES[0]) | (place["finding"] == focus(place))]
+    gains = found["faithfulness"]
+    found["faithfulness"] = gains[(gains["finding"] == MEAN) & gains["measure"].isin(faithful.KINDS)]
     found["cost"] = found["cost"].reset_index(names="layer")
     return {name: [{key: None if value != value else round(value, 4) if isinstance(value, float) else value
                     for key, value in row.items()} for row in table.to_dict("records")]
             for name, table in found.items()}
 
 
-def tables(kept: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def tables(records: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of a `summary`."""
-    found = {name: mapped.numbers(records) for name, records in kept.items()}
+    found = {name: mapped.numbers(rows) for name, rows in records.items()}
     return found | {"cost": found["cost"].set_index("layer")}
+
+
+def of_real(name: str) -> pd.DataFrame | str:
+    """`counts` of a kept run on real images: the pointing game on the radiologists' boxes of its test part."""
+    result = kept(name)
+    if "maps" not in result:
+        return "The maps of this kept run are not measured yet."
+    return counts(tables(result["maps"])["localisation"])

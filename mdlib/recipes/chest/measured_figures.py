@@ -37,7 +37,7 @@ def dots(table: pd.DataFrame, panels: Sequence[str], column: str, lines: dict[st
     first = np.atleast_1d(axes)[0]
     first.set_yticks(range(len(maps)), [label(method) for _, method in maps], fontsize=8)
     first.invert_yaxis()
-    figure.supxlabel(f"{title} (points: mean; bars: 95 % interval over patients)", fontsize=9)
+    figure.supxlabel(f"{title} (bars: 95 % interval over patients)", fontsize=9)
     np.atleast_1d(axes)[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -45,7 +45,7 @@ def dots(table: pd.DataFrame, panels: Sequence[str], column: str, lines: dict[st
 def grid(table: pd.DataFrame, measure: str) -> Figure:
     """One measure as a grid of numbers: a row a map, a column a finding with its n."""
     names = {finding: f"{words(finding)} (n = {n})" for finding, n in table.groupby("finding")["pairs"].max().items()}
-    rows = [f"{NAMES[network]}: {label(method)}" for network, method in zip(table["network"], table["method"], strict=True)]
+    rows = [f"{NAMES[of.network]}: {label(of.method)}" for of in table.itertuples()]
     cells = table.assign(row=rows, column=table["finding"].map(names))
     wide = cells.pivot(index="row", columns="column", values="mean")
     wide = wide.loc[list(dict.fromkeys(rows)), [names[f] for f in dict.fromkeys(table["finding"])]]
@@ -59,7 +59,7 @@ def grid(table: pd.DataFrame, measure: str) -> Figure:
 
 
 def curves(table: pd.DataFrame, title: str) -> Figure:
-    """Mean deletion and insertion curves (columns kind, order, share, mean, pairs): of the map and of a random order."""
+    """Mean deletion and insertion curves (columns kind, order, share, mean, pairs): of the map, of a random order."""
     figure, axes = _axes(1, 2, figsize=(8, 3), sharey=True)
     for axis, (kind, of) in zip(axes, table.groupby("kind"), strict=True):
         for i, (order, line) in enumerate(of.sort_values("share").groupby("order")):
@@ -93,13 +93,13 @@ def cascade(table: pd.DataFrame, other: str) -> Figure:
         axis.set_title(f"{NAMES[network]}, n = {of['pairs'].max()} pairs", fontsize=10)
         axis.legend(frameon=False, fontsize=7)
     np.atleast_1d(axes)[0].set_ylabel("rank correlation with the trained map")
-    figure.supxlabel("untrained from the classifier down to (bands: 95 % interval over patients); last: a map of another "
-                     "image", fontsize=9)
+    figure.supxlabel("untrained from the classifier down to … (bands: 95 % interval over patients); "
+                     "last: a map of another image", fontsize=9)
     return figure
 
 
 def example(image: np.ndarray, mask: np.ndarray, title: str, maps: dict[str, np.ndarray]) -> Figure:
-    """A picture (H, W) in [0, 1] with the outline of its cause, and maps of its size laid over it, the outline on each."""
+    """A picture (H, W) in [0, 1] with the outline of its cause, and maps of its size laid over it, outlined alike."""
     columns = 4
     figure, axes = _axes(-(-(len(maps) + 1) // columns), columns, figsize=(9, 2.7 * -(-(len(maps) + 1) // columns)))
     shown = {title: overlay.blend(image, np.zeros(mask.shape, np.uint8))}
