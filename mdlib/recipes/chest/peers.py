@@ -22,7 +22,8 @@ from mdlib.progress import track
 from mdlib.recipes import cam_peers
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import as_seen, committed
+from mdlib.recipes.chest.exhibits import as_seen
+from mdlib.recipes.chest.results import committed
 from mdlib.recipes.chest.settings import Chest
 from mdlib.recipes.chest.viewing import inputs_of, trained
 
@@ -35,7 +36,8 @@ IN_PLACE, OWN = "torchvision's, ReLU in place", "ours, ReLU not in place"
 def torchvision_twin(model: Backbone, settings: Chest) -> nn.Module:
     """torchvision's own DenseNet with the weights of our trained one: logits (B, classes) of `model.input(image)`."""
     like = next(model.parameters())
-    theirs = DenseNet(settings.growth, settings.blocks, settings.stem, num_classes=settings.classes).to(like).eval()
+    classes = model.classifier.linear.out_features
+    theirs = DenseNet(settings.growth, settings.blocks, settings.stem, num_classes=classes).to(like).eval()
     theirs.features.load_state_dict(model.features.state_dict())
     theirs.classifier.load_state_dict(model.classifier.linear.state_dict())
     return theirs

@@ -23,7 +23,7 @@ from mdlib.errors import DataError, SettingsError
 from mdlib.files import atomic, fingerprint, read_json, stamp, write_json
 from mdlib.progress import track
 from mdlib.recipes.chest import card as cards
-from mdlib.recipes.chest import report
+from mdlib.recipes.chest import report, viewing
 from mdlib.recipes.chest.incoming import Beside, Seen, batch_of, look
 from mdlib.training import loop
 
@@ -71,7 +71,8 @@ def _predict(card: cards.Card, model: nn.Module, fabric: Fabric, files: list[Pat
                 numbers.writerows(rows(card, one, values))
                 notes.writerows((cell(one.name), *warning) for warning in one.warnings.items())
             if page:
-                _write_pages(out, card, seen, probability, report.maps_of(model, card.training.network, batch), page)
+                maps = viewing.maps_of(model, card.training.network, batch)[:2]
+                _write_pages(out, card, seen, probability, maps, page)
         notes.writerows((cell(name), "not read", cell(message)) for name, message in failures.items())
     return failures
 

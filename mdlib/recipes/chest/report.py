@@ -9,12 +9,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from mdlib.explain import gradients
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.incoming import Seen
 from mdlib.recipes.chest.plan import NONIMAGE
-from mdlib.recipes.chest.viewing import LAYERS
 
 STYLE = """<style>
   .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
@@ -39,23 +37,6 @@ def probabilities(fabric: Fabric, model: nn.Module, batch: dict[str, torch.Tenso
     with torch.inference_mode(), fabric.autocast():
         logits = model(**fabric.to_device(batch))["logits"].float().cpu().numpy()
     return 1 / (1 + np.exp(-logits))
-
-
-def maps_of(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> tuple[dict, dict]:
-    """Maps by method, (B, classes, h, w) or (B, 1, h, w), and which carry signal, (B, classes).
-
-    Grad-CAM of the network `name` at `viewing.LAYERS`; attention as weights times pixels, so that 1 is the mean.
-    """
-    device = next(model.parameters()).device
-    batch = {key: value.to(device) for key, value in batch.items()}
-    with torch.inference_mode():
-        attention = model(**batch).get("attention", ())
-    found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
-    values = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
-              for stage, weights in enumerate(attention, start=1)}
-    return (values | {method: maps.values.cpu().numpy() for method, maps in found.items()},
-            {method: maps.signal.cpu().numpy() for method, maps in found.items()})
 
 
 def case(card: Card, seen: Seen, probability: np.ndarray, maps: dict, signal: dict) -> dict[str, Any]:

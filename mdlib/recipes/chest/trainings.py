@@ -18,6 +18,7 @@ from mdlib.evaluate import baseline, classification
 from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.parallel import side_by_side
 from mdlib.progress import track
+from mdlib.recipes.chest import card
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, plan
@@ -124,8 +125,10 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric | Non
             logits = _logits(fabric, model, training.network, chapter.samples(part, training.split))
             images = chapter.table["image"].iloc[chapter.part(part, training.split)]
             tables.append(pd.DataFrame(1 / (1 + np.exp(-logits)), columns=names).assign(part=part, image=images.array))
+        table = pd.concat(tables, ignore_index=True)[["part", "image", *names]]
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
-            pd.concat(tables, ignore_index=True)[["part", "image", *names]].to_parquet(file)
+            table.to_parquet(file)
+        card.write(chapter, training, folder(chapter, training), table)
         write_json(folder(chapter, training) / HISTORY, history)
     fabric.barrier()
 
