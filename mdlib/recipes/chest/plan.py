@@ -36,11 +36,6 @@ class Training:
                  if getattr(self, field.name) != field.default]
         return "-".join([self.network, self.part, *other, f"seed{self.seed}"])
 
-    @property
-    def words(self) -> str:
-        """What distinguishes it within its exhibit, for a legend."""
-        return self.network + (f", {self.normalise}" if self.normalise != "softmax" else "")
-
 
 def _each(networks: tuple[str, ...], **options: tuple) -> tuple[Training, ...]:
     return tuple(Training(network, **dict(zip(options, values, strict=True)))

@@ -1,0 +1,86 @@
+"""Finding 1 on a few tiny phantoms: what follows from eq. 2-4 holds for any weights."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.recipes import chest
+from mdlib.recipes.chest import cancelling
+
+TINY = {"networks": ["densenet121", "att_a", "att_b"], "exhibits": ["repair"], "epochs": 1, "blocks": [1, 1, 1, 1],
+        "growth": 4, "stem": 8}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A chapter on 60 phantom patients of 72 pixels."""
+    folder = tmp_path_factory.mktemp("cancelling")
+    phantom_chest.write(folder / "phantoms", patients=60, side=72)
+    return chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
+
+
+@pytest.fixture(scope="module")
+def dead(tiny):
+    return cancelling.dead_weights(tiny)
+
+
+def test_noise_in_place_of_g_moves_no_logit_under_the_softmax_and_every_one_under_the_sigmoid(tiny, dead):
+    moved = cancelling.noise_for_g(tiny)
+    assert len(moved) == 2 * 2 * 2
+    assert "2,160,128" in cancelling.check_cancelling(moved, dead)
+
+
+def test_the_check_can_fail(tiny, dead):
+    moved = cancelling.noise_for_g(tiny)
+    moved["largest change of a logit"] = 1.0
+    with pytest.raises(AssertionError):
+        cancelling.check_cancelling(moved, dead)
+
+
+def test_live_and_dead_weights_add_up_to_table_2(dead):
+    counts = cancelling.counts_of_dead(dead)
+    assert (counts["without gradient"] + counts["live"] == counts["weights"]).all()
+    assert counts.loc[("att_a", "softmax"), "live"] == 5_760_399
+    assert counts.loc[("att_b", "softmax"), "live"] == 4_808_079
+    assert counts["weights"].groupby("network").first().to_dict() == {"att_a": 7_920_527, "att_b": 6_971_279}
+
+
+def test_the_dead_parts_are_the_last_block_its_norm_and_the_half_of_u_that_meets_g(dead):
+    parts = dead[dead["dead"]].reset_index().groupby("network")["part"].agg(set)
+    last = {"features.denseblock4", "features.norm5"}
+    assert parts["att_a"] == last and parts["att_b"] == last | {"attention, u for g"}
+
+
+def test_a_live_map_is_the_same_computed_three_ways_and_a_dead_one_is_below_rounding(tiny):
+    table = cancelling.rounding(tiny)
+    assert table.loc["densenet121", ["same map?", "as in float64?"]].min() > 0.999
+    for name in ("att_a", "att_b"):
+        assert table.loc[name, "maximum, float32"] < 1e-4 * table.loc["densenet121", "maximum, float32"]
+        assert table.loc[name, "maximum, float64"] < 1e-10
+
+
+def test_correlation_is_pearsons_over_the_pixels_of_each_map():
+    a, b = torch.rand(2, 3, 4, 5, dtype=torch.float64), torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    found = cancelling._correlation(a, b)
+    for i in range(2):
+        for k in range(3):
+            assert found[i, k].item() == pytest.approx(np.corrcoef(a[i, k].ravel(), b[i, k].ravel())[0, 1])
+
+
+def test_figures_5_and_10_show_what_is_there(tiny):
+    assert len(chest.heatmaps.figure_5(tiny).axes) == 4
+    panels = [panel for panel in chest.heatmaps.PANELS if chest.heatmaps.first_with(tiny, panel[2]) is not None]
+    figure = chest.heatmaps.figure_10(tiny)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert len(titles) == 4 * len(panels)
+    dead = [title for panel, title in zip(np.repeat([p[1:4:2] for p in panels], 4, axis=0).tolist(), titles, strict=True)
+            if panel == ["att_a", "norm5"]]
+    assert all("no signal" in title for title in dead if not title.startswith("("))
+
+
+def test_published_values_have_a_source():
+    table = chest.results.published_aurocs()
+    assert set(table.columns) == {"Wang et al.", "CheXNet"} and table.loc["Hernia", "CheXNet"] == 0.9164
+    assert isinstance(table, pd.DataFrame) and "No Finding" not in table.index
