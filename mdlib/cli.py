@@ -99,14 +99,19 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
               help="Train on this many GPUs (or processes on a CPU).")
 @click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
 @click.option("--keep", metavar="NAME", help="Also write the figures and manifest to data/results/CHAPTER/NAME.json.")
+@click.option("--grid", is_flag=True, help="Train every exhibit over splits and seeds instead, and keep the figures in "
+              "data/results/CHAPTER/grid/NAME.json (--keep; else the profile's name).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
-def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | None,
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, keep: str | None,
         **asked) -> None:
     """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
     from mdlib import runs
     from mdlib.batch import papermill_runs
 
-    chest, parameters = recipe(chapter), parameters_of(**asked)
+    chest = recipe(chapter)
+    if grid:
+        asked["overrides"] = chest.grid.GRID | asked["overrides"]
+    parameters = parameters_of(**asked)
     chest.choose(asked["profile"], asked["overrides"])
     folder = chest.run_folder(**parameters)
     # A run folder that the user named, or trained for hours, is never deleted unasked.
@@ -115,6 +120,9 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, keep: str | N
     chest.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
     if devices > 1:
         train_on(devices, chapter, parameters)
+    if grid:
+        click.echo(f"Kept: {chest.kept.keep_grid(chest.start(**parameters), keep or asked['profile'])}")
+        return
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
     if keep:
         click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")

@@ -131,6 +131,25 @@ def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> 
     return table["image"][~val].tolist(), table["image"][val].tolist()
 
 
+def leaky_and_grouped(table: pd.DataFrame, rows: np.ndarray, held_out: np.ndarray, seed: int = 0
+                      ) -> tuple[np.ndarray, np.ndarray]:
+    """Two parts of `rows`, equally large: the first has images of the patients of `held_out`, the second none (ours).
+
+    All are rows of the table, and no row of `held_out` is in `rows`. `grouped` is every image of other patients;
+    `leaky` is the images of patients of `held_out`, filled up from `grouped` at random (or cut, should they be more).
+    Networks fitted to the two differ in nothing but whom they have seen. Raises DataError when either would be empty.
+    """
+    patient, chance = table["patient"].to_numpy(), np.random.default_rng(seed)
+    known = np.isin(patient[rows], patient[held_out])
+    grouped, shared = rows[~known], chance.permutation(rows[known])
+    if not len(grouped) or not len(shared):
+        raise DataError(f"{len(shared)} images of patients of the held-out part, {len(grouped)} of others",
+                        "the leak experiment", "It needs patients with several images, and others. Hold out another "
+                        "share (--set held_out=0.1), or leave the experiment out (--set exhibits=…).")
+    filled = np.concatenate([shared, chance.permutation(grouped)])[:len(grouped)]
+    return np.sort(filled), grouped
+
+
 def leaks(table: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> Leak:
     """The patients and images that two sets of image names share; as text, a sentence. Raises DataError."""
     patients = table.set_index("image")["patient"]

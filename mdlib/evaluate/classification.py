@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
+from mdlib.evaluate import resampling
 
-CHUNK = 100  # resamples computed at once: 112,120 images take 45 MB an array
 PLAIN, WEIGHTED = "plain mean", "weighted mean"
 
 
@@ -21,7 +21,7 @@ def auroc(target: np.ndarray, score: np.ndarray, names: Sequence[str]) -> pd.Dat
     for the classes in which it is known (ours: the paper's labels are complete). The AUROC of a class without both
     outcomes is NaN. Raises DataError for other targets and scores that are not finite, SettingsError for other shapes.
     """
-    target, score = _checked(target, score, names)
+    target, score = checked(target, score, names)
     rows = []
     for truth, values in zip(target.T, score.T, strict=True):
         known = ~np.isnan(truth)
@@ -57,7 +57,7 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
     score = np.asarray(score, float)
     score = score[None] if score.ndim == 2 else score
     seeds, columns = len(score), [*names] * len(score)
-    target, score = _checked(np.tile(np.asarray(target, float), seeds), np.concatenate(score, axis=1), columns)
+    target, score = checked(np.tile(np.asarray(target, float), seeds), np.concatenate(score, axis=1), columns)
     table = auroc(target, score, columns)
     whole = _Draws(*table[["auroc", "positives"]].to_numpy(float).T[:, None])
     chance, drawn = np.random.default_rng([seed, 1]), []
@@ -66,7 +66,7 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
         chosen = chance.integers(0, seeds, each.shape[:2])
         drawn.append(np.take_along_axis(each, chosen[..., None], axis=1).mean(axis=1))
     values = np.concatenate(drawn)
-    low, high = _interval(values, level)
+    low, high = resampling.interval(values, level)
     return pd.DataFrame({"auroc": _with_means(whole, seeds)[0].mean(axis=0), "low": low, "high": high,
                          "draws": (~np.isnan(values)).sum(axis=0)},
                         index=pd.Index([*names, WEIGHTED, PLAIN], name="class"))
@@ -114,7 +114,7 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
         raise SettingsError(f"unknown average {average!r}", "parameter average", "Use weighted or plain.")
     a, b = _paired(np.asarray(a, float), np.asarray(b, float))
     scores = np.concatenate([*a, *b], axis=1)  # (N, 2 S K): a's seeds, then b's
-    target, scores = _checked(np.tile(np.asarray(target, float), 2 * len(a)), scores, range(scores.shape[1]))
+    target, scores = checked(np.tile(np.asarray(target, float), 2 * len(a)), scores, range(scores.shape[1]))
     once = auroc(target, scores, range(scores.shape[1]))
     whole = _Draws(once["auroc"].to_numpy(float)[None], once["positives"].to_numpy(float)[None])
     chance = np.random.default_rng([seed, 1])
@@ -122,7 +122,7 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
     for chunk in _resample(target, scores, groups, draws, seed):
         each = _differences(chunk, len(a), average)  # (draws, S)
         drawn.append(np.take_along_axis(each, chance.integers(0, len(a), each.shape), axis=1).mean(axis=1))
-    low, high = _interval(np.concatenate(drawn)[:, None], level)
+    low, high = resampling.interval(np.concatenate(drawn)[:, None], level)
     return Difference(float(_differences(whole, len(a), average).mean()), float(low[0]), float(high[0]), len(a), level,
                       average)
 
@@ -165,34 +165,16 @@ def _means(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
         return filled.sum(axis=1) / defined.sum(axis=1), (filled * weights).sum(axis=1) / weights.sum(axis=1)
 
 
-def _interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """The middle `level` of each column of values (draws, columns), NaN left out; NaN where all are."""
-    ends = np.full((2, values.shape[1]), np.nan)
-    for column, drawn in enumerate(values.T):
-        usable = drawn[~np.isnan(drawn)]
-        if len(usable):
-            ends[:, column] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    return ends[0], ends[1]
-
-
 def _resample(target: np.ndarray, score: np.ndarray, groups: Sequence, draws: int, seed: int) -> Iterator[_Draws]:
-    """AUROCs of resampled patients, CHUNK draws at a time. A patient drawn n times weighs n; nothing is copied."""
-    patients, patient = np.unique(np.asarray(groups), return_inverse=True)
-    if len(patient) != len(target):
-        raise SettingsError(f"{len(patient)} groups for {len(target)} images", "parameter groups",
-                            "Give the patient of each image.")
-    curves = [_Curve(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
-    chance = np.random.default_rng(seed)
-    for begin in range(0, draws, CHUNK):
-        many = min(CHUNK, draws - begin)
-        chosen = chance.integers(0, len(patients), (many, len(patients)))
-        times = np.stack([np.bincount(row, minlength=len(patients)) for row in chosen], axis=1).astype(np.float32)
-        weights = times[patient]  # (N, draws)
+    """AUROCs of resampled patients, some draws at a time."""
+    resampling.check_groups(groups, len(target))
+    curves = [Curve(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
+    for weights in resampling.weights(groups, draws, seed):
         values, positives = zip(*(curve.auroc(weights) for curve in curves), strict=True)
         yield _Draws(np.stack(values, axis=1), np.stack(positives, axis=1))
 
 
-class _Curve:
+class Curve:
     """One class, sorted once: then the AUROC under any weights of the images is a cumulative sum.
 
     AUROC = sum over positives of weight x (weight of the negatives below + half that of the negatives level with it),
@@ -217,7 +199,8 @@ class _Curve:
         return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), positives
 
 
-def _checked(target: np.ndarray, score: np.ndarray, names: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def checked(target: np.ndarray, score: np.ndarray, names: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and scores as float (N, K), or the errors that `auroc` names."""
     target, score = np.asarray(target, float), np.asarray(score, float)
     if target.shape != score.shape or target.ndim != 2 or target.shape[1] != len(names):
         raise SettingsError(f"targets {target.shape}, scores {score.shape}, {len(names)} names", "shapes",

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mdlib.data.chestxray14 import CLASSES, read_list, read_lists, read_table
-from mdlib.data.splits import Subset, leaks, paper_subset, patient_split, rows, write_lists
+from mdlib.data.splits import Subset, leaks, leaky_and_grouped, paper_subset, patient_split, rows, write_lists
 from mdlib.errors import DataError, SettingsError
 
 
@@ -145,3 +145,23 @@ def test_lists_are_written_one_name_a_line_and_read_back(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(file.name for file in files)
     assert read_list(tmp_path / "out/val_1.txt") == subset.splits[1][1]
     assert (tmp_path / "out/train_val.txt").read_bytes() == "".join(f"{x}\n" for x in subset.train_val).encode()
+
+
+def test_leaky_and_grouped_differ_only_in_whom_they_have_seen():
+    patient = np.repeat(np.arange(80), [3] * 40 + [2] * 40)
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(200)], "patient": patient})
+    held_out = np.arange(0, 200, 10)
+    rest = np.setdiff1d(np.arange(200), held_out)
+    leaky, grouped = leaky_and_grouped(table, rest, held_out, seed=1)
+    patients = set(table["patient"].iloc[held_out])
+    assert len(leaky) == len(grouped) and set(leaky) <= set(rest) and set(grouped) <= set(rest)
+    assert not set(table["patient"].iloc[grouped]) & patients
+    known = [row for row in rest if table["patient"][row] in patients]
+    assert set(known) <= set(leaky), "every image of a patient of the held-out part is in the leaky one"
+    assert len(set(leaky)) == len(leaky)
+
+
+def test_without_patients_of_several_images_there_is_no_leak_to_measure():
+    table = pd.DataFrame({"image": list("abcdef"), "patient": range(6)})
+    with pytest.raises(DataError, match="several images"):
+        leaky_and_grouped(table, np.arange(4), np.array([4, 5]))

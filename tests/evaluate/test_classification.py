@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import classification
+from mdlib.evaluate import classification, resampling
 from mdlib.evaluate.classification import Difference, auroc, averages, bootstrap, paired_difference
 
 NAN = math.nan
@@ -98,7 +98,7 @@ class TestBootstrap:
     def test_a_curve_is_scikit_learn_s_with_weights(self):
         target, score, _ = collection(levels=3)
         weights = np.random.default_rng(1).integers(0, 5, (len(target), 7)).astype(np.float32)
-        values, positives = classification._Curve(target[:, 0], score[:, 0]).auroc(weights)
+        values, positives = classification.Curve(target[:, 0], score[:, 0]).auroc(weights)
         for draw in range(7):
             assert values[draw] == pytest.approx(
                 roc_auc_score(target[:, 0], score[:, 0], sample_weight=weights[:, draw]), abs=1e-12)
@@ -126,7 +126,7 @@ class TestBootstrap:
     def test_a_seed_repeats_and_a_chunk_does_not_matter(self, monkeypatch):
         target, score, groups = collection()
         first = bootstrap(target, score, groups, names="abcd", draws=50)
-        monkeypatch.setattr(classification, "CHUNK", 7)
+        monkeypatch.setattr(resampling, "CHUNK", 7)
         assert bootstrap(target, score, groups, names="abcd", draws=50).equals(first)
         assert not bootstrap(target, score, groups, names="abcd", draws=50, seed=1).equals(first)
 

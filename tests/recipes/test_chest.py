@@ -9,10 +9,12 @@ import torch
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import DataError, SettingsError
+from mdlib.evaluate import classification
 from mdlib.recipes import chest
+from mdlib.recipes.chest.plan import EXHIBITS, Training, plan
 
-TINY = {"networks": ["densenet121", "att_a", "att_b"], "epochs": 1, "seeds": 2, "draws": 20, "blocks": [1, 1, 1, 1],
-        "growth": 4, "stem": 8}
+TINY = {"networks": ["densenet121", "att_a", "att_b"], "exhibits": ["fig9"], "epochs": 1, "seeds": 2, "draws": 20,
+        "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,9 @@ def tiny(tmp_path_factory):
 
 def test_an_unmarked_setting_is_the_papers_number():
     paper = chest.PROFILES["paper"]
-    assert (paper.classes, paper.resize, paper.crop, paper.learning_rate, paper.momentum, paper.epochs, paper.batch,
-            paper.normalise, paper.pretrained, paper.subset) == (15, 256, 224, 0.01, 0.9, 8, 16, "softmax", True, True)
+    assert (paper.resize, paper.crop, paper.learning_rate, paper.slow_rate, paper.momentum, paper.epochs,
+            paper.few_epochs, paper.batch, paper.splits, paper.seeds, paper.pretrained, paper.subset) == (
+        256, 224, 0.01, 0.001, 0.9, 8, 3, 16, 3, 1, True, True)
 
 
 def test_table_2_to_the_last_weight():
@@ -35,7 +38,8 @@ def test_table_2_to_the_last_weight():
 
 
 @pytest.mark.parametrize("profile, overrides, said", [
-    ("papr", {}, "papr.*paper"), ("paper", {"classes": 13}, "classes"), ("paper", {"normalise": "relu"}, "normalise"),
+    ("papr", {}, "papr.*paper"), ("paper", {"exhibits": ["fig12"]}, "exhibits"), ("paper", {"splits": 0}, "splits"),
+    ("paper", {"held_out": 0.9}, "held_out"),
     ("embedded", {"split": "random"}, "split"), ("embedded", {"nets": ["att_a"]}, "nets"),
     ("paper", {"networks": ["vgg16"]}, "vgg16.*networks|networks.*att_a"), ("paper", {"seeds": 0}, "seeds"),
     ("paper", {"crop": 300}, "crop"), ("paper", {"validation": 2.0}, "validation"), ("paper", "epochs=3", "dict")])
@@ -56,6 +60,21 @@ def test_other_parameters_have_another_run_folder():
     assert chest.run_folder(device="cuda") == chest.run_folder(), "the device is not part of the question"
 
 
+def test_what_two_figures_need_is_trained_once():
+    networks = ("resnet50", "densenet121", "att_a", "att_b")
+    trainings = plan(tuple(EXHIBITS), networks, 1, [0])
+    assert len(trainings) == len(set(trainings)) == len({training.slug for training in trainings}) == 26
+    assert sum(map(len, EXHIBITS.values())) == 36
+    assert set(EXHIBITS["fig8"]) <= set(EXHIBITS["fig9"])
+    grid = plan(tuple(EXHIBITS), networks, 3, [0, 1, 2])
+    assert len({training.slug for training in grid}) == 3 * (26 + 2 * 14)    # 14 trainings depend on the split
+    assert not [training for training in grid if training.part == "train_val" and training.split]
+
+
+def test_an_exhibit_of_fewer_networks_needs_fewer_trainings():
+    assert {training.body for training in plan(tuple(EXHIBITS), ("att_a",), 1, [0])} == {"att_a"}
+
+
 def test_no_patient_is_in_two_parts(tiny):
     parts = [set(tiny.table["patient"].iloc[rows]) for rows in tiny.rows.values()]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
@@ -64,32 +83,84 @@ def test_no_patient_is_in_two_parts(tiny):
 
 def test_trainings_are_the_same_side_by_side_and_alone_and_are_kept(tiny, tmp_path):
     histories = chest.train_all(tiny)
-    assert set(histories) == {(name, seed) for name in TINY["networks"] for seed in (0, 1)}
+    assert set(histories) == {Training(name, part, seed=seed) for name in TINY["networks"]
+                              for part in ("train", "train_val") for seed in (0, 1)}
     assert chest.train_all(tiny) == histories
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         alone = chest.start(data_dir=str(tiny.xrays.data_dir), run_dir=str(tmp_path), device="cpu", overrides=TINY)
-        assert chest.train(alone, "att_b", 1)[1] == histories["att_b", 1]
+        assert chest.train(alone, Training("att_b", seed=1))[1] == histories[Training("att_b", seed=1)]
     finally:
         torch.set_num_threads(threads)
 
 
-def test_predictions_are_a_row_an_image_network_and_seed(tiny):
-    table = chest.predictions(tiny)
-    assert len(table) == len(tiny.rows["test"]) * 3 * 2
-    probabilities = table[list(tiny.classes)].to_numpy()
-    assert ((probabilities > 0) & (probabilities < 1)).all()
-    images = tiny.table["image"].iloc[tiny.rows["test"]].tolist()
-    assert table[(table["network"] == "att_a") & (table["seed"] == 1)]["image"].tolist() == images
+def test_a_training_predicts_the_parts_it_has_not_seen(tiny):
+    for training, parts in ((Training("att_a", seed=1), ("val", "test")), (Training("att_a", "train_val"), ("test",))):
+        table = chest.predictions(tiny, training)
+        probabilities = table[list(tiny.classes)].to_numpy()
+        assert ((probabilities > 0) & (probabilities < 1)).all()
+        assert table["part"].drop_duplicates().tolist() == list(parts)
+        for part in parts:
+            images = tiny.table["image"].iloc[tiny.part(part)].tolist()
+            assert table.loc[table["part"] == part, "image"].tolist() == images
+
+
+def test_a_finished_training_is_not_done_again_and_a_lost_prediction_comes_from_its_checkpoint(tiny):
+    training = Training("densenet121", "train_val")
+    before, place = chest.predictions(tiny, training), chest.trainings.folder(tiny, training)
+    stamp = (place / "checkpoint.pt").stat().st_mtime_ns
+    (place / "history.json").unlink()
+    pd.testing.assert_frame_equal(chest.predictions(tiny, training), before)
+    assert (place / "checkpoint.pt").stat().st_mtime_ns == stamp
 
 
 def test_every_auroc_has_the_five_numbers_beside_it(tiny):
-    table = chest.exhibits.aurocs(tiny)
-    assert list(dict.fromkeys(table["network"])) == ["five numbers", *TINY["networks"]]
+    table = chest.results.aurocs(tiny, "fig9")
+    for _, panel in table.groupby("panel"):
+        assert list(dict.fromkeys(panel["series"])) == ["five numbers", *TINY["networks"]]
     defined = table.dropna()
     assert ((defined["low"] <= defined["high"]) & defined["auroc"].between(0, 1)).all()
-    pd.testing.assert_frame_equal(table, chest.exhibits.aurocs(tiny))
+    pd.testing.assert_frame_equal(table, chest.results.aurocs(tiny, "fig9"))
+
+
+def test_figures_on_the_test_part_are_of_networks_fitted_to_train_and_val(tiny):
+    table = chest.results.aurocs(tiny, "fig9")
+    shown = table[(table["panel"] == "Fig. 9b: test") & (table["series"] == "att_a")].set_index("class")["auroc"]
+    truth = tiny.targets[tiny.rows["test"]]
+    both = [classification.auroc(truth, table.loc[table["part"] == "test", list(tiny.classes)].to_numpy(),
+                                 tiny.classes)["auroc"]
+            for table in (chest.predictions(tiny, Training("att_a", "train_val", seed=seed)) for seed in (0, 1))]
+    np.testing.assert_allclose(shown[list(tiny.classes)], sum(both) / 2, atol=1e-6)
+
+
+def test_fourteen_and_fifteen_classes_are_compared_on_the_same_fourteen(tiny, tmp_path):
+    settings = TINY | {"exhibits": ["fig6", "leak"], "networks": ["densenet121"], "few_epochs": 1, "leak_epochs": 1,
+                       "seeds": 1}
+    chapter = chest.start(data_dir=str(tiny.xrays.data_dir), run_dir=str(tmp_path), device="cpu", overrides=settings)
+    table = chest.results.aurocs(chapter, "fig6")
+    assert set(table["series"]) == {"five numbers", "densenet121, 15 classes", "densenet121, 14 classes"}
+    assert "No Finding" not in set(table["class"])
+    assert len(chest.results.differences(chapter, "fig6")) == 2
+    assert chest.predictions(chapter, Training("densenet121", classes=14, rate="slow_rate", epochs="few_epochs")
+                             ).columns.tolist() == ["part", "image", *chapter.classes[1:]]
+    held_out = chapter.table["patient"].iloc[chapter.part("held_out")]
+    assert not set(chapter.table["patient"].iloc[chapter.part("grouped")]) & set(held_out)
+    assert chest.results.differences(chapter, "leak").index.tolist() == [
+        ("The leak: held-out images", "densenet121, leaky − densenet121, grouped")]
+
+
+def test_the_grid_compares_trainings_of_the_same_split_and_seed(tiny, tmp_path):
+    settings = TINY | {"networks": ["densenet121", "att_a"], "splits": 2}
+    chapter = chest.start(data_dir=str(tiny.xrays.data_dir), run_dir=str(tmp_path), device="cpu", overrides=settings)
+    table = chest.grid.aurocs(chapter)
+    summary = chest.grid.summary(table, chapter.settings).loc[("Fig. 9a: validation", "att_a − densenet121")]
+    names = list(chapter.classes)
+    val = table[(table["predicted"] == "val") & (table["part"] == "train")].set_index(["network", "split", "seed"])
+    each = [val.loc[("att_a", split, seed), names].astype(float).sub(
+        val.loc[("densenet121", split, seed), names].astype(float)).mean() for split in (0, 1) for seed in (0, 1)]
+    assert summary["mean"] == pytest.approx(np.mean(each), abs=1e-3)
+    assert summary["above 0"] == f"{sum(value > 0 for value in each)} of 4"
 
 
 def test_moments_are_those_of_the_cropped_pictures(tiny):
@@ -137,8 +208,9 @@ def test_real_radiographs_go_the_same_way_as_phantoms(real_data, tmp_path):
     small = TINY | {"networks": ["densenet121"], "seeds": 1}
     chapter = chest.start(data_dir=str(real_data / "chestxray14"), run_dir=str(tmp_path), device="cpu", overrides=small)
     assert len(chapter.table) == 1273 and chapter.table["patient"].nunique() == 1013
-    table = chest.exhibits.aurocs(chapter)
-    assert {"five numbers", "densenet121"} == set(table["network"])
+    table = chest.results.aurocs(chapter, "fig9")
+    assert {"five numbers", "densenet121"} == set(table["series"])
+    assert chest.clinic.performance(chapter, "densenet121")["sensitivity"].notna().any()
     boxed = [case for case in chest.viewing.cases(chapter, "densenet121", count=40) if case["contours"]]
     assert boxed, "some test images have a radiologist's box"
-    assert chest.exhibits.check_phantoms(chapter, table).startswith("Not the phantoms")
+    assert chest.results.check_phantoms(chapter).startswith("Not the phantoms")

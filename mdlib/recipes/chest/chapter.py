@@ -48,8 +48,8 @@ class Chapter:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The 15 classes in the authors' order, or the 14 findings."""
-        return chestxray14.CLASSES[-self.settings.classes:]
+        """The 15 classes in the authors' order, No Finding first."""
+        return chestxray14.CLASSES
 
     @property
     def seeds(self) -> list[int]:
@@ -57,15 +57,16 @@ class Chapter:
         return [self.seed + i for i in range(self.settings.seeds)]
 
     @functools.cached_property
-    def _parts(self) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-        named = _split(self.xrays.table, self.settings, self.seed)
-        for part, images in named.items():
+    def _parts(self) -> tuple[pd.DataFrame, list[dict[str, np.ndarray]]]:
+        """The rows of the collection that take part, and for each split which of them are in which part."""
+        named = _splits(self.xrays.table, self.settings, self.seed)
+        for part, images in named[0].items():
             if not images:
                 raise DataError(f"no image is left for {part}", str(self.xrays.data_dir),
                                 "Look at the two lists and at which images are there, or use --set split=patient.")
-        rows = np.unique(splits.rows(self.xrays.table, [*itertools.chain(*named.values())]))
-        table = self.xrays.table.iloc[rows].reset_index(drop=True)
-        return table, {part: splits.rows(table, images) for part, images in named.items()}
+        everything = [*itertools.chain(*named[0].values())]
+        table = self.xrays.table.iloc[np.unique(splits.rows(self.xrays.table, everything))].reset_index(drop=True)
+        return table, [{part: splits.rows(table, images) for part, images in parts.items()} for parts in named]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -74,8 +75,23 @@ class Chapter:
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """The rows of `train`, `val` and `test`."""
-        return self._parts[1]
+        """The rows of `train`, `val` and `test` in the first split."""
+        return self._parts[1][0]
+
+    def part(self, name: str, split: int = 0) -> np.ndarray:
+        """The rows of a part of `plan.PREDICTS` in one of the splits."""
+        parts = self._parts[1][split]
+        if name in parts:
+            return parts[name]
+        train_val = np.sort(np.concatenate([parts["train"], parts["val"]]))
+        if name == "train_val":
+            return train_val
+        # Images, not patients: the paper's own validation part, or a share drawn in the same way.
+        chance = np.random.default_rng([self.seed, split])
+        held_out = parts["val"] if _by_image(self.settings) else np.sort(
+            chance.choice(train_val, round(self.settings.held_out * len(train_val)), replace=False))
+        leaky, grouped = splits.leaky_and_grouped(self.table, np.setdiff1d(train_val, held_out), held_out, self.seed)
+        return {"held_out": held_out, "leaky": leaky, "grouped": grouped}[name]
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
@@ -87,10 +103,10 @@ class Chapter:
         """(N, resize, resize) uint8, a row an image of `table`, memory-mapped; decoded on first use."""
         return cache.open_cache(self.xrays.paths(self.table["image"]), self.settings.resize, self.cache_dir)
 
-    def samples(self, part: str) -> samples.Samples:
-        """The samples of `train`, `val` or `test`."""
-        return samples.Samples(self.pixels, self.rows[part], self.targets, samples.nonimage(self.table),
-                               self.settings.crop)
+    def samples(self, part: str, split: int = 0, classes: int = 15) -> samples.Samples:
+        """The samples of a part; with 14 classes, without No Finding."""
+        return samples.Samples(self.pixels, self.part(part, split), self.targets[:, -classes:],
+                               samples.nonimage(self.table), self.settings.crop)
 
 
 def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0, device: str = "auto",
@@ -115,18 +131,22 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache", xrays)
 
 
-def _split(table: pd.DataFrame, settings: Chest, seed: int) -> dict[str, list[str]]:
-    """Image names for train, val and test: the paper's selection and split, or all images; or split by patient."""
+def _by_image(settings: Chest) -> bool:
+    """Whether train and val are the paper's: drawn by image, so that patients are in both."""
+    return settings.subset and settings.split == "official"
+
+
+def _splits(table: pd.DataFrame, settings: Chest, seed: int) -> list[dict[str, list[str]]]:
+    """For each split, image names for train, val and test: the paper's selection and splits, or by patient (ours)."""
     train_val, test = (table["image"][table["split"] == part].tolist() for part in ("train_val", "test"))
     if settings.subset:
-        by_image = 1 if settings.split == "official" else 0
-        chosen = splits.paper_subset(table, train_val, test, n_splits=by_image, val_fraction=settings.validation)
-        if by_image:
-            train, val = chosen.splits[0]
-            return {"train": train, "val": val, "test": chosen.test}
+        chosen = splits.paper_subset(table, train_val, test, n_splits=settings.splits if _by_image(settings) else 0,
+                                     val_fraction=settings.validation)
         train_val, test = chosen.train_val, chosen.test
+        if _by_image(settings):
+            return [{"train": train, "val": val, "test": test} for train, val in chosen.splits]
     elif settings.split == "patient":
         train_val, test = splits.patient_split(table, settings.test, seed)
     rest = table.iloc[splits.rows(table, train_val)]
-    train, val = splits.patient_split(rest, settings.validation, seed)
-    return {"train": train, "val": val, "test": test}
+    pairs = [splits.patient_split(rest, settings.validation, seed + split) for split in range(settings.splits)]
+    return [{"train": train, "val": val, "test": test} for train, val in pairs]

@@ -4,19 +4,18 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 from scipy.ndimage import median_filter
 
 from mdlib.data import chestxray14, images, splits
 from mdlib.data.phantoms import chest as phantom_chest
-from mdlib.evaluate import classification
-from mdlib.evaluate.tables import interval
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import PAPER_WEIGHTS, count, network
+from mdlib.recipes.chest.plan import Training, exhibit, plan
+from mdlib.recipes.chest.results import COMPARED, committed
 from mdlib.recipes.chest.settings import PROFILES
-from mdlib.recipes.chest.trainings import scores
+from mdlib.recipes.chest.trainings import train_all
 
 
 def settings(chapter: Chapter) -> pd.DataFrame:
@@ -125,39 +124,30 @@ def table_2(chapter: Chapter) -> pd.DataFrame:
     return pd.DataFrame({"this run": here, "full size (paper)": [PAPER_WEIGHTS[name] for name in names]}, index=names)
 
 
-def curves(histories: dict[tuple[str, int], list[dict]]) -> Figure:
-    """Training loss, validation loss and validation AUROC by epoch."""
-    rows = [{"network": name, "seed": seed, **epoch} for (name, seed), epochs in histories.items() for epoch in epochs]
+def trainings(chapter: Chapter) -> pd.DataFrame:
+    """What each exhibit needs: networks, the parts they are fitted to, how many trainings, how many of them new."""
+    seen, rows = set(), {}
+    for name in chapter.settings.exhibits:
+        needed = plan((name,), chapter.settings.networks, chapter.settings.splits, chapter.seeds)
+        rows[name] = {"networks": ", ".join(dict.fromkeys(training.network for training in needed)),
+                      "fitted to": ", ".join(dict.fromkeys(training.part for training in needed)),
+                      "compares": COMPARED[name][0], "trainings": len(needed), "new": len(set(needed) - seen)}
+        seen |= set(needed)
+    return pd.DataFrame(rows).T
+
+
+def curves(chapter: Chapter) -> Figure:
+    """Fig. 7a: the mean training loss by epoch at both rates; beside it the loss and AUROC on `val`."""
+    rows = [{"network": training.network, "rate": getattr(chapter.settings, training.rate), **epoch}
+            for training, epochs in histories(chapter).items() for epoch in epochs]
     return figures.curves(pd.DataFrame(rows), {"loss": "mean training loss", "val_loss": "validation loss",
                                                "val_auroc": "validation AUROC, plain mean"})
 
 
-def aurocs(chapter: Chapter) -> pd.DataFrame:
-    """AUROC on the test part: columns class (with both means), auroc, low, high, draws, network, seeds."""
-    def compute() -> list[dict]:
-        test, rows = chapter.table.iloc[chapter.rows["test"]], []
-        target = chapter.targets[chapter.rows["test"]]
-        for name, score in scores(chapter).items():
-            table = classification.bootstrap(target, score, test["patient"], names=chapter.classes,
-                                             draws=chapter.settings.draws, seed=chapter.seed)
-            rows += table.reset_index().assign(network=name, seeds=len(score)).to_dict("records")
-        return rows
-    table = pd.DataFrame(chapter.run.remember("aurocs", compute))
-    return table.astype({"auroc": float, "low": float, "high": float})
-
-
-def auroc_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Both means by network, each with its interval."""
-    cells = table.assign(text=[f"{r.auroc:.3f} ({interval(r.low, r.high, digits=3)})" for r in table.itertuples()])
-    wide = cells.pivot(index="network", columns="class", values="text")[["plain mean", "weighted mean"]]
-    return wide.loc[list(dict.fromkeys(table["network"]))].rename_axis(index="", columns="AUROC (95 % interval)")
-
-
-def auroc_figure(chapter: Chapter, table: pd.DataFrame) -> Figure:
-    """AUROC by class and network, with intervals."""
-    test = chapter.table.iloc[chapter.rows["test"]]
-    return figures.intervals(table, f"Test part: {len(test):,} images of {test['patient'].nunique():,} patients; "
-                                    f"{chapter.settings.seeds} trainings a network")
+def histories(chapter: Chapter) -> dict[Training, list[dict]]:
+    """The histories of the trainings of Fig. 7, of the first split and every seed."""
+    return train_all(chapter, [dataclasses.replace(training, seed=seed) for seed in chapter.seeds
+                               for training in exhibit("fig7", chapter.settings.networks)])
 
 
 def lacking(chapter: Chapter) -> str:
@@ -166,64 +156,18 @@ def lacking(chapter: Chapter) -> str:
     return "\n".join(sentences) or "Every class has positive images in every part."
 
 
-def undefined(table: pd.DataFrame) -> str:
-    """Which classes have no AUROC on the test part, in words."""
-    names = table.loc[table["auroc"].isna(), "class"].drop_duplicates()
-    return f"Without an AUROC: {', '.join(names)}." if len(names) else "Every class has an AUROC."
-
-
-def differences(chapter: Chapter) -> pd.DataFrame:
-    """Each network against the five numbers, and the comparisons of section 3.1: difference of mean AUROC, in words."""
-    def compute() -> list[dict]:
-        test, all_scores = chapter.table.iloc[chapter.rows["test"]], scores(chapter)
-        target, rows = chapter.targets[chapter.rows["test"]], []
-        for a, b in pairs:
-            found = classification.paired_difference(target, all_scores[a], all_scores[b], test["patient"],
-                                                     seed=chapter.seed, draws=chapter.settings.draws, average="plain")
-            rows.append({"comparison": f"{a} - {b}", "difference": found.mean, "low": found.low, "high": found.high,
-                         "seeds": found.seeds, "in words": found.sentence(a, b)})
-        return rows
-    names = chapter.settings.networks
-    pairs = [(name, "five numbers") for name in names] + [
-        pair for pair in (("densenet121", "resnet50"), ("att_a", "densenet121"), ("att_b", "densenet121"))
-        if set(pair) <= set(names)]
-    table = pd.DataFrame(chapter.run.remember("differences", compute, pairs=pairs)).set_index("comparison")
-    return table.astype({"difference": float, "low": float, "high": float}).round(3)
-
-
-def in_words(table: pd.DataFrame) -> Markdown:
-    """The sentences of `differences` as a list."""
-    return Markdown("\n".join(f"- {sentence}" for sentence in table["in words"]))
-
-
-def committed(chapter: Chapter) -> bool:
-    """Whether this is the run that the book shows: phantoms and the embedded settings. Others are not checked."""
-    return chapter.xrays.truth is not None and chapter.settings == PROFILES["embedded"]
-
-
-def check_training(chapter: Chapter, histories: dict[tuple[str, int], list[dict]]) -> str:
-    """In the book's own run, assert that training lowered the loss of every network."""
+def check_training(chapter: Chapter) -> str:
+    """In the book's own run, assert that training at the default rate lowered the loss of every network."""
     if not committed(chapter):
         return "Not the settings of the book: nothing is asked of the losses."
-    first_and_last = {job: (epochs[0]["loss"], epochs[-1]["loss"]) for job, epochs in histories.items()}
+    first_and_last = {training.slug: (epochs[0]["loss"], epochs[-1]["loss"])
+                      for training, epochs in histories(chapter).items()}
     assert all(last < first for first, last in first_and_last.values()), first_and_last
-    return f"The training loss of all {len(histories)} trainings has fallen."
-
-
-def check_phantoms(chapter: Chapter, table: pd.DataFrame) -> str:
-    """In the book's own run, assert that DenseNet-121 is 0.1 above the five numbers: there is something to explain."""
-    if not committed(chapter):
-        return "Not the phantoms and settings of the book: nothing is asked of the AUROCs."
-    mean = table[table["class"] == "plain mean"].set_index("network")["auroc"]
-    assert mean["five numbers"] < 0.65, mean
-    assert mean["densenet121"] > mean["five numbers"] + 0.1, mean
-    return "DenseNet-121 is at least 0.1 above the five numbers, which stay below 0.65."
+    return f"The training loss of all {len(first_and_last)} trainings has fallen."
 
 
 def check_signal(chapter: Chapter, shares: pd.DataFrame) -> str:
     """Assert what eq. 4 says: under the softmax, norm5 is dead in attA and attB, whatever the data and settings."""
-    if chapter.settings.normalise == "sigmoid":
-        return "With the sigmoid, norm5 counts again."
     dead = shares.loc[shares.index.str.startswith("att"), "norm5"]
     assert (dead == 0).all(), shares
     return f"As eq. 4 says: no map at norm5 of {' and '.join(dead.index)} carries signal."

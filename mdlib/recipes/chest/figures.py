@@ -94,29 +94,42 @@ def boxes(rows: Sequence[tuple[str, np.ndarray, tuple[float, float, float, float
 
 
 def curves(table: pd.DataFrame, kinds: dict[str, str]) -> Figure:
-    """Fig. 7a's kind: each column named in `kinds` against the epoch, a line a network, its band the range of seeds."""
-    figure, axes = _axes(1, len(kinds), figsize=(3.7 * len(kinds), 3.3))
+    """Fig. 7a's kind: each column named in `kinds` against the epoch, a colour a network, a line style a rate.
+
+    Bands are the range of seeds.
+    """
+    figure, axes = _axes(1, len(kinds), figsize=(3.7 * len(kinds), 3.6))
     for axis, (column, label) in zip(axes, kinds.items(), strict=True):
-        sns.lineplot(table, x="epoch", y=column, hue="network", style="network", markers=True, dashes=False,
-                     errorbar=("pi", 100), palette="colorblind", ax=axis, legend=axis is axes[0])
+        sns.lineplot(table, x="epoch", y=column, hue="network", style="rate", style_order=sorted(
+            table["rate"].unique(), reverse=True), errorbar=("pi", 100), palette="colorblind", marker="o", ax=axis,
+            legend=axis is axes[0])
         axis.set(ylabel=label, xlabel="epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 
-def intervals(table: pd.DataFrame, title: str) -> Figure:
-    """AUROC by class (columns network, class, auroc, low, high): a point and its 95 % interval, a colour a network."""
-    names, classes = list(dict.fromkeys(table["network"])), list(dict.fromkeys(table["class"]))
-    figure, axis = _axes(figsize=(8.5, 0.34 * len(classes) + 1.4))
-    for i, name in enumerate(names):
-        part = table[table["network"] == name]
-        y = np.array([classes.index(c) for c in part["class"]]) + 0.7 * (i / max(len(names) - 1, 1) - 0.5)
-        axis.hlines(y, part["low"], part["high"], color=COLOURS[i % 10], linewidth=1)
-        axis.plot(part["auroc"], y, "osD^vP*"[i % 7], color=COLOURS[i % 10], label=name, markersize=4)
-    axis.axvline(0.5, color="0.5", linestyle=":", linewidth=1)
-    axis.set_yticks(range(len(classes)), [words(c) for c in classes])
-    axis.invert_yaxis()
-    axis.set(xlabel="AUROC (0.5 is chance), 95 % interval over patients and seeds", title=title)
-    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+def intervals(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """AUROC by class (columns panel, series, class, auroc, low, high): point, 95 % interval, a colour a series.
+
+    Panels stand side by side. `published` (classes x studies) are drawn as crosses: they have no interval.
+    """
+    panels, classes = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["class"]))
+    figure, axes = _axes(1, len(panels), figsize=(1.5 + 4.6 * len(panels), 0.36 * len(classes) + 2), sharey=True,
+                         sharex=True, squeeze=False)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        part = table[table["panel"] == panel]
+        for i, (name, of) in enumerate(part.groupby("series", sort=False)):
+            beside = 0.7 * (i / max(part["series"].nunique() - 1, 1) - 0.5)
+            y = np.array([classes.index(c) for c in of["class"]]) + beside
+            axis.hlines(y, of["low"], of["high"], color=COLOURS[i % 10], linewidth=1)
+            axis.plot(of["auroc"], y, "osD^vP*"[i % 7], color=COLOURS[i % 10], label=name, markersize=4)
+        for i, study in enumerate([] if published is None else published):
+            y = [classes.index(c) for c in published.index]
+            axis.plot(published[study], y, "x+"[i % 2], color="0.35", label=f"{study} (published)", markersize=6)
+        axis.axvline(0.5, color="0.5", linestyle=":", linewidth=1)
+        axis.set(xlabel="AUROC (0.5 is chance), 95 % interval", title=panel)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+    axes[0][0].set_yticks(range(len(classes)), [words(c) for c in classes])
+    axes[0][0].invert_yaxis()
     return figure

@@ -11,8 +11,9 @@ from mdlib.data import chestxray14, splits
 from mdlib.errors import DataError
 from mdlib.evaluate.tables import beside_paper
 from mdlib.files import atomic, fingerprint, read_json, write_json
-from mdlib.recipes.chest import exhibits
+from mdlib.recipes.chest import grid, results
 from mdlib.recipes.chest.chapter import Chapter
+from mdlib.recipes.chest.settings import Chest
 
 PAPER_COUNTS = {"full training-validation": 86524, "full test": 25596, "training-validation subset": 16944,
                 "training subset": 15249, "validation subset": 1695, "test subset": 6112}    # Table 1
@@ -64,13 +65,22 @@ def leaks() -> pd.DataFrame:
 
 def keep(chapter: Chapter, name: str) -> Path:
     """Write the figures and the manifest of a run to data/results/chest/runs/<name>.json; no image, no image name."""
-    path = folder() / "runs" / f"{name}.json"
-    write_json(path, {
-        "manifest": chapter.run.manifest,
+    return _write("runs", name, chapter, {
         "parts": {part: {"images": len(rows), "patients": int(chapter.table["patient"].iloc[rows].nunique())}
                   for part, rows in chapter.rows.items()},
-        "aurocs": _records(exhibits.aurocs(chapter)),
-        "differences": _records(exhibits.differences(chapter).reset_index())})
+        "aurocs": {exhibit: _records(results.aurocs(chapter, exhibit)) for exhibit in chapter.settings.exhibits},
+        "differences": {exhibit: _records(results.differences(chapter, exhibit).reset_index())
+                        for exhibit in chapter.settings.exhibits}})
+
+
+def keep_grid(chapter: Chapter, name: str) -> Path:
+    """Train the whole grid, and write its AUROCs and manifest to data/results/chest/grid/<name>.json."""
+    return _write("grid", name, chapter, {"aurocs": _records(grid.aurocs(chapter))})
+
+
+def _write(kind: str, name: str, chapter: Chapter, figures: dict[str, Any]) -> Path:
+    path = folder() / kind / f"{name}.json"
+    write_json(path, {"manifest": chapter.run.manifest, **figures})
     return path
 
 
@@ -78,12 +88,28 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def kept(name: str) -> dict[str, Any]:
-    """A kept result; its `aurocs` and `differences` as tables. Raises DataError, listing the kept names."""
-    path = folder() / "runs" / f"{name}.json"
+def kept(name: str, kind: str = "runs") -> dict[str, Any]:
+    """A kept result as it was written. Raises DataError, listing the kept names."""
+    path = folder() / kind / f"{name}.json"
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "nothing"
         raise DataError("no such result is kept", str(path), f"Kept: {there}.")
-    result = read_json(path)
-    return result | {"aurocs": pd.DataFrame(result["aurocs"]).astype({"auroc": float, "low": float, "high": float}),
-                     "differences": pd.DataFrame(result["differences"]).set_index("comparison")}
+    return read_json(path)
+
+
+def aurocs(name: str, exhibit: str) -> pd.DataFrame:
+    """The AUROCs of an exhibit in a kept run, as `results.aurocs` gives them."""
+    return pd.DataFrame(kept(name)["aurocs"][exhibit]).astype({"auroc": float, "low": float, "high": float})
+
+
+def differences(name: str, exhibit: str) -> pd.DataFrame:
+    """The differences of an exhibit in a kept run, as `results.differences` gives them."""
+    return pd.DataFrame(kept(name)["differences"][exhibit]).set_index(["panel", "comparison"])
+
+
+def grid_summary(name: str) -> pd.DataFrame:
+    """What a kept grid says of every comparison: `grid.summary`."""
+    there = kept(name, "grid")
+    asked = {key: tuple(value) if isinstance(value, list) else value
+             for key, value in there["manifest"]["asked"]["settings"].items()}
+    return grid.summary(pd.DataFrame(there["aurocs"]), Chest(**asked))

@@ -14,15 +14,15 @@ from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest
 BUILD = {"resnet50": resnet50, "densenet121": densenet121, "att_a": att_a, "att_b": att_b}
 
 
-def network(name: str, settings: Chest) -> nn.Module:
+def network(name: str, settings: Chest, classes: int = 15, normalise: str = "softmax") -> nn.Module:
     """One of the compared networks (section 2), named as in PAPER_WEIGHTS. Raises SettingsError for another name."""
     if name not in PAPER_WEIGHTS:
         raise SettingsError("no such network", f"networks: {name!r}", f"Known: {', '.join(PAPER_WEIGHTS)}.")
     body = name.removesuffix("_nonimage")
     size = {"layers": settings.resnet_layers, "width": settings.resnet_width} if body == "resnet50" else {
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
-    attention = {"normalise": settings.normalise} if body.startswith("att") else {}
-    return BUILD[body](settings.classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
+    attention = {"normalise": normalise} if body.startswith("att") else {}
+    return BUILD[body](classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
 
 
 def count(model: nn.Module) -> int:

@@ -1,7 +1,9 @@
 """Training the networks of chapter 1, what they predict, and the baseline that sees no picture content."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,123 +13,135 @@ from torch import nn
 
 from mdlib import reproducible
 from mdlib.data import images
+from mdlib.data.samples import Samples
 from mdlib.evaluate import baseline, classification
-from mdlib.files import atomic, fingerprint
+from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.parallel import side_by_side
+from mdlib.progress import track
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
+from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, plan
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
 PREDICT = 64    # images a step when predicting
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, HISTORY = "predictions.parquet", "history.json"
+
+
+def planned(chapter: Chapter) -> list[Training]:
+    """All trainings of this run: what its exhibits need, for every seed and split of the settings."""
+    return plan(chapter.settings.exhibits, chapter.settings.networks, chapter.settings.splits, chapter.seeds)
 
 
 def inputs(name: str) -> Callable[[dict], dict]:
     """What the network of this name is called with: a function that picks it from a batch of samples."""
-    keys = ("image", "nonimage") if name.endswith("_nonimage") else ("image",)
+    keys = ("image", "nonimage") if name.endswith(NONIMAGE) else ("image",)
     return lambda batch: {key: batch[key] for key in keys}
 
 
-def train(chapter: Chapter, name: str, seed: int, fabric: Fabric | None = None) -> tuple[nn.Module, list[dict]]:
+def train(chapter: Chapter, training: Training, fabric: Fabric | None = None) -> tuple[nn.Module, list[dict]]:
     """One network trained as in section 2.6 (kept in the run folder, resumed where it was killed), and its history.
 
-    The history has a dict an epoch: the mean training loss, and the loss and mean AUROC on the validation part.
+    The history has a dict an epoch: the mean training loss and, of a network fitted to `train`, the loss and mean
+    AUROC on `val`.
     """
-    settings, val = chapter.settings, chapter.samples("val")
+    settings, name = chapter.settings, training.network
     fabric = fabric or loop.start(chapter.device, precision=settings.precision)
-    reproducible.seed_everything(seed)
-    model = network(name, settings)
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
-    truth = chapter.targets[chapter.rows["val"]]
+    reproducible.seed_everything(training.seed)
+    model = network(name, settings, training.classes, training.normalise)
+    optimizer = torch.optim.SGD(model.parameters(), lr=getattr(settings, training.rate), momentum=settings.momentum)
 
     def loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return binary_cross_entropy(model(**inputs(name)(batch))["logits"], batch["target"])
 
     def validate(model: nn.Module) -> dict[str, float]:
-        logits = loop.predict(fabric, model, val, batch=PREDICT, inputs=inputs(name))["logits"]
-        mean = classification.averages(classification.auroc(truth, logits, chapter.classes))["plain"]
-        return {"val_loss": binary_cross_entropy(*map(torch.from_numpy, (logits, truth))).item(), "val_auroc": mean}
+        val = chapter.samples("val", training.split, training.classes)
+        logits, truth = _logits(fabric, model, name, val), val.targets[val.rows]
+        aurocs = classification.auroc(truth, logits, chapter.classes[-training.classes:])
+        return {"val_loss": binary_cross_entropy(*map(torch.from_numpy, (logits, truth))).item(),
+                "val_auroc": classification.averages(aurocs)["plain"]}
 
     history = loop.fit(
-        fabric, model, optimizer, chapter.samples("train"), loss, validate=validate, epochs=settings.epochs,
-        batch=settings.batch, seed=seed, workers=settings.workers,
-        folder=chapter.run.folder / "networks" / f"{name}-seed{seed}",
+        fabric, model, optimizer, chapter.samples(training.part, training.split, training.classes), loss,
+        validate=validate if training.part == "train" else None, epochs=getattr(settings, training.epochs),
+        batch=settings.batch, seed=training.seed, workers=settings.workers, folder=folder(chapter, training),
         name_of=chapter.table["image"].iloc.__getitem__, channels_last=settings.channels_last,
-        settings={"run": fingerprint(chapter.run.asked), "network": name})
+        settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})
     return model, history
 
 
-def train_all(chapter: Chapter) -> dict[tuple[str, int], list[dict]]:
-    """The histories of all trainings, by network and seed; what they predict is kept for `predictions`.
+def folder(chapter: Chapter, training: Training) -> Path:
+    """Where a training keeps its checkpoint, its history, and what it predicts."""
+    return chapter.run.folder / "networks" / training.slug
 
-    On a CPU the trainings run side by side, each in a process with one thread: small networks gain little from a second
-    thread, and one thread adds in the same order on every machine.
+
+def train_all(chapter: Chapter, trainings: Sequence[Training] | None = None) -> dict[Training, list[dict]]:
+    """The histories of some trainings (None: all that are planned), done now where they are not kept.
+
+    On a CPU they run side by side, each in a process with one thread: small networks gain little from a second thread,
+    and one thread adds in the same order on every machine. Each is kept as soon as it has ended.
     """
-    jobs = [(name, seed) for seed in chapter.seeds for name in chapter.settings.networks]
-
-    def compute() -> list[list[dict]]:
+    trainings = planned(chapter) if trainings is None else trainings
+    missing = [training for training in trainings if not (folder(chapter, training) / HISTORY).exists()]
+    if missing:
         chapter.samples("train")    # decodes the images, once for all
-        histories, probabilities = zip(*_work(chapter, jobs), strict=True)
-        _keep_predictions(chapter, jobs, probabilities)
-        return histories
-    return dict(zip(jobs, chapter.run.remember("histories", compute, jobs=jobs), strict=True))
+        _do(chapter, missing)
+    return {training: read_json(folder(chapter, training) / HISTORY) for training in trainings}
 
 
-def _work(chapter: Chapter, jobs: list[tuple[str, int]]) -> Iterable[tuple[list[dict], np.ndarray]]:
-    """`train_and_predict` of each job in turn; on a CPU several at a time."""
+def _do(chapter: Chapter, trainings: list[Training]) -> None:
     if chapter.device != "cpu" or torch.distributed.is_torchelastic_launched():
         fabric = loop.start(chapter.device, precision=chapter.settings.precision)
-        return (train_and_predict(chapter, *job, fabric) for job in jobs)
-    alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
-    return side_by_side(_with_one_thread, [(alone, *job) for job in jobs], "trainings")
+        for training in track(trainings, "trainings", len(trainings), disable=not fabric.is_global_zero):
+            train_and_predict(chapter, training, fabric)
+    else:
+        alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
+        deque(side_by_side(_with_one_thread, [(alone, training) for training in trainings], "trainings"), maxlen=0)
 
 
-def _with_one_thread(chapter: Chapter, name: str, seed: int) -> tuple[list[dict], np.ndarray]:
+def _with_one_thread(chapter: Chapter, training: Training) -> None:
     torch.set_num_threads(1)
-    return train_and_predict(chapter, name, seed)
+    train_and_predict(chapter, training)
 
 
-def train_and_predict(chapter: Chapter, name: str, seed: int, fabric: Fabric | None = None
-                      ) -> tuple[list[dict], np.ndarray]:
-    """The history of one training, and its probabilities on the test part, float32 (N, classes)."""
+def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric | None = None) -> None:
+    """Train one network; keep its probabilities on the parts it is to predict, and its history, in its folder."""
     fabric = fabric or loop.start(chapter.device, precision=chapter.settings.precision)
-    model, history = train(chapter, name, seed, fabric)
-    logits = loop.predict(fabric, model, chapter.samples("test"), batch=PREDICT, inputs=inputs(name))["logits"]
-    return history, 1 / (1 + np.exp(-logits))
+    model, history = train(chapter, training, fabric)
+    if fabric.is_global_zero:
+        names, tables = list(chapter.classes[-training.classes:]), []
+        for part in PREDICTS[training.part]:
+            logits = _logits(fabric, model, training.network, chapter.samples(part, training.split))
+            images = chapter.table["image"].iloc[chapter.part(part, training.split)]
+            tables.append(pd.DataFrame(1 / (1 + np.exp(-logits)), columns=names).assign(part=part, image=images.array))
+        with atomic(folder(chapter, training) / PREDICTIONS) as file:
+            pd.concat(tables, ignore_index=True)[["part", "image", *names]].to_parquet(file)
+        write_json(folder(chapter, training) / HISTORY, history)
+    fabric.barrier()
 
 
-def _keep_predictions(chapter: Chapter, jobs: list[tuple[str, int]], probabilities: Iterable[np.ndarray]) -> None:
-    images = chapter.table["image"].iloc[chapter.rows["test"]].to_numpy()
-    parts = [pd.DataFrame(probability, columns=list(chapter.classes)).assign(image=images, network=name, seed=seed)
-             for (name, seed), probability in zip(jobs, probabilities, strict=True)]
-    with atomic(chapter.run.folder / PREDICTIONS) as part:
-        pd.concat(parts, ignore_index=True)[["image", "network", "seed", *chapter.classes]].to_parquet(part)
+def _logits(fabric: Fabric, model: nn.Module, name: str, samples: Samples) -> np.ndarray:
+    return loop.predict(fabric, model, samples, batch=PREDICT, inputs=inputs(name))["logits"]
 
 
-def predictions(chapter: Chapter) -> pd.DataFrame:
-    """Probabilities on the test part, a row an image, network and seed; kept as predictions.parquet."""
-    jobs = list(train_all(chapter))
-    if not (chapter.run.folder / PREDICTIONS).exists():
-        _keep_predictions(chapter, jobs, [probability for _, probability in _work(chapter, jobs)])
-    return pd.read_parquet(chapter.run.folder / PREDICTIONS)
+def predictions(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """What one training predicts: columns part, image, and the probability of each class; trained now if need be."""
+    train_all(chapter, [training])
+    return pd.read_parquet(folder(chapter, training) / PREDICTIONS)
 
 
-def scores(chapter: Chapter) -> dict[str, np.ndarray]:
-    """Probabilities on the test part, one a class: by network (seeds, N, classes); five numbers (1, N, classes)."""
-    table, kept = predictions(chapter), {"five numbers": five_number_scores(chapter)[None]}
-    for name in chapter.settings.networks:
-        of_network = table[table["network"] == name].set_index("seed")
-        kept[name] = np.stack([of_network.loc[seed, list(chapter.classes)].to_numpy() for seed in chapter.seeds])
-    return kept
+def probabilities(chapter: Chapter, training: Training, part: str) -> np.ndarray:
+    """The probabilities of a training on a part that it predicts, (N, classes)."""
+    table = predictions(chapter, training)
+    return table.loc[table["part"] == part].drop(columns=["part", "image"]).to_numpy()
 
 
-def five_number_scores(chapter: Chapter) -> np.ndarray:
-    """What view, sex, age and the mean and spread of the picture alone say of the test part, (N, classes)."""
+def five_number_scores(chapter: Chapter, fit: str, part: str) -> np.ndarray:
+    """What view, sex, age and the mean and spread of the picture alone say of a part, (1, N, 15); fitted to `fit`."""
     table = chapter.table
     numbers = baseline.five_numbers(table["view"] == "AP", table["sex"] == "M", table["age"], *moments(chapter))
-    train, test = (chapter.rows[part] for part in ("train", "test"))
-    return baseline.five_number_baseline(numbers[train], chapter.targets[train], numbers[test])
+    fitted, predicted = chapter.part(fit), chapter.part(part)
+    return baseline.five_number_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]
 
 
 def moments(chapter: Chapter) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import cause, one_a_class, title
+from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
+from mdlib.recipes.chest.plan import NONIMAGE, Training
 from mdlib.recipes.chest.trainings import inputs, train, train_all
 
 LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
@@ -30,10 +31,10 @@ def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     model, rows = trained(chapter, name), one_a_class(chapter, count)
     films = answers(model, name, inputs_of(chapter, name, rows))
     alone = twins(chapter, model, name, rows)
-    return [film | {"image": square(chapter, images.read_grey(chapter.xrays.path(chapter.table["image"].iloc[row]))),
-                    "classes": chapter.classes, "truth": chapter.targets[row], "name": chapter.table["image"].iloc[row],
-                    "alt": _in_words(chapter, row), "contours": contours(chapter, row), "twins": alone[row],
-                    "outline": "radiologist's box" if chapter.xrays.truth is None else "cause"}
+    outline = "radiologist's box" if chapter.xrays.truth is None else "cause"
+    return [film | {"image": as_seen(chapter, row), "classes": chapter.classes, "truth": chapter.targets[row],
+                    "name": chapter.table["image"].iloc[row], "alt": _in_words(chapter, row),
+                    "contours": contours(chapter, row), "outline": outline, "twins": alone[row]}
             for row, film in zip(rows, films, strict=True)]
 
 
@@ -44,7 +45,7 @@ def answers(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> list
     maps = {f"attention {stage}": (weights * weights[0, 0].numel()).numpy()
             for stage, weights in enumerate(answer.get("attention", ()), start=1)}
     found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix("_nonimage")]}
+             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     maps |= {method: each.values.numpy() for method, each in found.items()}
     return [{"probability": logits.sigmoid().numpy(), "logits": logits.numpy(),
              "maps": {method: values[i] for method, values in maps.items()},
@@ -72,16 +73,10 @@ def twins(chapter: Chapter, model: nn.Module, name: str, rows: list[int]) -> dic
         left = [label for label in chapter.table["labels"].iloc[row].split("|") if label != finding]
         table = chapter.table.iloc[[row]].assign(labels="|".join(left) or "No Finding")
         found[row][finding] = said | {
-            "image": square(chapter, film), "classes": chapter.classes,
-            "truth": chestxray14.targets(table, chapter.classes)[0],
+            "image": images.centre_crop(images.fit_square(film, min(len(film), 512)), len(as_seen(chapter, row))),
+            "classes": chapter.classes, "truth": chestxray14.targets(table, chapter.classes)[0],
             "alt": f"{_in_words(chapter, row)}; drawn without {figures.words(finding)}"}
     return found
-
-
-def square(chapter: Chapter, grey: np.ndarray) -> np.ndarray:
-    """The part of an image that the networks see (section 2.4), at its own resolution or 512 pixels a side."""
-    whole = images.fit_square(grey, min(*grey.shape, 512))
-    return images.centre_crop(whole, round(len(whole) * chapter.settings.crop / chapter.settings.resize))
 
 
 def _in_words(chapter: Chapter, row: int) -> str:
@@ -95,14 +90,18 @@ def signal(chapter: Chapter) -> pd.DataFrame:
     for name in chapter.settings.networks:
         model, batch = trained(chapter, name), inputs_of(chapter, name, rows)
         found[name] = {layer: float(gradients.grad_cam_maps(model, batch, f"features.{layer}").signal.float().mean())
-                       for layer in LAYERS[name.removesuffix("_nonimage")]}
+                       for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     return pd.DataFrame(found).T
 
 
-def trained(chapter: Chapter, name: str) -> nn.Module:
-    """The network of the first seed, on the CPU, in evaluation mode; trained now if the settings do not name it."""
-    train_all(chapter)
-    return train(chapter, name, chapter.seed)[0].cpu().eval()
+def trained(chapter: Chapter, name: str, **which: Any) -> nn.Module:
+    """A network of the run's seed, on the CPU, in evaluation mode: that of the test figures, or as `which` asks.
+
+    `which` are other fields of `Training`; what is not trained yet is trained now.
+    """
+    training = Training(name, **{"part": "train_val", "seed": chapter.seed, **which})
+    train_all(chapter, [training])
+    return train(chapter, training)[0].cpu().eval()
 
 
 def inputs_of(chapter: Chapter, name: str, rows: list[int] | np.ndarray) -> dict[str, torch.Tensor]:

@@ -1,0 +1,168 @@
+"""Finding 1 of chapter 1: the global vector g cancels in eq. 2-4, and what follows from it."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from mdlib import reproducible
+from mdlib.explain import gradients, overlay
+from mdlib.explain.recorder import replaced
+from mdlib.recipes.chest import figures
+from mdlib.recipes.chest.chapter import Chapter
+from mdlib.recipes.chest.networks import network
+from mdlib.recipes.chest.plan import ATTENTION
+from mdlib.recipes.chest.settings import PROFILES
+from mdlib.recipes.chest.viewing import inputs_of, trained
+
+IMAGES = 8          # of the test part
+NOISE = 10.0        # standard deviations of the noise that takes the place of relu5, whose mean is g
+
+
+def attention_networks(chapter: Chapter) -> dict[tuple[str, str], nn.Module]:
+    """The trained attention networks of this run by (network, normalise)."""
+    return {(name, normalise): trained(chapter, name, normalise=normalise)
+            for name in ATTENTION if name in chapter.settings.networks for normalise in ("softmax", "sigmoid")}
+
+
+def noise_for_g(chapter: Chapter) -> pd.DataFrame:
+    """How far the logits move when g is noise: the largest change over images and classes, in float32 and float64.
+
+    g is the mean over pixels of relu5; here relu5 is replaced by NOISE times normal noise of its shape.
+    """
+    rows = []
+    for (name, normalise), model in attention_networks(chapter).items():
+        for dtype in (torch.float32, torch.float64):
+            batch = _inputs(chapter, name, dtype)
+            typed = copy.deepcopy(model).to(dtype)
+            generator = torch.Generator().manual_seed(chapter.seed)
+
+            def noise(output: Tensor, generator: torch.Generator = generator) -> Tensor:
+                return NOISE * torch.randn(output.shape, generator=generator, dtype=output.dtype)
+
+            with torch.inference_mode():
+                logits = typed(**batch)["logits"]
+                with replaced(typed, "features.relu5", noise):
+                    moved = (typed(**batch)["logits"] - logits).abs().max().item()
+            rows.append({"network": name, "scores": normalise, "type": str(dtype).removeprefix("torch."),
+                         "largest change of a logit": moved, "largest logit": logits.abs().max().item()})
+    return pd.DataFrame(rows).set_index(["network", "scores", "type"])
+
+
+def dead_weights(chapter: Chapter) -> pd.DataFrame:
+    """Weights and largest gradient of each part of attA and attB at the paper's size, in float64.
+
+    One backward pass of the sum of all logits of two test images, from random weights: what is dead follows from the
+    mathematics, not from the weights. A part is `dead` when no gradient in it is above 1e-9 of the network's largest.
+    """
+    settings, rows = replace(PROFILES["paper"], pretrained=False), []
+    image = chapter.samples("test").__getitems__([0, 1])["image"].double()
+    for name, normalise in product(ATTENTION, ("softmax", "sigmoid")):
+        reproducible.seed_everything(chapter.seed)
+        model = network(name, settings, normalise=normalise).double().eval()
+        model(image)["logits"].sum().backward()
+        parts = pd.DataFrame([{"part": part, "weights": gradient.numel(),
+                               "largest gradient": gradient.abs().max().item()}
+                              for part, gradient in _gradients(model)])
+        parts = parts.groupby("part", sort=False).agg({"weights": "sum", "largest gradient": "max"}).reset_index()
+        rows.append(parts.assign(network=name, scores=normalise,
+                                 dead=parts["largest gradient"] < 1e-9 * parts["largest gradient"].max()))
+    return pd.concat(rows).set_index(["network", "scores", "part"])
+
+
+def _gradients(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The gradient of every parameter with the part it belongs to; attB's u^s in its two halves, {u_l, u_g}."""
+    for name, weight in model.named_parameters():
+        part = ".".join(name.split(".")[:2]) if name.startswith("features") else name.split(".")[0]
+        local = weight.shape[1] - model.features.norm5.num_features if weight.ndim == 4 else 0
+        if name.endswith("score.weight") and local > 0:
+            yield "attention, u for l", weight.grad[:, :local]
+            yield "attention, u for g", weight.grad[:, local:]
+        else:
+            yield part, weight.grad
+
+
+def counts_of_dead(table: pd.DataFrame) -> pd.DataFrame:
+    """Weights without gradient, and the others, by network and kind of scores."""
+    of = table.groupby(["network", "scores"], sort=False)
+    dead = table["weights"].where(table["dead"], 0).groupby(["network", "scores"], sort=False).sum()
+    return pd.DataFrame({"weights": of["weights"].sum(), "without gradient": dead,
+                         "live": of["weights"].sum() - dead})
+
+
+def rounding(chapter: Chapter) -> pd.DataFrame:
+    """Grad-CAM at norm5 computed three ways: largest value, and how alike the maps are that should be the same.
+
+    Each image alone in float32; in a batch with another; and in float64. `same map?` is the median over images and
+    classes of the correlation of the first two: 1 where the map is a property of the image.
+    """
+    rows = []
+    for name in ("densenet121", *ATTENTION):
+        if name in chapter.settings.networks:
+            alone, pair, double = three_ways(chapter, trained(chapter, name), name)
+            rows.append({"network": name, **{f"maximum, {way}": values.abs().max().item() for way, values in
+                                             (("float32", alone), ("batch of 2", pair), ("float64", double))},
+                         "same map?": _correlation(alone, pair).nanmedian().item(),
+                         "as in float64?": _correlation(alone, double).nanmedian().item()})
+    return pd.DataFrame(rows).set_index("network")
+
+
+def three_ways(chapter: Chapter, model: nn.Module, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (IMAGES, classes, h, w) at norm5: float32 alone, float32 in a batch of two, float64."""
+    def maps(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        return gradients.grad_cam_maps(model, batch, "features.norm5").values
+    batch = _inputs(chapter, name, torch.float32)
+    single = [{key: value[[i]] for key, value in batch.items()} for i in range(IMAGES)]
+    paired = [{key: value[[i, (i + 1) % IMAGES]] for key, value in batch.items()} for i in range(IMAGES)]
+    return (torch.cat([maps(model, one) for one in single]), torch.cat([maps(model, two)[:1] for two in paired]),
+            maps(copy.deepcopy(model).double(), _inputs(chapter, name, torch.float64)))
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation of maps (N, K, h, w), over pixels: (N, K), NaN where one is constant."""
+    a, b = (x.double().flatten(2) - x.double().flatten(2).mean(2, keepdim=True) for x in (a, b))
+    return (a * b).sum(2) / (a.norm(dim=2) * b.norm(dim=2))
+
+
+def noise_figure(chapter: Chapter, name: str = "att_a") -> Figure:
+    """Grad-CAM at norm5, stretched to full colour as other tools do: DenseNet-121 and an attention network, three ways.
+
+    One test image, the most probable class of each network; under each map, its maximum.
+    """
+    pictures, titles = [], []
+    for network_name in ("densenet121", name):
+        model = trained(chapter, network_name)
+        batch = _inputs(chapter, network_name, torch.float32)
+        with torch.inference_mode():
+            k = int(model(**batch)["logits"][0].argmax())
+        ways = zip(("float32", "float32, batch of 2", "float64"), three_ways(chapter, model, network_name), strict=True)
+        grey = (255 * batch["image"][0, 0]).numpy().astype(np.uint8)
+        for way, maps in ways:
+            h = maps[0, k].clamp(min=0).numpy()
+            pictures.append(overlay.blend(grey, overlay.stretch(h)))
+            titles.append(f"{network_name}, {figures.words(chapter.classes[k])}\n{way}: maximum {h.max():.1e}")
+    return figures.pictures(pictures, titles, columns=3, width=8)
+
+
+def check_cancelling(moved: pd.DataFrame, dead: pd.DataFrame) -> str:
+    """Assert what the mathematics says: g moves no logit under the softmax, and 2,160,128 weights of attA are dead."""
+    double = moved.xs("float64", level="type")
+    change = double["largest change of a logit"]
+    assert (change.xs("softmax", level="scores") < 1e-10).all(), moved
+    assert (change.xs("sigmoid", level="scores") > 1e-4).all(), moved
+    without = counts_of_dead(dead)["without gradient"]
+    assert without["att_a", "softmax"] == 2_160_128 and without["att_b", "softmax"] == 2_163_200, without
+    assert (without.xs("sigmoid", level="scores") == 0).all(), without
+    return ("Noise in place of g moves no logit under the softmax; 2,160,128 weights of attA and 2,163,200 of attB get "
+            "no gradient. Under the sigmoid all of them do.")
+
+
+def _inputs(chapter: Chapter, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    batch = inputs_of(chapter, name, chapter.rows["test"][:IMAGES])
+    return {key: value.to(dtype) for key, value in batch.items()}
