@@ -1,7 +1,7 @@
 # make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
 # make test    unit tests, notebooks (nbval), and the built book in a browser where one is found
 # make soak    the long ones: many kills, many draws
-# make bench   speed, as ratios measured in one run
+# make bench   speed again, as ratios measured in one run; the machine should have nothing else to do
 PYTHON ?= python3
 BIN    := .venv/bin
 export PYTHONHASHSEED := 0
@@ -20,6 +20,7 @@ $(BIN)/installed: requirements.lock pyproject.toml
 # The notebooks run only where their code, the library or the settings changed; Sphinx then builds the changed pages.
 book: $(BIN)/installed
 	$(BIN)/mdlib run chest --if-changed
+	$(BIN)/mdlib run performance --if-changed
 	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 
 test: book
@@ -30,7 +31,7 @@ soak: $(BIN)/installed
 	$(BIN)/python -m pytest tests -m soak
 
 bench: $(BIN)/installed
-	$(BIN)/python tests/benchmarks.py
+	$(BIN)/mdlib run performance --fresh
 
 # Exact pins for every system, from the ranges in pyproject.toml (needs uv); UPGRADE=--upgrade moves them all. Quantus
 # asks for the OpenCV with windows, which needs libGL and overwrites the headless one of grad-cam: it is left out.

@@ -11,7 +11,8 @@ import click
 
 from mdlib.errors import MdlibError
 
-CHAPTERS = ("chest",)
+CHAPTERS = ("chest",)                       # papers: they have networks that are trained
+PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 
 
 def recipe(chapter: str) -> ModuleType:
@@ -64,9 +65,8 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 
 RUN_OPTIONS = (
-    click.argument("chapter", type=click.Choice(CHAPTERS)),
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: a minute on two cores; laptop: real images, small networks; paper: its settings."),
+                 help="embedded: two minutes on two cores; laptop: real images, small networks; paper: its settings."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
     folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
     folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
@@ -94,6 +94,7 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 
 
 @main.command()
+@click.argument("chapter", type=click.Choice(PAGES))
 @run_options
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
               help="Train on this many GPUs (or processes on a CPU).")
@@ -108,24 +109,24 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, k
     from mdlib import runs
     from mdlib.batch import papermill_runs
 
-    chest = recipe(chapter)
+    pages = recipe(chapter)
     if grid:
-        asked["overrides"] = chest.grid.GRID | asked["overrides"]
+        asked["overrides"] = pages.grid.GRID | asked["overrides"]
     parameters = parameters_of(**asked)
-    chest.choose(asked["profile"], asked["overrides"])
-    folder = chest.run_folder(**parameters)
+    pages.choose(asked["profile"], asked["overrides"])
+    folder = pages.run_folder(**parameters)
     # A run folder that the user named, or trained for hours, is never deleted unasked.
-    if fresh or (if_changed and folder == chest.run_folder() and runs.made_by_other_code(folder)):
+    if fresh or (if_changed and folder == pages.run_folder() and runs.made_by_other_code(folder)):
         runs.delete(folder, chapter)
-    chest.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
+    pages.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
     if devices > 1:
         train_on(devices, chapter, parameters)
     if grid:
-        click.echo(f"Kept: {chest.kept.keep_grid(chest.start(**parameters), keep or asked['profile'])}")
+        click.echo(f"Kept: {pages.kept.keep_grid(pages.start(**parameters), keep or asked['profile'])}")
         return
     copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
     if keep:
-        click.echo(f"Kept: {chest.kept.keep(chest.start(**parameters), keep)}")
+        click.echo(f"Kept: {pages.kept.keep(pages.start(**parameters), keep)}")
     click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
 
 
@@ -143,11 +144,62 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
 
 
 @main.command()
+@click.argument("chapter", type=click.Choice(CHAPTERS))
 @run_options
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder; under torchrun on several devices."""
     chest = recipe(chapter)
     chest.train_all(chest.start(**parameters_of(**asked)))
+
+
+@main.command()
+@click.argument("chapter", type=click.Choice(CHAPTERS))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
+              help="RUN/networks/NETWORK-train-…: the folder of one training, with its card.")
+@folder_option("--out", "New, empty, or with an earlier answer to the same files, which is replaced.", required=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="Of all files that do not tell it; needed, "
+              "as --sex and --age, by networks that end in _nonimage.")
+@click.option("--sex", type=click.Choice(["M", "F"]), default=None)
+@click.option("--age", type=click.FloatRange(0, 120), default=float("nan"), help="Years.")
+@click.option("--tables-only", is_flag=True, help="No pages: for many images.")
+def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, view: str | None,
+            sex: str | None, age: float, tables_only: bool) -> None:
+    """Ask a trained network about IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
+
+    \b
+    OUT/predictions.csv  a row an image and class: probability; threshold (highest sensitivity + specificity
+                         on the validation images); above: 1 at or above it; both rates there, and of how
+                         many images with the class (positives) and without; number of warnings
+    OUT/warnings.csv     a row a warning: lateral views, inverted or clipped grey, unlike the training images;
+                         and a row an image that could not be read
+    OUT/IMAGE.html       one page an image: warnings, numbers, and the maps of the network; opens anywhere
+
+    Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
+    body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
+    others go on; the exit status is then 1.
+    """
+    recipes = importlib.import_module(f"mdlib.recipes.{chapter}.predict")
+    failures = recipes.predict(checkpoint, images, out, device, recipes.Beside(view or "", sex or "", age),
+                               None if tables_only else page_of_case)
+    click.echo(f"Predictions: {out}")
+    for name, message in list(failures.items())[:20]:
+        click.echo(f"Not read: {name}: {message}", err=True)
+    if failures:
+        raise MdlibError(f"{len(failures):,} of the images could not be read", str(out / "warnings.csv"),
+                         "The others are done; mend or remove these.")
+
+
+def page_of_case(case: dict, title: str, above: str) -> str:
+    """A page with one picture in the explorer."""
+    from mdlib.widgets import explorer, standalone
+
+    widget = explorer.explorer([explorer.Case(**case)])
+    try:
+        return standalone.page(widget, title, above)
+    finally:
+        widget.close()    # the registry of ipywidgets would keep every picture
 
 
 @main.group(name="chest", cls=Group)

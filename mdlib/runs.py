@@ -82,6 +82,16 @@ def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **clean)
 
 
+def folder_of(chapter: str, profile: str = "embedded", data_dir: str = "", seed: int = 0, run_dir: str = "",
+              overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
+    """`run_dir`, or data/runs/CHAPTER/PROFILE, with a short name of whatever differs from the defaults behind it."""
+    if run_dir:
+        return absolute(run_dir)
+    differs = [str(absolute(data_dir)) if data_dir else "", seed, overrides or {}]
+    suffix = "" if differs == ["", 0, {}] else f"-{fingerprint(*differs)[:8]}"
+    return home() / "data" / "runs" / chapter / (profile + suffix)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder whose manifest agrees with `asked`: the settings, profile, seed and data that fix its numbers."""

@@ -24,16 +24,7 @@ def read_grey(path: Path | str) -> np.ndarray:
     format is told by the content, not by the name. Raises DataError for a missing, empty, truncated or other file.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(132)
-    except FileNotFoundError:
-        raise DataError("no such image", str(path), "Put the file there, or remove its row from the table.") from None
-    except OSError as error:
-        raise DataError(f"the image cannot be read ({error.strerror})", str(path), "Check the file's rights.") from None
-    if not head:
-        raise DataError("the image file is empty (0 bytes)", str(path), "Copy or download it again.")
-    if head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+    if is_dicom(path):
         return read_dicom(path)
     try:
         with Image.open(path) as image:
@@ -43,6 +34,20 @@ def read_grey(path: Path | str) -> np.ndarray:
     except BROKEN as error:
         raise DataError(f"the image is truncated or damaged ({error})", str(path),
                         "Copy or download it again, or remove its row from the table.") from None
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file is DICOM, by its first bytes or its name. Raises DataError for a missing or empty file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except FileNotFoundError:
+        raise DataError("no such image", str(path), "Put the file there, or remove its row from the table.") from None
+    except OSError as error:
+        raise DataError(f"the image cannot be read ({error.strerror})", str(path), "Check the file's rights.") from None
+    if not head:
+        raise DataError("the image file is empty (0 bytes)", str(path), "Copy or download it again.")
+    return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
 def _grey(image: Image.Image, path: Path) -> np.ndarray:

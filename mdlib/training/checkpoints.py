@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mdlib.errors import DataError, SettingsError
@@ -51,6 +51,11 @@ def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict,
         raise SettingsError(f"these are the weights of another network ({first})", str(path),
                             f"Use another folder. {AGAIN}") from error
     return state["history"]
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a checkpoint file, by name, on the CPU. Raises DataError for a damaged file."""
+    return _read(path)["model"]
 
 
 def _read(path: Path) -> dict[str, Any]:

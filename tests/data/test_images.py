@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_file import dicom
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_voi_lut
 from pydicom.sequence import Sequence
@@ -17,8 +17,6 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
 )
 from torchvision import transforms
 
@@ -81,27 +79,6 @@ def test_the_content_decides_not_the_name(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "x.png")
     (tmp_path / "x.png").rename(tmp_path / "x.jpg")
     np.testing.assert_array_equal(read_grey(tmp_path / "x.jpg"), RAMP)
-
-
-def dicom(path: Path, pixels: np.ndarray, bits: int, syntax=ExplicitVRLittleEndian, **elements) -> Path:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.PhotometricInterpretation, data.SamplesPerPixel = "MONOCHROME2", 1
-    data.Rows, data.Columns = pixels.shape[-2:]
-    data.BitsAllocated, data.BitsStored, data.HighBit = pixels.dtype.itemsize * 8, bits, bits - 1
-    data.PixelRepresentation = int(pixels.dtype.kind == "i")
-    data.PixelData = pixels.tobytes()
-    for name, value in elements.items():
-        setattr(data, name, value)
-    if syntax == JPEGBaseline8Bit:
-        data.file_meta.TransferSyntaxUID = syntax
-    elif syntax != ExplicitVRLittleEndian:
-        data.compress(syntax, generate_instance_uid=False)
-    data.save_as(path, enforce_file_format=True)
-    return path
 
 
 TWELVE = np.arange(4096, dtype=np.uint16).reshape(64, 64)

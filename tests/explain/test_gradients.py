@@ -249,7 +249,7 @@ def test_what_cannot_be_explained_is_named(model, layer, classes, message):
 
 
 def test_all_classes_take_one_forward_pass_and_no_gradient_before_the_layer():
-    """Why it is fast (tests/benchmarks.py measures how fast): the trunk runs once, whatever the number of classes."""
+    """Why it is fast (how fast is in notebooks/7_performance): the trunk runs once, whatever the number of classes."""
     model, calls = densenet121(growth=4, blocks=(1, 1, 1, 1), stem=8).eval(), []
     hook = model.features.conv0.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
     grad_cam(model, torch.rand(2, 1, 64, 64), "features.norm5")

@@ -17,15 +17,7 @@ from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
 from mdlib.recipes.chest.settings import Chest, choose
 
-
-def run_folder(profile: str = "embedded", data_dir: str = "", seed: int = 0, run_dir: str = "",
-               overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
-    """`run_dir`, or data/runs/chest/<profile>, with a short name of whatever differs from the defaults behind it."""
-    if run_dir:
-        return runs.absolute(run_dir)
-    differs = [str(runs.absolute(data_dir)) if data_dir else "", seed, overrides or {}]
-    suffix = "" if differs == ["", 0, {}] else f"-{fingerprint(*differs)[:8]}"
-    return runs.home() / "data" / "runs" / "chest" / (profile + suffix)
+run_folder = functools.partial(runs.folder_of, "chest")
 
 
 def phantoms(folder: Path | None = None, seed: int = 0) -> Path:

@@ -12,10 +12,10 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import PAPER_WEIGHTS, count, network
-from mdlib.recipes.chest.plan import Training, exhibit, plan
+from mdlib.recipes.chest.plan import Training, plan
 from mdlib.recipes.chest.results import COMPARED, committed
 from mdlib.recipes.chest.settings import PROFILES
-from mdlib.recipes.chest.trainings import train_all
+from mdlib.recipes.chest.trainings import left_out, planned, train_all
 
 
 def settings(chapter: Chapter) -> pd.DataFrame:
@@ -32,8 +32,13 @@ def picture(chapter: Chapter, row: int) -> np.ndarray:
 
 
 def as_seen(chapter: Chapter, row: int) -> np.ndarray:
-    """The part of `picture` that the networks see, after the centre crop of section 2.4."""
-    whole = picture(chapter, row)
+    """The part of one image that the networks see."""
+    return square(chapter, images.read_grey(chapter.xrays.path(chapter.table["image"].iloc[row])))
+
+
+def square(chapter: Chapter, grey: np.ndarray) -> np.ndarray:
+    """The part of a grey image that the networks see (section 2.4), at its own resolution or 512 pixels a side."""
+    whole = images.fit_square(grey, min(*grey.shape, 512))
     return images.centre_crop(whole, round(len(whole) * chapter.settings.crop / chapter.settings.resize))
 
 
@@ -128,6 +133,8 @@ def trainings(chapter: Chapter) -> pd.DataFrame:
     """What each exhibit needs: networks, the parts they are fitted to, how many trainings, how many of them new."""
     seen, rows = set(), {}
     for name in chapter.settings.exhibits:
+        if left_out(chapter, name):
+            continue
         needed = plan((name,), chapter.settings.networks, chapter.settings.splits, chapter.seeds)
         rows[name] = {"networks": ", ".join(dict.fromkeys(training.network for training in needed)),
                       "fitted to": ", ".join(dict.fromkeys(training.part for training in needed)),
@@ -145,9 +152,9 @@ def curves(chapter: Chapter) -> Figure:
 
 
 def histories(chapter: Chapter) -> dict[Training, list[dict]]:
-    """The histories of the trainings of Fig. 7, of the first split and every seed."""
-    return train_all(chapter, [dataclasses.replace(training, seed=seed) for seed in chapter.seeds
-                               for training in exhibit("fig7", chapter.settings.networks)])
+    """The histories of the trainings that have a validation part, of the first split and the usual epochs."""
+    return train_all(chapter, [training for training in planned(chapter) if training.part == "train"
+                               and training.split == 0 and training.epochs == "epochs"])
 
 
 def lacking(chapter: Chapter) -> str:

@@ -16,15 +16,19 @@ PANELS = (("a", "densenet121", "Hernia", "norm5"), ("b", "densenet121", "Emphyse
           ("c, ours", "att_a", "Emphysema", "transition3"), ("d, ours", "att_a", "Cardiomegaly", "transition3"))
 
 
-def first_with(chapter: Chapter, finding: str) -> int:
-    """The row of the first test image with a finding: not chosen by how its map looks."""
+def first_with(chapter: Chapter, finding: str) -> int | None:
+    """The row of the first test image with a finding, not chosen by how its map looks; None where there is none."""
     rows = chapter.rows["test"]
-    return int(rows[chapter.targets[rows, chapter.classes.index(finding)] == 1][0])
+    return next(iter(rows[chapter.targets[rows, chapter.classes.index(finding)] == 1].tolist()), None)
 
 
-def figure_5(chapter: Chapter, finding: str = "Cardiomegaly") -> Figure:
-    """Fig. 5: a Grad-CAM map at norm5 of DenseNet-121, upsampled, coloured, and laid over the image."""
-    row, k = first_with(chapter, finding), chapter.classes.index(finding)
+def figure_5(chapter: Chapter) -> Figure:
+    """Fig. 5: a Grad-CAM map at norm5 of DenseNet-121, upsampled, coloured, and laid over the image.
+
+    The class is the most frequent finding of the test part.
+    """
+    k = 1 + int(np.nansum(chapter.targets[chapter.rows["test"], 1:], axis=0).argmax())
+    row = first_with(chapter, chapter.classes[k])
     found = gradients.grad_cam_maps(trained(chapter, "densenet121"), inputs_of(chapter, "densenet121", [row]),
                                     "features.norm5")
     image, h = as_seen(chapter, row), overlay.stretch(found.values[0, k].numpy(), bool(found.signal[0, k]))
@@ -39,7 +43,8 @@ def figure_10(chapter: Chapter, top: int = 3) -> Figure:
 
     A white outline is the cause of the class, where it is present and known. A map without signal is not drawn.
     """
-    shown = [panel for panel in PANELS if panel[1] in chapter.settings.networks]
+    shown = [panel for panel in PANELS
+             if panel[1] in chapter.settings.networks and first_with(chapter, panel[2]) is not None]
     pictures, titles, outlines = [], [], []
     for panel, name, finding, layer in shown:
         row = first_with(chapter, finding)

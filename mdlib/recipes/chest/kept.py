@@ -14,6 +14,7 @@ from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.recipes.chest import grid, results
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.settings import Chest
+from mdlib.recipes.chest.trainings import left_out
 
 PAPER_COUNTS = {"full training-validation": 86524, "full test": 25596, "training-validation subset": 16944,
                 "training subset": 15249, "validation subset": 1695, "test subset": 6112}    # Table 1
@@ -65,12 +66,13 @@ def leaks() -> pd.DataFrame:
 
 def keep(chapter: Chapter, name: str) -> Path:
     """Write the figures and the manifest of a run to data/results/chest/runs/<name>.json; no image, no image name."""
+    exhibits = [exhibit for exhibit in chapter.settings.exhibits if not left_out(chapter, exhibit)]
     return _write("runs", name, chapter, {
         "parts": {part: {"images": len(rows), "patients": int(chapter.table["patient"].iloc[rows].nunique())}
                   for part, rows in chapter.rows.items()},
-        "aurocs": {exhibit: _records(results.aurocs(chapter, exhibit)) for exhibit in chapter.settings.exhibits},
+        "aurocs": {exhibit: _records(results.aurocs(chapter, exhibit)) for exhibit in exhibits},
         "differences": {exhibit: _records(results.differences(chapter, exhibit).reset_index())
-                        for exhibit in chapter.settings.exhibits}})
+                        for exhibit in exhibits}})
 
 
 def keep_grid(chapter: Chapter, name: str) -> Path:

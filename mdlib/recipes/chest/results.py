@@ -17,7 +17,7 @@ from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.plan import ATTENTION, BASELINES, Training, exhibit
 from mdlib.recipes.chest.settings import PROFILES, Chest
-from mdlib.recipes.chest.trainings import five_number_scores, probabilities, train_all
+from mdlib.recipes.chest.trainings import five_number_scores, left_out, probabilities, train_all
 
 # exhibit: its panels as (title, the part that is predicted, the networks shown); a network with the non-image branch
 # goes with its body
@@ -101,8 +101,10 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(index="", columns=["", "AUROC (95 % interval)"])
 
 
-def figure(chapter: Chapter, name: str, literature: bool = False) -> Figure:
+def figure(chapter: Chapter, name: str, literature: bool = False) -> Figure | Markdown:
     """One of Figs. 6, 7b-c, 8, 9, 11 or of ours: AUROC by class and series; with published values, where asked for."""
+    if left_out(chapter, name):
+        return Markdown(left_out(chapter, name))
     table, titles = aurocs(chapter, name), {}
     for title, part, _ in PANELS[name]:
         images = chapter.table.iloc[chapter.part(part)]
@@ -145,6 +147,11 @@ def compared(shown: dict[str, Training], name: str) -> list[tuple[str, str]]:
     return [(text, label_of[replace(training, **{field: second})]) for first, second in values
             for text, training in shown.items() if getattr(training, field) == first
             and replace(training, **{field: second}) in label_of]
+
+
+def words(chapter: Chapter, name: str) -> Markdown:
+    """What an exhibit compares, in sentences."""
+    return Markdown(left_out(chapter, name)) if left_out(chapter, name) else in_words(differences(chapter, name))
 
 
 def in_words(table: pd.DataFrame) -> Markdown:

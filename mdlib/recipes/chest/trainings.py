@@ -18,6 +18,7 @@ from mdlib.evaluate import baseline, classification
 from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.parallel import side_by_side
 from mdlib.progress import track
+from mdlib.recipes.chest import card
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, plan
@@ -28,9 +29,19 @@ PREDICT = 64    # images a step when predicting
 PREDICTIONS, HISTORY = "predictions.parquet", "history.json"
 
 
+def left_out(chapter: Chapter, name: str) -> str:
+    """Why an exhibit is no part of this run, in words; empty where it is one."""
+    if name not in chapter.settings.exhibits:
+        return f"{name} is not among the `exhibits` of this run's settings, so its networks are not trained."
+    if name == "leak" and chapter.table["patient"].iloc[chapter.part("train_val")].is_unique:
+        return "No patient has several images: there is no leak to measure."
+    return ""
+
+
 def planned(chapter: Chapter) -> list[Training]:
     """All trainings of this run: what its exhibits need, for every seed and split of the settings."""
-    return plan(chapter.settings.exhibits, chapter.settings.networks, chapter.settings.splits, chapter.seeds)
+    exhibits = tuple(name for name in chapter.settings.exhibits if not left_out(chapter, name))
+    return plan(exhibits, chapter.settings.networks, chapter.settings.splits, chapter.seeds)
 
 
 def inputs(name: str) -> Callable[[dict], dict]:
@@ -114,8 +125,10 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric | Non
             logits = _logits(fabric, model, training.network, chapter.samples(part, training.split))
             images = chapter.table["image"].iloc[chapter.part(part, training.split)]
             tables.append(pd.DataFrame(1 / (1 + np.exp(-logits)), columns=names).assign(part=part, image=images.array))
+        table = pd.concat(tables, ignore_index=True)[["part", "image", *names]]
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
-            pd.concat(tables, ignore_index=True)[["part", "image", *names]].to_parquet(file)
+            table.to_parquet(file)
+        card.write(chapter, training, folder(chapter, training), table)
         write_json(folder(chapter, training) / HISTORY, history)
     fabric.barrier()
 

@@ -12,7 +12,7 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
+from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, square, title
 from mdlib.recipes.chest.plan import NONIMAGE, Training
 from mdlib.recipes.chest.trainings import inputs, train, train_all
 
@@ -31,26 +31,36 @@ def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     model, rows = trained(chapter, name), one_a_class(chapter, count)
     films = answers(model, name, inputs_of(chapter, name, rows))
     alone = twins(chapter, model, name, rows)
-    outline = "radiologist's box" if chapter.xrays.truth is None else "cause"
-    return [film | {"image": as_seen(chapter, row), "classes": chapter.classes, "truth": chapter.targets[row],
-                    "name": chapter.table["image"].iloc[row], "alt": _in_words(chapter, row),
-                    "contours": contours(chapter, row), "outline": outline, "twins": alone[row]}
+    return [film | {"image": as_seen(chapter, row),
+                    "classes": chapter.classes, "truth": chapter.targets[row], "name": chapter.table["image"].iloc[row],
+                    "alt": _in_words(chapter, row), "contours": contours(chapter, row), "twins": alone[row],
+                    "outline": "radiologist's box" if chapter.xrays.truth is None else "cause"}
             for row, film in zip(rows, films, strict=True)]
+
+
+def maps_of(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> tuple[dict, dict, np.ndarray]:
+    """Maps by method, (B, classes, h, w) or (B, 1, h, w); which carry signal, (B, classes); and the logits.
+
+    Grad-CAM of the network `name` at LAYERS; attention as weights times pixels, so that 1 is the mean.
+    """
+    device = next(model.parameters()).device
+    batch = {key: value.to(device) for key, value in batch.items()}
+    with torch.inference_mode():
+        answer = model(**batch)
+    found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
+             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
+    values = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
+              for stage, weights in enumerate(answer.get("attention", ()), start=1)}
+    return (values | {method: maps.values.cpu().numpy() for method, maps in found.items()},
+            {method: maps.signal.cpu().numpy() for method, maps in found.items()}, answer["logits"].cpu().numpy())
 
 
 def answers(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> list[dict]:
     """What the network of this name says of each image of a batch: probability, logits, maps and signal."""
-    with torch.inference_mode():
-        answer = model(**batch)
-    maps = {f"attention {stage}": (weights * weights[0, 0].numel()).numpy()
-            for stage, weights in enumerate(answer.get("attention", ()), start=1)}
-    found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
-    maps |= {method: each.values.numpy() for method, each in found.items()}
-    return [{"probability": logits.sigmoid().numpy(), "logits": logits.numpy(),
+    maps, signal, logits = maps_of(model, name, batch)
+    return [{"probability": 1 / (1 + np.exp(-of_image)), "logits": of_image,
              "maps": {method: values[i] for method, values in maps.items()},
-             "signal": {method: each.signal[i].numpy() for method, each in found.items()}}
-            for i, logits in enumerate(answer["logits"])]
+             "signal": {method: values[i] for method, values in signal.items()}} for i, of_image in enumerate(logits)]
 
 
 def twins(chapter: Chapter, model: nn.Module, name: str, rows: list[int]) -> dict[int, dict[str, dict]]:
@@ -73,8 +83,8 @@ def twins(chapter: Chapter, model: nn.Module, name: str, rows: list[int]) -> dic
         left = [label for label in chapter.table["labels"].iloc[row].split("|") if label != finding]
         table = chapter.table.iloc[[row]].assign(labels="|".join(left) or "No Finding")
         found[row][finding] = said | {
-            "image": images.centre_crop(images.fit_square(film, min(len(film), 512)), len(as_seen(chapter, row))),
-            "classes": chapter.classes, "truth": chestxray14.targets(table, chapter.classes)[0],
+            "image": square(chapter, film), "classes": chapter.classes,
+            "truth": chestxray14.targets(table, chapter.classes)[0],
             "alt": f"{_in_words(chapter, row)}; drawn without {figures.words(finding)}"}
     return found
 

@@ -1,0 +1,71 @@
+"""What an image file says of itself that a network or a reader needs, and nothing that names a person."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pydicom
+from PIL import Image
+
+from mdlib.data.images import BROKEN, DICOM_BROKEN, is_dicom
+from mdlib.errors import DataError
+
+VIEWS = {"ANTERO-POSTERIOR": "AP", "POSTERO-ANTERIOR": "PA"}  # meanings of View Code Sequence, DICOM CID 4010
+AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # years
+
+
+class Header(NamedTuple):
+    """Text is upper case and "" where the file does not say; only DICOM says anything."""
+
+    colour: float           # mean difference of the largest and smallest of red, green and blue, 0 to 255
+    view: str = ""          # PA, AP, or whatever is given instead, as LL
+    orientation: str = ""   # where rows and columns run to, as L\\F in a frontal and A\\F in a lateral view
+    sex: str = ""           # M or F
+    age: float = np.nan     # years
+    modality: str = ""      # CR, DX, …
+    body_part: str = ""     # CHEST, …
+
+
+def read_header(path: Path | str) -> Header:
+    """The header of an image file that `images.read_grey` reads. Raises DataError for a damaged one."""
+    path = Path(path)
+    try:
+        if is_dicom(path):
+            return _of_dicom(pydicom.dcmread(path, force=True))
+        with Image.open(path) as image:
+            return Header(_colour(image))
+    except (*BROKEN, *DICOM_BROKEN) as error:
+        raise DataError(f"the image cannot be read ({type(error).__name__})", str(path),
+                        "Copy or export it again.") from None
+
+
+def _colour(image: Image.Image) -> float:
+    """Of a small copy: 0 where colour is only a way to store grey, as in NIH's RGBA files."""
+    if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I"):
+        return 0.0
+    values = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX), dtype=float)
+    return float(np.ptp(values, axis=-1).mean())
+
+
+def _of_dicom(data: pydicom.Dataset) -> Header:
+    codes = data.get("ViewCodeSequence") or [pydicom.Dataset()]
+    view = _text(data, "ViewPosition") or _text(codes[0], "CodeMeaning")
+    coloured = data.get("SamplesPerPixel") == 3
+    sex = _text(data, "PatientSex")
+    return Header(
+        _colour(Image.fromarray((data.pixel_array / 2 ** (data.BitsStored - 8)).astype(np.uint8))) if coloured else 0.0,
+        VIEWS.get(view, view), _text(data, "PatientOrientation"), sex if sex in ("M", "F") else "",
+        _years(_text(data, "PatientAge")), _text(data, "Modality"), _text(data, "BodyPartExamined"))
+
+
+def _text(data: pydicom.Dataset, name: str) -> str:
+    """At most 32 printable characters: a header may hold anything."""
+    value = data.get(name)
+    parts = [str(part) for part in value] if isinstance(value, pydicom.multival.MultiValue) else [str(value or "")]
+    return "".join(filter(str.isprintable, "\\".join(parts))).strip().upper()[:32]
+
+
+def _years(text: str) -> float:
+    """062Y, 018M, 003W, 010D, or a bare number, which many archives write."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in AGE_UNITS else (text, "Y")
+    return int(number) * AGE_UNITS[unit] if number.isascii() and number.isdigit() else np.nan

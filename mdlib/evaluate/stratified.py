@@ -1,0 +1,83 @@
+"""Numbers of (image, finding) pairs summed up by finding, each finding counting once, with intervals over patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mdlib.evaluate import resampling
+
+MEAN = "mean over findings"
+
+
+def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence, *, draws: int = 1000, seed: int = 0,
+                level: float = 0.95) -> pd.DataFrame:
+    """The mean of each column by finding and the mean of those means: measure, finding, mean, low, high, pairs.
+
+    values: a row a pair, a column a measure, NaN where it is not defined, which is left out. findings (P,) and groups
+    (P,): the finding and the patient of each pair. Patients are drawn with replacement, each with all their pairs; a
+    finding without any pair in a draw is left out of that draw's mean over findings (ours).
+    """
+    names = list(dict.fromkeys(findings))
+    resampling.check_groups(groups, len(values))
+    member = np.asarray(findings)[:, None] == np.array(names)                              # (P, F)
+    known = values.notna().to_numpy()[:, :, None] & member[:, None]                        # (P, M, F)
+    filled = np.where(known, values.to_numpy(float)[:, :, None], 0)
+    shape = (values.shape[1], len(names))
+
+    def means(weights: np.ndarray) -> np.ndarray:
+        exact = weights.T.astype(float)
+        each = resampling.ratio(*(exact @ part.reshape(len(values), -1) for part in (filled, known)))
+        each = each.reshape(-1, *shape)
+        return np.concatenate([each, mean_of_defined(each)[..., None]], axis=-1).reshape(len(each), -1)
+
+    low, high = resampling.interval(resampling.resample(means, groups, draws, seed), level)
+    index = pd.MultiIndex.from_product([values.columns, [*names, MEAN]], names=["measure", "finding"])
+    pairs = np.concatenate([known.sum(axis=0), known.sum(axis=(0, 2))[:, None]], axis=1)
+    return pd.DataFrame({"mean": resampling.once(means, groups), "low": low, "high": high, "pairs": pairs.ravel()},
+                        index=index).reset_index()
+
+
+def rank_agreement(effect: np.ndarray, amounts: pd.DataFrame, findings: Sequence[str], groups: Sequence, *,
+                   draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """Spearman's correlation of `effect` (P,) with each column of `amounts`: rows; correlation, low, high, pairs.
+
+    Taken within each finding and averaged over findings, so that one finding having both a larger effect and larger
+    maps than another counts for nothing (ours). NaN in amounts is left out; findings and groups as in `class_means`.
+    """
+    resampling.check_groups(groups, len(amounts))
+    rows = [np.flatnonzero(np.asarray(findings) == name) for name in dict.fromkeys(findings)]
+
+    def correlations(weights: np.ndarray) -> np.ndarray:
+        columns = [np.stack([_spearman(effect[of], amounts[name].to_numpy(float)[of], weights[of]) for of in rows])
+                   for name in amounts]                                                    # each (F, d)
+        return mean_of_defined(np.moveaxis(np.stack(columns), (0, 1, 2), (1, 2, 0)))       # (d, M)
+
+    low, high = resampling.interval(resampling.resample(correlations, groups, draws, seed), level)
+    return pd.DataFrame({"correlation": resampling.once(correlations, groups), "low": low, "high": high,
+                         "pairs": amounts.notna().sum().to_numpy()}, index=amounts.columns)
+
+
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """The mean along the last axis, NaN left out; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    return resampling.ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
+
+
+def _spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of x (n,) and y (n,) in each draw, (d,), a pair drawn w times counting w times."""
+    known = ~np.isnan(y)
+    w = weights[known].astype(float)
+    total = np.maximum(w.sum(axis=0), 1)
+    a, b = (ranks - (w * ranks).sum(axis=0) / total for ranks in (_ranks(x[known], w), _ranks(y[known], w)))
+    spread = (w * a * a).sum(axis=0) * (w * b * b).sum(axis=0)
+    tiny = 1e-9 * total**2      # ranks differ by 1/2 at least: less than this is rounding
+    return np.divide((w * a * b).sum(axis=0), np.sqrt(spread), out=np.full(len(total), np.nan), where=spread > tiny)
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The rank of each value in each draw, ties in the middle, (n, d), up to a constant."""
+    distinct, place = np.unique(values, return_inverse=True)
+    level = np.zeros((len(distinct), weights.shape[1]))
+    np.add.at(level, place, weights)
+    return (level.cumsum(axis=0) - level / 2)[place]

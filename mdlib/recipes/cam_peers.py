@@ -1,0 +1,81 @@
+"""Grad-CAM by three other libraries, called alike, so that their maps and their speed can be compared with ours.
+
+Every function here takes (model, image, layer, classes) and returns what the library computed before it scaled the map
+for display: raw values (B, K, h, w). None has a maximum of 1. captum's and pytorch-grad-cam's are signed; torchcam
+sets negative values to 0 itself (eq. 7). `scaled` brings all on equal terms.
+
+The libraries belong to the extras `book` and `test` and are imported when they are asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Logits(nn.Module):
+    """A network that answers with a dict, as one that answers with its logits: the libraries know no other."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        answer = self.model(image)
+        return answer["logits"] if isinstance(answer, dict) else answer
+
+
+def captum(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
+    """Maps (B, K, h, w) by captum's LayerGradCam, signed; a forward and a backward pass a class."""
+    from captum.attr import LayerGradCam
+
+    cam = LayerGradCam(Logits(model), model.get_submodule(layer))
+    return torch.cat([cam.attribute(image, target=k) for k in classes], dim=1).detach()
+
+
+def pytorch_grad_cam(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
+    """Maps (B, K, h, w) by pytorch-grad-cam's GradCAM, signed; a forward and a backward pass a class.
+
+    Its answer is resized to the image and scaled; the map is taken from its `get_cam_image`, one step before that, and
+    from the activations and gradients that it recorded.
+    """
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    maps, target = [], model.get_submodule(layer)
+    with GradCAM(Logits(model), [target]) as cam:
+        for k in classes:
+            cam(image, [ClassifierOutputTarget(k)] * len(image))
+            seen = cam.activations_and_grads
+            maps.append(cam.get_cam_image(image, target, [], seen.activations[0].numpy(), seen.gradients[0].numpy()))
+    model.zero_grad()    # its backward pass leaves the gradient of the last class in every weight
+    return torch.from_numpy(np.stack(maps, axis=1)).to(image.device)
+
+
+def torchcam(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
+    """Maps (B, K, h, w) by torchcam's GradCAM, 0 where negative; one forward pass, a backward pass a class."""
+    from torchcam.methods import GradCAM
+
+    with GradCAM(Logits(model), f"model.{layer}") as cam, torch.enable_grad():
+        scores = model(image)
+        scores = scores["logits"] if isinstance(scores, dict) else scores
+        maps = [cam(k, scores, normalized=False, retain_graph=True)[0] for k in classes]
+    return torch.stack(maps, dim=1)
+
+
+PEERS: dict[str, Callable[[nn.Module, Tensor, str, Sequence[int]], Tensor]] = {
+    "captum": captum, "grad-cam": pytorch_grad_cam, "torchcam": torchcam}    # by their names as packages
+
+
+def named(package: str) -> str:
+    """The package with its version, as it is installed: `captum 0.9.0`."""
+    return f"{package} {metadata.version(package)}"
+
+
+def scaled(maps: Tensor) -> Tensor:
+    """Maps (..., h, w) on equal terms: negative values 0 (eq. 7), then divided by the maximum; without one, all 0."""
+    positive = maps.clamp(min=0)
+    top = positive.amax(dim=(-2, -1), keepdim=True)
+    return positive / top.where(top > 0, 1)

@@ -1,0 +1,208 @@
+"""Whether the maps of a run follow their network: pixels, weights and findings are taken away; and what maps cost."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.ndimage import gaussian_filter
+
+from mdlib import reproducible
+from mdlib.evaluate import faithfulness as curves
+from mdlib.evaluate import stratified
+from mdlib.explain import gradients, overlay, randomise
+from mdlib.recipes.chest import pairs
+from mdlib.recipes.chest.chapter import Chapter
+from mdlib.recipes.chest.mapped import (
+    LAYERS,
+    NO_IMAGE,
+    OwnClass,
+    batches,
+    maps_of,
+    means,
+    networks,
+    numbers,
+    signal,
+)
+from mdlib.recipes.chest.networks import network
+from mdlib.recipes.chest.viewing import inputs_of
+
+TWINS = 10          # (ours) test images a finding whose twin is drawn
+FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights
+STEPS = 8           # (ours) of deletion and insertion
+BLUR = 1 / 8        # (ours) of the picture's side: standard deviation of the blur that replaces pixels
+KINDS = {"deletion": curves.deletion, "insertion": curves.insertion}
+OTHER = "another image"
+
+
+def faithfulness(chapter: Chapter) -> pd.DataFrame:
+    """Deletion and insertion against a random order: network, method, measure, finding, mean, low, high, pairs.
+
+    `deletion` is the area under the curve of the random order less that of the map, `insertion` that of the map less
+    that of the random order: 0 is chance and higher is better in both. The random order is that of a map of random
+    numbers on the same grid, so its blobs are as coarse. The score is the probability of the pair's finding; pixels are
+    replaced by the blurred picture. `<kind> map <step>` and `<kind> random <step>` are the points of the mean curves.
+    Maps without signal are left out.
+    """
+    def compute() -> list[dict]:
+        table, rows = pairs.labelled(chapter, FEW), []
+        for name, model in networks(chapter):
+            parts = [_exchanged(chapter, model, of, batch) for of, batch in batches(chapter, name, table)]
+            for method in dict.fromkeys(method for part in parts for method in part):
+                values = pd.concat([part[method] for part in parts if method in part])
+                of, named = table.loc[values.index], {"network": name, "method": method}
+                rows += means(chapter, of, values[[*KINDS]], **named)
+                rows += means(chapter, of, values.drop(columns=[*KINDS]), by_finding=False, **named)
+        return rows
+    return numbers(chapter.run.remember("measured_faithfulness", compute, pairs=FEW, steps=STEPS, blur=BLUR))
+
+
+def _exchanged(chapter: Chapter, model: OwnClass, of: pd.DataFrame, batch: dict[str, torch.Tensor]
+               ) -> dict[str, pd.DataFrame]:
+    """By method, a row a pair whose map has signal: the gains and the points of the curves."""
+    images = batch["image"].cpu().numpy()
+    side = images.shape[2:]
+    blurred = gaussian_filter(images, (0, 0, *(BLUR * length for length in side)), mode="nearest")
+    chance, random, found = np.random.default_rng(chapter.seed), {}, {}
+
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            answer = model(**batch | {"image": torch.from_numpy(pictures).to(chapter.device)})
+        return answer["logits"][:, 0].sigmoid().cpu().numpy()
+
+    def exchanged(raw: np.ndarray) -> dict[str, np.ndarray]:
+        maps = overlay.upsample(raw, side)
+        return {kind: exchange(predict, images, maps, blurred, STEPS) for kind, exchange in KINDS.items()}
+
+    for method, raw in maps_of(model, batch).items():
+        shown = signal(raw)
+        if not shown.any():
+            continue
+        if raw.shape not in random:
+            random[raw.shape] = exchanged(chance.random(raw.shape))
+        found[method] = _gains(exchanged(raw), random[raw.shape]).set_index(of.index)[shown]
+    return found
+
+
+def _gains(own: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> pd.DataFrame:
+    areas = {kind: curves.area(own[kind]) - curves.area(random[kind]) for kind in KINDS}
+    columns = {"deletion": -areas["deletion"], "insertion": areas["insertion"]}
+    for kind in KINDS:
+        for order, points in (("map", own[kind]), ("random", random[kind])):
+            columns |= {f"{kind} {order} {step}": values for step, values in enumerate(points.T)}
+    return pd.DataFrame(columns)
+
+
+def randomised(chapter: Chapter) -> pd.DataFrame:
+    """How much of a map outlives the training: network, method, step, part, mean, low, high, pairs.
+
+    mean: Spearman's correlation over the map's own pixels between the map and that of the same network whose parts,
+    from the last to `part`, are as before any training (drawn from the next seed); over findings. Part
+    `another image`, step -1: with the map of another image of the finding, the likeness that needs no explaining.
+    """
+    def compute() -> list[dict]:
+        table, rows = pairs.labelled(chapter, FEW), []
+        others = table.groupby("k").transform(lambda column: np.roll(column, 1))["row"]
+        for name, model in networks(chapter):
+            reproducible.seed_everything(chapter.seed + 1)
+            fresh = network(name, replace(chapter.settings, pretrained=False)).to(chapter.device)
+            before = _all_maps(chapter, name, model, table)
+            compared = [(-1, OTHER, _all_maps(chapter, name, model, table.assign(row=others)))]
+            with randomise.randomised(model.model, fresh, randomise.parts(fresh)) as steps:
+                compared += [(step, part, _all_maps(chapter, name, model, table)) for step, part in enumerate(steps)]
+            for step, part, after in compared:
+                alike = pd.DataFrame({method: curves.rank_correlation(maps, after[method])
+                                      for method, maps in before.items()})
+                rows += means(chapter, table, alike, by_finding=False, network=name, step=step, part=part)
+        return rows
+    table = numbers(chapter.run.remember("measured_randomised", compute, pairs=FEW))
+    return table.rename(columns={"measure": "method"})
+
+
+def _all_maps(chapter: Chapter, name: str, model: OwnClass, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    parts = [maps_of(model, batch) for _, batch in batches(chapter, name, table)]
+    return {method: np.concatenate([part[method] for part in parts]) for method in parts[0]}
+
+
+def agreement(chapter: Chapter) -> pd.DataFrame:
+    """Does a map's mass move with what the finding changes? network, method, measure, correlation, low, high, pairs.
+
+    The effect of a finding is the logit of the image less that of its twin without it. Its rank correlation with
+    `mass in the cause`, the sum of the map above 0 in the mask; with `its change`, that mass less the twin's map's in
+    the same pixels; and with `size of the cause`, the mask's share of the picture, which needs no map. Measure
+    `effect` has the mean effect by finding, in columns finding, mean. Phantoms only: empty for others.
+    """
+    def compute() -> list[dict]:
+        if chapter.xrays.truth is None:
+            return []
+        table = pairs.known(chapter, TWINS)
+        masks, twins = pairs.masks(chapter, table), pairs.twins(chapter, table)
+        rows = []
+        for name, model in networks(chapter):
+            parts = [_amounts(model, batch, batch | {"image": twins[of.index].to(chapter.device)}, masks[of.index])
+                     for of, batch in batches(chapter, name, table)]
+            values = pd.concat(parts, ignore_index=True)
+            effect = values.pop((NO_IMAGE, "effect"))
+            rows += means(chapter, table, effect.to_frame("effect"), network=name, method=NO_IMAGE)
+            agreed = stratified.rank_agreement(effect.to_numpy(), values, table["finding"], table["patient"],
+                                               draws=chapter.settings.draws, seed=chapter.seed)
+            rows += [{"network": name, "method": method, "measure": measure, **row} for (method, measure), row
+                     in zip(agreed.index, agreed.to_dict("records"), strict=True)]
+        return rows
+    return numbers(chapter.run.remember("measured_agreement", compute, pairs=TWINS))
+
+
+def _amounts(model: OwnClass, batch: dict[str, torch.Tensor], without: dict[str, torch.Tensor], masks: np.ndarray
+             ) -> pd.DataFrame:
+    """A row a pair: the effect, the size of the cause, and the mass of each map in it; columns (method, measure)."""
+    with torch.inference_mode():
+        logits, logits_without = (model(**inputs)["logits"][:, 0].cpu().numpy() for inputs in (batch, without))
+    columns = {(NO_IMAGE, "effect"): logits - logits_without, (NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
+    maps, maps_without = maps_of(model, batch), maps_of(model, without)
+    for method, raw in maps.items():
+        mass = np.where(signal(raw), _mass(raw, masks), np.nan)
+        columns[method, "mass in the cause"] = mass
+        columns[method, "its change"] = mass - _mass(maps_without[method], masks)
+    return pd.DataFrame(columns)
+
+
+def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
+    maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
+    return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
+
+
+def cost(chapter: Chapter, images: int = 8, repeats: int = 5) -> pd.DataFrame:
+    """What the maps of all classes cost at each layer, in plain forward passes: median of `repeats` ratios, by network.
+
+    A ratio is taken within one repeat, a forward pass without gradient beside the maps, on the same `images` images.
+    """
+    def compute() -> dict[str, dict[str, float]]:
+        found = {}
+        for name, model in networks(chapter):
+            batch = {key: value.to(chapter.device)
+                     for key, value in inputs_of(chapter, name, chapter.rows["test"][:images]).items()}
+            times = pd.DataFrame([_times(model.model, batch) for _ in range(repeats + 1)])[1:]    # the first warms up
+            found[name] = times.div(times["forward"], axis=0).drop(columns="forward").median().to_dict()
+        return found
+    return pd.DataFrame(chapter.run.remember("measured_cost", compute, images=images, repeats=repeats)).rename_axis(
+        index="all-class maps at", columns="forward passes")
+
+
+def _times(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+    def forward() -> None:
+        with torch.inference_mode():
+            model(**batch)
+    work = {"forward": forward} | {
+        layer: lambda layer=layer: gradients.grad_cam_maps(model, batch, f"features.{layer}") for layer in LAYERS}
+    return {name: _seconds(do, batch["image"].device) for name, do in work.items()}
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    begin = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin

@@ -1,0 +1,77 @@
+"""The maps that are measured: all methods of all DenseNets of a run, for many pairs of image and finding at once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from mdlib.evaluate import stratified
+from mdlib.explain import gradients
+from mdlib.progress import track
+from mdlib.recipes.chest.chapter import Chapter
+from mdlib.recipes.chest.viewing import inputs_of, trained
+
+NETWORKS = ("densenet121", "att_a", "att_b")
+LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")    # norm5: the paper's text; relu5: its code
+NO_IMAGE = "no image"                       # stands for the network where a map comes from none
+BATCH = 64          # pairs at once
+
+
+class OwnClass(nn.Module):
+    """A network that answers for one class an image, `own` (B,): so one gradient serves a batch of many classes."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, own: torch.Tensor, **inputs: torch.Tensor) -> dict:
+        answer = self.model(**inputs)
+        return answer | {"logits": answer["logits"].gather(1, own[:, None])}
+
+
+def networks(chapter: Chapter) -> Iterator[tuple[str, OwnClass]]:
+    """The DenseNets of this run, trained, on the chapter's device."""
+    for name in track([name for name in NETWORKS if name in chapter.settings.networks], "networks"):
+        yield name, OwnClass(trained(chapter, name).to(chapter.device))
+
+
+def batches(chapter: Chapter, name: str, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, torch.Tensor]]]:
+    """The pairs, BATCH at a time, and what an `OwnClass` network is called with for them, on the chapter's device."""
+    for begin in range(0, len(table), BATCH):
+        of = table.iloc[begin:begin + BATCH]
+        inputs = inputs_of(chapter, name, of["row"]) | {"own": torch.tensor(of["k"].to_numpy())}
+        yield of, {key: value.to(chapter.device) for key, value in inputs.items()}
+
+
+def maps_of(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Raw maps (B, h, w) by method: Grad-CAM at each layer, of each image's own class; attention. 0 without signal."""
+    found = {}
+    for layer in LAYERS:
+        maps = gradients.grad_cam_maps(model, batch, f"model.features.{layer}")
+        found[f"Grad-CAM {layer}"] = (maps.values * maps.signal[..., None, None])[:, 0].cpu().numpy()
+    with torch.inference_mode():
+        attention = model(**batch).get("attention", ())
+    return found | {f"attention {stage}": weights[:, 0].cpu().numpy() for stage, weights in enumerate(attention, 1)}
+
+
+def signal(raw: np.ndarray) -> np.ndarray:
+    """Which maps of `maps_of` have signal, bool (B,)."""
+    return (raw != 0).any(axis=(1, 2))
+
+
+def means(chapter: Chapter, table: pd.DataFrame, values: pd.DataFrame, *, by_finding: bool = True,
+          **named: str | int) -> list[dict]:
+    """The means of each column of `values` (a row a pair) by finding and over findings, as records named `named`."""
+    found = stratified.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
+                                   seed=chapter.seed)
+    found = found if by_finding else found[found["finding"] == stratified.MEAN]
+    return found.assign(**named).to_dict("records")
+
+
+def numbers(records: list[dict]) -> pd.DataFrame:
+    """A table of what was remembered; what has no value is NaN."""
+    table = pd.DataFrame(records)
+    floats = [name for name in ("mean", "low", "high", "correlation") if name in table]
+    return table.astype(dict.fromkeys(floats, float))

@@ -1,0 +1,104 @@
+"""What a network says of a few images, in numbers and maps, and the words that stand above the maps on a page."""
+
+import os
+from html import escape
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from mdlib.recipes.chest.card import Card
+from mdlib.recipes.chest.figures import words
+from mdlib.recipes.chest.incoming import Seen
+from mdlib.recipes.chest.plan import NONIMAGE
+
+STYLE = """<style>
+  .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
+  .warnings h2 { font-size: 1.1rem; margin: 0.25rem 0; }
+  .warnings ul { margin: 0.25rem 0; padding-left: 1.25rem; }
+  .numbers { overflow-x: auto; margin: 1rem 0; }
+  .numbers td, .numbers thead th + th { text-align: right; }
+  .numbers tbody th { font-weight: 400; }
+  .numbers .above > * { font-weight: 700; }
+</style>"""
+HEAD = ("Class", "Probability", "Threshold", "At or above", "Sensitivity", "Specificity", "Images with", "without")
+
+
+def plain(name: str) -> str:
+    """A file name as one line of text, whatever bytes it is made of."""
+    text = os.fsencode(name).decode(errors="replace")
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def probabilities(fabric: Fabric, model: nn.Module, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    """float32 (B, classes), as `trainings` keeps them, of a network on Fabric's device in evaluation mode."""
+    with torch.inference_mode(), fabric.autocast():
+        logits = model(**fabric.to_device(batch))["logits"].float().cpu().numpy()
+    return 1 / (1 + np.exp(-logits))
+
+
+def case(card: Card, seen: Seen, probability: np.ndarray, maps: dict, signal: dict) -> dict[str, Any]:
+    """One image as `mdlib.widgets.explorer.Case` takes it; what is true of it is not known."""
+    name = plain(seen.name)
+    return {"image": seen.picture, "classes": card.classes, "probability": probability,
+            "truth": np.full(len(probability), np.nan), "maps": maps, "signal": signal, "name": name,
+            "alt": f"The image {name}, as far as the network sees it"}
+
+
+def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
+    """HTML: what this is not, the warnings, what the network has learned from, and the numbers of each class."""
+    device = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
+    learned = f"<p>{escape(learned_from(card))} {escape(_beside(card, seen))}</p>"
+    return "\n".join([STYLE, device, _warnings(seen), learned, _numbers(card, probability)])
+
+
+def _warnings(seen: Seen) -> str:
+    if not seen.warnings:
+        return "<p>None of the checks of the image has found anything strange; that is no assurance.</p>"
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in seen.warnings.values())
+    heading = "1 warning" if len(seen.warnings) == 1 else f"{len(seen.warnings)} warnings"
+    return f'<section class="warnings"><h2>{heading}</h2><ul>{items}</ul></section>'
+
+
+def learned_from(card: Card) -> str:
+    """A sentence or two: which network, trained on what."""
+    data = card.data
+    kind = "drawn phantoms, no patients: what it says of real radiographs means nothing" if data["phantoms"] else (
+        "radiographs; of other hospitals, devices and patients its numbers may not hold")
+    return (f"The network {card.training.slug} has learned from {data['train']:,} images of the collection "
+            f"“{data['name']}”: {kind}. It sees {card.settings.crop} x {card.settings.crop} pixels, the middle of the "
+            "image.")
+
+
+def _beside(card: Card, seen: Seen) -> str:
+    if not card.training.network.endswith(NONIMAGE):
+        return ""
+    return f"Beside the image it was told: {seen.beside.view}, {seen.beside.sex}, {seen.beside.age:.0f} years."
+
+
+def _numbers(card: Card, probability: np.ndarray) -> str:
+    table = card.operating_points.assign(probability=probability.astype(float))
+    lines = []
+    for row in table.sort_values("probability", ascending=False, kind="stable").itertuples():
+        positive = row.probability >= row.threshold
+        cells = [_number(row.probability), _number(row.threshold), "yes" if positive else "no",
+                 _number(row.sensitivity), _number(row.specificity), f"{row.positives:,.0f}", f"{row.negatives:,.0f}"]
+        cells[2] = "–" if np.isnan(row.threshold) else cells[2]
+        lines.append(f'<tr{" class=above" * positive}><th scope="row">{escape(words(row.Index))}</th>'
+                     + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in HEAD)
+    return (f"<p>{escape(_how_to_read(card))}</p>"
+            '<div class="numbers" tabindex="0" role="region" aria-label="Numbers of each class">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>")
+
+
+def _how_to_read(card: Card) -> str:
+    return (f"A threshold is where sensitivity + specificity was highest on the {card.data['validation']:,} validation "
+            "images. Both rates are of those same images, so they look better than they are; the last columns say of "
+            "how many images with and without the class. A probability is the network's own number, not a risk.")
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,118 @@
+"""The tables and the figure of the performance page."""
+
+import dataclasses
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from mdlib import reproducible
+from mdlib.recipes import cam_peers
+from mdlib.recipes.performance import measurements
+from mdlib.recipes.performance.chapter import Chapter
+from mdlib.recipes.performance.clock import summary
+
+# task: the largest difference that is rounding of float32, of maps (in shares of the maximum), pixels, probabilities
+ROUNDING = {"explain": 1e-4, "decode": 0.0, "read": 1e-7, "predict": 1e-5}
+
+
+def settings(chapter: Chapter) -> pd.DataFrame:
+    """The sizes of this run."""
+    table = pd.DataFrame({"this run": dataclasses.asdict(chapter.settings)}).astype(str)
+    return table.rename_axis("setting")
+
+
+def hardware(chapter: Chapter) -> Markdown:
+    """On what this run is timed, in a sentence, and with which versions."""
+    of, manifest = reproducible.hardware(chapter.device), chapter.run.manifest["versions"]
+    versions = [f"{name} {manifest[name]}" for name in ("python", "torch", "torchvision", "pillow")]
+    versions += [cam_peers.named(library) for library in cam_peers.PEERS]
+    return Markdown(f"**{of['name']}** ({of['device']}); {of['cores']} cores, {of['threads']} threads of torch; "
+                    f"{', '.join(versions)}.")
+
+
+def table(found: measurements.Measurement) -> pd.DataFrame:
+    """A row a job, ours first, as `clock.summary`; and by how much at most its answer differs from ours."""
+    rows = summary(found["times"], found["images"])
+    return rows.assign(**{"largest difference": pd.Series(found["differences"], dtype=float)})
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """A table as it is printed: three digits are more than such times are worth."""
+    return rows.map(lambda value: "" if pd.isna(value) else f"{value:.3g}")
+
+
+def all_tables(chapter: Chapter) -> dict[str, pd.DataFrame]:
+    """Every table of the page by its task; what is not measured yet is measured now."""
+    layers = {f"explain at {layer}": table(measurements.explaining(chapter, layer))
+              for layer in chapter.settings.layers}
+    return layers | {"decode": table(measurements.decoding(chapter)), "read": table(measurements.reading(chapter)),
+                     "train": table(measurements.training(chapter)), "predict": table(measurements.predicting(chapter))}
+
+
+def explaining(chapter: Chapter) -> pd.DataFrame:
+    """Grad-CAM of all classes at each layer."""
+    tables = {layer: table(measurements.explaining(chapter, layer)) for layer in chapter.settings.layers}
+    return shown(pd.concat(tables, names=["layer", ""]))
+
+
+def decoding(chapter: Chapter) -> pd.DataFrame:
+    """Files to pixels for the first time, and the batches of an epoch afterwards."""
+    tables = {"first time": table(measurements.decoding(chapter)), "each epoch": table(measurements.reading(chapter))}
+    return shown(pd.concat(tables, names=["", ""]))
+
+
+def training(chapter: Chapter) -> pd.DataFrame:
+    """One step of training."""
+    return shown(table(measurements.training(chapter)))
+
+
+def losses(chapter: Chapter) -> pd.DataFrame:
+    """The loss of every step, in each loop."""
+    found = pd.DataFrame(measurements.training(chapter)["losses"])
+    return found.set_index(found.index + 1).rename_axis("step").T
+
+
+def predicting(chapter: Chapter) -> pd.DataFrame:
+    """Files to probabilities."""
+    return shown(table(measurements.predicting(chapter)))
+
+
+def figure(chapter: Chapter) -> Figure:
+    """Time of each opponent divided by ours, median and range over the rounds, on a logarithmic axis."""
+    rows = pd.concat({task: rows[1:] for task, rows in all_tables(chapter).items()}, names=["task", "job"])
+    rows = rows.reset_index()
+    rows = rows[~rows["job"].str.startswith("(")].reset_index(drop=True)
+    colours = dict(zip(dict.fromkeys(rows["task"]), sns.color_palette("colorblind"), strict=False))
+    drawn, axis = plt.subplots(figsize=(8.5, 0.36 * len(rows) + 1.2), layout="constrained")
+    plt.close(drawn)
+    for i, row in rows.iterrows():
+        axis.hlines(i, row["from"], row["to"], color=colours[row["task"]], linewidth=2)
+        axis.plot(row["times ours"], i, "o", color=colours[row["task"]])
+        axis.annotate(f"{row['times ours']:.2g}", (row["to"], i), (6, -3), textcoords="offset points", fontsize=8)
+    axis.axvline(1, color="0.4", linewidth=1)
+    axis.set_yticks(range(len(rows)), [f"{row.task}: {row.job}" for row in rows.itertuples()])
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set(xscale="log", xlabel="time / time of mdlib, median and range (1: as fast; right of it mdlib is faster)")
+    return drawn
+
+
+def check_equal(chapter: Chapter) -> str:
+    """Assert that all compute the same, up to rounding: a comparison of speed means nothing otherwise.
+
+    Rounding grows from step to step of a training, so its loops are held to the first loss; on a CPU, where nothing
+    adds up in another order, the plain loops are held to every loss of ours.
+    """
+    for task, rows in all_tables(chapter).items():
+        found = rows["largest difference"].dropna()
+        assert len(found), task
+        assert task == "train" or (found <= ROUNDING[task.split()[0]]).all(), (task, found)
+    loss = losses(chapter).drop("(mdlib, bf16-mixed)", errors="ignore")
+    assert np.ptp(loss[1]) < 1e-5, loss
+    plain = loss.drop("mdlib") if chapter.device == "cpu" else loss[[1]]
+    assert np.ptp(plain, axis=0).max() < 1e-5, loss
+    return "Equal within rounding: all maps, pixels, losses and probabilities."

@@ -1,0 +1,189 @@
+"""What is timed: explaining, decoding, training and predicting, by mdlib and by what a user would otherwise use.
+
+Each measurement is a dict: `images` a run, `times` (seconds, a list a job, ours first), `differences` (of what the
+others computed from what we did: equal, up to rounding, or the comparison means nothing). Kept in the run folder, and
+taken again on another machine or with other threads. Jobs in brackets are no opponents, only for orientation.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, DistributedSampler
+
+from mdlib import reproducible
+from mdlib.data.cache import open_cache
+from mdlib.data.samples import Samples
+from mdlib.explain.gradients import grad_cam_maps
+from mdlib.recipes import cam_peers
+from mdlib.recipes.performance import opponents
+from mdlib.recipes.performance.chapter import Chapter
+from mdlib.recipes.performance.clock import now, rounds
+from mdlib.training import loop
+from mdlib.training.losses import binary_cross_entropy
+
+Measurement = dict[str, Any]
+PLAIN_ORDER = "(mdlib, not channels-last)"
+
+
+def remembered(chapter: Chapter, name: str, compute: Callable[[], Measurement]) -> Measurement:
+    """compute(), or what it gave on this machine before."""
+    peers = [cam_peers.named(library) for library in cam_peers.PEERS]
+    return chapter.run.remember(name, compute, hardware=reproducible.hardware(chapter.device), peers=peers)
+
+
+def explaining(chapter: Chapter, layer: str) -> Measurement:
+    """Grad-CAM of all classes at a layer of one batch; the others' maps differ by a share of our largest value."""
+    s, names = chapter.settings, {cam_peers.named(library): call for library, call in cam_peers.PEERS.items()}
+    where = f"features.{layer}"
+
+    def compute() -> Measurement:
+        model, classes = chapter.model().to(chapter.device).eval(), range(s.classes)
+        image = torch.rand(s.explained, 1, s.crop, s.crop, generator=torch.Generator().manual_seed(chapter.seed))
+        image = image.to(chapter.device)
+        jobs = {"mdlib": lambda: grad_cam_maps(model, image, where).values,
+                **{name: lambda call=call: call(model, image, where, classes) for name, call in names.items()},
+                "(one forward pass)": torch.no_grad()(lambda: model(image))}
+        times, (ours, *theirs, _) = rounds(jobs, s.runs, chapter.device)
+        far = [((maps.clamp(min=0) - ours.clamp(min=0)).abs().max() / ours.abs().max()).item() for maps in theirs]
+        return {"images": s.explained, "times": times, "differences": dict(zip(names, far, strict=True))}
+    return remembered(chapter, f"explaining_{layer}", compute)
+
+
+def decoding(chapter: Chapter) -> Measurement:
+    """Image files to resized pixels for the first time, by all cores and by one; differences in grey levels."""
+    side = chapter.settings.resize
+
+    def by_threads() -> list[np.ndarray]:
+        with ThreadPoolExecutor(reproducible.hardware("cpu")["cores"]) as pool:
+            return [*pool.map(lambda path: opponents.decode(path, side), chapter.files)]
+
+    def compute() -> Measurement:
+        jobs = {"mdlib, into its cache": lambda: new_cache(chapter),
+                "Pillow, one after the other": lambda: [opponents.decode(path, side) for path in chapter.files],
+                "Pillow, a thread a core": by_threads}
+        times, (ours, *theirs) = rounds(jobs, chapter.settings.runs, "cpu")
+        return {"images": len(chapter.files), "times": times, "differences": {
+            name: float(np.abs(np.subtract(each, ours, dtype=int)).max())
+            for name, each in zip([*jobs][1:], theirs, strict=True)}}
+    return remembered(chapter, "decoding", compute)
+
+
+def reading(chapter: Chapter) -> Measurement:
+    """Batches of an epoch on the CPU, from mdlib's cache and from the files again; differences in [0, 1]."""
+    s = chapter.settings
+
+    def compute() -> Measurement:
+        ours, theirs = chapter.samples(new_cache(chapter)), image_files(chapter)
+        jobs = {"mdlib, from its cache": lambda: batches(DataLoader(ours, s.batch, collate_fn=ours.collate)),
+                "torchvision, from the files": lambda: batches(DataLoader(theirs, s.batch))}
+        times, answers = rounds(jobs, s.runs, "cpu")
+        here, there = map(torch.cat, answers)
+        return {"images": len(theirs), "times": times, "differences": {[*jobs][1]: (here - there).abs().max().item()}}
+    return remembered(chapter, "reading", compute)
+
+
+def training(chapter: Chapter) -> Measurement:
+    """Steps of training with the reading of their images; `losses` has the loss of every step.
+
+    Every loop starts from the same weights, sees the same images in the same order and uses the same optimizer. The
+    differences are those of the losses from mdlib's when it leaves the order of memory as the plain loops do.
+    """
+    s, count = chapter.settings, chapter.settings.batch * (chapter.settings.steps + 2)
+
+    def compute() -> Measurement:
+        again = np.arange(count) % s.images
+        kept = chapter.samples(new_cache(chapter))
+        samples = Samples(kept.pixels, again, kept.targets, kept.nonimage, s.crop)
+        files = torch.utils.data.Subset(image_files(chapter), again.tolist())
+        order = DistributedSampler(samples, 1, 0, shuffle=True, seed=chapter.seed)    # as in training.loop
+        loaders = {"plain loop, the same cache": DataLoader(samples, s.batch, sampler=order, collate_fn=kept.collate),
+                   "plain loop, from the files": DataLoader(files, s.batch, sampler=order)}
+        found = {"mdlib": our_steps(chapter, samples)}
+        found |= {name: plain_steps(chapter, loader) for name, loader in loaders.items()}
+        found[PLAIN_ORDER] = our_steps(chapter, samples, channels_last=False)
+        if chapter.device.startswith("cuda"):
+            found["(mdlib, bf16-mixed)"] = our_steps(chapter, samples, precision="bf16-mixed")
+        losses = {name: losses for name, (_, losses) in found.items()}
+        return {"images": s.batch, "times": {name: times for name, (times, _) in found.items()}, "losses": losses,
+                "differences": {name: float(np.abs(np.subtract(each, losses[PLAIN_ORDER])).max())
+                                for name, each in losses.items() if name != PLAIN_ORDER}}
+    return remembered(chapter, "training", compute)
+
+
+def predicting(chapter: Chapter) -> Measurement:
+    """Image files to probabilities, everything in between included; the largest difference of a probability."""
+    s = chapter.settings
+
+    def compute() -> Measurement:
+        model, fabric, files = chapter.model(), loop.start(chapter.device), image_files(chapter)
+        kept = new_cache(chapter)
+
+        def ours(pixels: np.ndarray) -> np.ndarray:
+            logits = loop.predict(fabric, model, chapter.samples(pixels), batch=s.batch)["logits"]
+            return 1 / (1 + np.exp(-logits))
+
+        def plain(batch: int) -> np.ndarray:
+            return opponents.predict(model, files, batch, chapter.device)
+        jobs = {"mdlib": lambda: ours(new_cache(chapter)),
+                f"plain loop, {s.batch} images a step": lambda: plain(s.batch),
+                "plain loop, one image a step": lambda: plain(1),
+                "(mdlib, decoded before)": lambda: ours(kept)}
+        times, (first, *others) = rounds(jobs, s.runs, chapter.device)
+        return {"images": len(files), "times": times, "differences": {
+            name: float(np.abs(each - first).max()) for name, each in zip([*jobs][1:], others, strict=True)}}
+    return remembered(chapter, "predicting", compute)
+
+
+def new_cache(chapter: Chapter) -> np.ndarray:
+    """The files decoded by mdlib into a cache that was not there before, uint8 (images, resize, resize)."""
+    return open_cache(chapter.files, chapter.settings.resize, tempfile.mkdtemp(dir=chapter.folder, prefix="cache-"))
+
+
+def image_files(chapter: Chapter) -> opponents.ImageFiles:
+    """The same files as a user's own data set reads them."""
+    return opponents.ImageFiles(chapter.files, chapter.targets, chapter.settings.resize, chapter.settings.crop)
+
+
+def batches(loader: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+    """The images of each batch."""
+    return [batch["image"] for batch in loader]
+
+
+def stamped(device: str) -> tuple[Callable[[nn.Module, dict], Tensor], list[float], list[Tensor]]:
+    """A loss that notes when it was asked for, and what came out: from one call to the next is one whole step."""
+    times, losses = [], []
+
+    def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        times.append(now(device))
+        value = binary_cross_entropy(model(batch["image"])["logits"], batch["target"])
+        losses.append(value.detach())
+        return value
+    return loss, times, losses
+
+
+def our_steps(chapter: Chapter, samples: Samples, precision: str = "32-true", channels_last: bool = True
+              ) -> tuple[list[float], list[float]]:
+    """Seconds of the timed steps of `training.loop.fit`, and every loss."""
+    model, (loss, times, losses) = chapter.model(), stamped(chapter.device)
+    loop.fit(loop.start(chapter.device, precision), model, sgd(model), samples, loss, epochs=1, seed=chapter.seed,
+             batch=chapter.settings.batch, folder=tempfile.mkdtemp(dir=chapter.folder), channels_last=channels_last)
+    torch.use_deterministic_algorithms(False)    # fit asks for them; the plain loops of others do not
+    return [*np.diff(times)[1:]], [value.item() for value in losses]
+
+
+def plain_steps(chapter: Chapter, loader: DataLoader) -> tuple[list[float], list[float]]:
+    """The same of the plain fp32 loop. The first step, in which kernels are chosen, is not counted in either."""
+    model, (loss, times, losses) = chapter.model().to(chapter.device), stamped(chapter.device)
+    loader.sampler.set_epoch(0)
+    opponents.train(model, sgd(model), loader, loss, chapter.device)
+    return [*np.diff(times)[1:]], [value.item() for value in losses]
+
+
+def sgd(model: nn.Module) -> torch.optim.SGD:
+    """The chest chapter's optimizer."""
+    return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

@@ -1,0 +1,48 @@
+"""What is timed, and of what size. All numbers are ours: no paper is repeated here."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mdlib import runs
+from mdlib.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Sizes of a DenseNet-121 as the chest chapter trains it on NIH's files."""
+
+    images: int = 64                # files, at least one batch
+    pixels: int = 1024              # side of the drawn files, as NIH's
+    resize: int = 256
+    crop: int = 224
+    growth: int = 32
+    blocks: tuple[int, ...] = (6, 12, 24, 16)
+    stem: int = 64
+    classes: int = 15
+    layers: tuple[str, ...] = ("norm5", "transition3")    # where Grad-CAM is taken
+    explained: int = 8              # images a batch that is explained
+    batch: int = 16                 # images a step of training, and of prediction
+    steps: int = 8                  # of training that are timed
+    runs: int = 5                   # of everything else
+
+
+PROFILES = {"paper": Performance(),
+            # the whole page in under two minutes on two cores
+            "embedded": replace(Performance(), images=24, resize=128, crop=112, explained=2, batch=8, steps=6, runs=3)}
+
+
+def choose(profile: str, overrides: dict[str, Any]) -> Performance:
+    """The settings of a profile with some replaced. Raises SettingsError naming what makes no sense."""
+    if profile not in PROFILES:
+        raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
+    settings = runs.check_overrides(PROFILES[profile], overrides)
+    for name in ("images", "pixels", "resize", "crop", "growth", "stem", "classes", "explained", "steps", "runs"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{getattr(settings, name)!r} is not above 0", f"setting {name}")
+    for small, large in (("crop", "resize"), ("resize", "pixels"), ("batch", "images")):
+        if getattr(settings, small) > getattr(settings, large):
+            raise SettingsError(f"{getattr(settings, small)} is more than {large} = {getattr(settings, large)}",
+                                f"setting {small}")
+    if settings.batch < 2:
+        raise SettingsError("a batch of one image cannot be normalised", "setting batch", "Choose 2 or more.")
+    return settings
