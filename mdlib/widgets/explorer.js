@@ -286,6 +286,7 @@ function build(model) {
   const named = [...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]);
   const parts = { root, films: [], ...Object.fromEntries(named) };
   root.setAttribute("aria-label", title || "Explorer of heat maps");
+  root.dataset.lmSuppressShortcuts = "true"; // in JupyterLab, arrows and 0 belong to the picture, not to the notebook
   parts.title.textContent = title;
   parts.case.append(...cases.map(({ name }, i) => new Option(`${i + 1}. ${name}`, i)));
   parts.method.append(...methods.map((name, i) => new Option(name, i)));

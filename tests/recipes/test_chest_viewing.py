@@ -7,10 +7,12 @@ import torch
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.recipes import chest
+from mdlib.recipes.chest.networks import network
 from mdlib.widgets import standalone
 from mdlib.widgets.explorer import Case, explorer
 
-SMALL = {"networks": ["att_a"], "epochs": 1, "seeds": 1, "draws": 20, "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
+SMALL = {"networks": ["att_a"], "exhibits": ["fig9"], "epochs": 1, "seeds": 1, "draws": 20,
+         "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_a_twin_goes_through_the_network_as_its_film_does(chapter, cases):
     film = phantom_chest.twin(chapter.xrays.data_dir, case["name"], finding)
     image = images.centre_crop(images.fit_square(film, 72), 64)
     with torch.inference_mode():
-        answer = model(image=torch.from_numpy(image)[None, None].float() / 255)
+        answer = model(image=torch.tensor(image)[None, None] / 255)
     np.testing.assert_allclose(twin["logits"], answer["logits"][0], atol=1e-5)
     np.testing.assert_allclose(twin["maps"]["attention 1"], answer["attention"][0][0] * 64, atol=1e-4)
     assert (twin["logits"] != case["logits"]).any()
@@ -68,6 +70,25 @@ def test_a_twin_goes_through_the_network_as_its_film_does(chapter, cases):
 
 def test_outlines_of_phantoms_are_called_the_cause(cases):
     assert {case["outline"] for case in cases} == {"cause"}
+
+
+def test_real_films_have_boxes_where_the_radiologist_drew_them_and_no_twins(real_data, tmp_path, monkeypatch):
+    settings = {"data_dir": str(real_data / "chestxray14"), "run_dir": str(tmp_path), "device": "cpu"}
+    chapter = chest.start(overrides=SMALL, **settings)
+    untrained = network("densenet121", chapter.settings).eval()
+    monkeypatch.setattr(chest.viewing, "trained", lambda *_: untrained)
+    cases = chest.viewing.cases(chapter, "densenet121", count=40)
+    assert {case["outline"] for case in cases} == {"radiologist's box"} and not any(case["twins"] for case in cases)
+    boxed = [case for case in cases if case["contours"]]
+    assert boxed
+    for case in boxed:
+        boxes = chapter.xrays.boxes[chapter.xrays.boxes["image"] == case["name"]]
+        for finding, lines in case["contours"].items():
+            whole = (np.array(lines) * 64 + 4) / 72  # from the network's picture back to the film
+            for line, box in zip(whole, boxes[boxes["finding"] == finding].itertuples(), strict=True):
+                expected = [box.x, box.y, box.x + box.w, box.y + box.h]
+                np.testing.assert_allclose([*line.min(axis=0), *line.max(axis=0)], expected, atol=1e-6)
+    explorer([Case(**case) for case in boxed])
 
 
 def test_twelve_films_with_all_twins_and_methods_stay_far_below_two_megabytes_as_one_page(cases):
