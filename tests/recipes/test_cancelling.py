@@ -75,7 +75,8 @@ def test_figures_5_and_10_show_what_is_there(tiny):
     figure = chest.heatmaps.figure_10(tiny)
     titles = [axis.get_title() for axis in figure.axes]
     assert len(titles) == 4 * len(panels)
-    dead = [title for panel, title in zip(np.repeat([p[1:4:2] for p in panels], 4, axis=0).tolist(), titles, strict=True)
+    of_titles = np.repeat([panel[1:4:2] for panel in panels], 4, axis=0).tolist()
+    dead = [title for panel, title in zip(of_titles, titles, strict=True)
             if panel == ["att_a", "norm5"]]
     assert all("no signal" in title for title in dead if not title.startswith("("))
 
