@@ -21,7 +21,7 @@ from mdlib.recipes.chest.exhibits import committed
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.kept import kept
 from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
-from mdlib.recipes.chest.trainings import train_all
+from mdlib.recipes.chest.viewing import trained
 
 ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
 TABLES = {"localisation": localised.localised, "faithfulness": faithful.faithfulness,
@@ -36,7 +36,8 @@ def everything(chapter: Chapter) -> dict[str, pd.DataFrame]:
     """
     names = [name for name in TABLES if not (chapter.run.folder / "answers" / f"measured_{name}.json").exists()]
     if chapter.device == "cpu" and names:
-        train_all(chapter)
+        for name in mapped.names(chapter):
+            trained(chapter, name)              # once, not in each process
         chapter.samples("test")                 # decodes the images, once for all
         alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
         list(side_by_side(_with_one_thread, [(TABLES[name], alone) for name in names], "measurements"))
