@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +34,13 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"MDLIB_REAL_DATA={folder} is not a folder")
     return path
+
+
+@pytest.fixture
+def quantus(monkeypatch):
+    """The library Quantus. It computes areas by np.trapz, which NumPy 2.4 no longer has: there it is np.trapezoid."""
+    monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)
+    return pytest.importorskip("quantus")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from mdlib.recipes.chest.viewing import inputs_of
 
 TWINS = 10          # (ours) test images a finding whose twin is drawn
 FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights
-STEPS = 8           # (ours) of deletion and insertion
+STEPS = 6           # (ours) of deletion and insertion
 BLUR = 1 / 8        # (ours) of the picture's side: standard deviation of the blur that replaces pixels
 KINDS = {"deletion": curves.deletion, "insertion": curves.insertion}
 OTHER = "another image"

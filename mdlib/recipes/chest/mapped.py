@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from mdlib.errors import SettingsError
 from mdlib.evaluate import stratified
 from mdlib.explain import gradients
 from mdlib.progress import track
@@ -31,10 +32,24 @@ class OwnClass(nn.Module):
         return answer | {"logits": answer["logits"].gather(1, own[:, None])}
 
 
+def names(chapter: Chapter) -> list[str]:
+    """Which networks of this run are measured: its DenseNets. Raises SettingsError where it has none."""
+    found = [name for name in NETWORKS if name in chapter.settings.networks]
+    if not found:
+        raise SettingsError(f"none of {', '.join(NETWORKS)} is among {', '.join(chapter.settings.networks)}",
+                            "setting networks", "Add the network whose maps are to be measured.")
+    return found
+
+
+def network_of(chapter: Chapter, name: str) -> OwnClass:
+    """A network of this run, trained, on the chapter's device."""
+    return OwnClass(trained(chapter, name).to(chapter.device))
+
+
 def networks(chapter: Chapter) -> Iterator[tuple[str, OwnClass]]:
-    """The DenseNets of this run, trained, on the chapter's device."""
-    for name in track([name for name in NETWORKS if name in chapter.settings.networks], "networks"):
-        yield name, OwnClass(trained(chapter, name).to(chapter.device))
+    """All that are measured, one after the other."""
+    for name in track(names(chapter), "networks"):
+        yield name, network_of(chapter, name)
 
 
 def batches(chapter: Chapter, name: str, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, torch.Tensor]]]:

@@ -21,7 +21,7 @@ from mdlib.recipes.chest.exhibits import committed
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.kept import kept
 from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
-from mdlib.recipes.chest.trainings import train_all
+from mdlib.recipes.chest.viewing import trained
 
 ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
 TABLES = {"localisation": localised.localised, "faithfulness": faithful.faithfulness,
@@ -36,7 +36,8 @@ def everything(chapter: Chapter) -> dict[str, pd.DataFrame]:
     """
     names = [name for name in TABLES if not (chapter.run.folder / "answers" / f"measured_{name}.json").exists()]
     if chapter.device == "cpu" and names:
-        train_all(chapter)
+        for name in mapped.names(chapter):
+            trained(chapter, name)              # once, not in each process
         chapter.samples("test")                 # decodes the images, once for all
         alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
         list(side_by_side(_with_one_thread, [(TABLES[name], alone) for name in names], "measurements"))
@@ -77,21 +78,22 @@ def counts(table: pd.DataFrame) -> pd.DataFrame | str:
         return UNKNOWN
     of = table[(table["measure"] == MEASURES[0]) & (table["finding"] != MEAN)]
     cells = of.assign(text=[
-        f"{r.mean * r.pairs:.4g} of {r.pairs}" + (f" ({interval(r.low, r.high)})" if r.pairs >= ENOUGH else "")
+        f"{round(r.mean * r.pairs, 1):g} of {r.pairs}" + (f" ({interval(r.low, r.high)})" if r.pairs >= ENOUGH else "")
         for r in of.itertuples(index=False)], finding=of["finding"].map(words))
     wide = cells.pivot(index=["network", "method"], columns="finding", values="text")
     return wide.loc[list(dict.fromkeys(zip(of["network"], of["method"], strict=True)))]
 
 
 def example(chapter: Chapter, finding: str = "Pneumothorax") -> Figure | str:
-    """One test image with a finding, its cause, and the maps of DenseNet-121, each with its mass accuracy."""
+    """One test image with a finding, its cause, and the maps of the first network, each with its mass accuracy."""
     known = pairs.known(chapter, localised.PAIRS)
     if known.empty:
         return UNKNOWN
     table = known[known["finding"] == finding] if finding in set(known["finding"]) else known
     masks = pairs.masks(chapter, table)
     usual = pairs.usual(chapter, table, masks)
-    name, model = next(mapped.networks(chapter))
+    name = mapped.names(chapter)[0]
+    model = mapped.network_of(chapter, name)
     of, batch = next(mapped.batches(chapter, name, table.iloc[:1]))
     found = mapped.maps_of(model, batch) | {USUAL: usual[:1]}
     maps = {method: overlay.upsample(raw, masks.shape[1:]) for method, raw in found.items()}
@@ -148,8 +150,8 @@ def agreement_figure(table: pd.DataFrame) -> Figure | str:
     size = table[table["measure"] == "size of the cause"]["correlation"]
     return measured_figures.dots(of, ("mass in the cause", "its change"), "correlation",
                                  {"no relation": pd.Series(0.0, ["mass in the cause", "its change"])},
-                                 f"rank correlation with the effect, n = {of['pairs'].max()} pairs;\nof the size of the "
-                                 f"cause alone: {size.min():.2f} to {size.max():.2f}")
+                                 f"rank correlation with the effect, n = {of['pairs'].max()} pairs;\n"
+                                 f"of the size of the cause alone: {size.min():.2f} to {size.max():.2f}")
 
 
 def effects(table: pd.DataFrame) -> pd.DataFrame | str:
