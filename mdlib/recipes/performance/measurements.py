@@ -19,6 +19,7 @@ from mdlib import reproducible
 from mdlib.data.cache import open_cache
 from mdlib.data.samples import Samples
 from mdlib.explain.gradients import grad_cam_maps
+from mdlib.progress import track
 from mdlib.recipes import cam_peers
 from mdlib.recipes.performance import opponents
 from mdlib.recipes.performance.chapter import Chapter
@@ -101,15 +102,20 @@ def training(chapter: Chapter) -> Measurement:
         samples = Samples(kept.pixels, again, kept.targets, kept.nonimage, s.crop)
         files = torch.utils.data.Subset(image_files(chapter), again.tolist())
         order = DistributedSampler(samples, 1, 0, shuffle=True, seed=chapter.seed)    # as in training.loop
-        loaders = {"plain loop, the same cache": DataLoader(samples, s.batch, sampler=order, collate_fn=kept.collate),
-                   "plain loop, from the files": DataLoader(files, s.batch, sampler=order)}
-        found = {"mdlib": our_steps(chapter, samples)}
-        found |= {name: plain_steps(chapter, loader) for name, loader in loaders.items()}
-        found[PLAIN_ORDER] = our_steps(chapter, samples, channels_last=False)
+        cached, decoded = (DataLoader(each, s.batch, sampler=order, collate_fn=collate)
+                           for each, collate in ((samples, kept.collate), (files, None)))
+        loops = {"mdlib": lambda: our_steps(chapter, samples),
+                 "plain loop, the same cache": lambda: plain_steps(chapter, cached),
+                 "plain loop, from the files": lambda: plain_steps(chapter, decoded),
+                 PLAIN_ORDER: lambda: our_steps(chapter, samples, channels_last=False)}
         if chapter.device.startswith("cuda"):
-            found["(mdlib, bf16-mixed)"] = our_steps(chapter, samples, precision="bf16-mixed")
-        losses = {name: losses for name, (_, losses) in found.items()}
-        return {"images": s.batch, "times": {name: times for name, (times, _) in found.items()}, "losses": losses,
+            loops["(mdlib, bf16-mixed)"] = lambda: our_steps(chapter, samples, precision="bf16-mixed")
+        times, losses = {name: [] for name in loops}, {}
+        for _ in track(range(s.runs), "timing"):
+            for name, steps in loops.items():
+                seconds, losses[name] = steps()
+                times[name] += seconds
+        return {"images": s.batch, "times": times, "losses": losses,
                 "differences": {name: float(np.abs(np.subtract(each, losses[PLAIN_ORDER])).max())
                                 for name, each in losses.items() if name != PLAIN_ORDER}}
     return remembered(chapter, "training", compute)
@@ -170,8 +176,9 @@ def our_steps(chapter: Chapter, samples: Samples, precision: str = "32-true", ch
               ) -> tuple[list[float], list[float]]:
     """Seconds of the timed steps of `training.loop.fit`, and every loss."""
     model, (loss, times, losses) = chapter.model(), stamped(chapter.device)
-    loop.fit(loop.start(chapter.device, precision), model, sgd(model), samples, loss, epochs=1, seed=chapter.seed,
-             batch=chapter.settings.batch, folder=tempfile.mkdtemp(dir=chapter.folder), channels_last=channels_last)
+    with tempfile.TemporaryDirectory(dir=chapter.folder) as folder:
+        loop.fit(loop.start(chapter.device, precision), model, sgd(model), samples, loss, epochs=1, seed=chapter.seed,
+                 batch=chapter.settings.batch, folder=folder, channels_last=channels_last)
     torch.use_deterministic_algorithms(False)    # fit asks for them; the plain loops of others do not
     return [*np.diff(times)[1:]], [value.item() for value in losses]
 
