@@ -11,7 +11,7 @@ from mdlib.data import chestxray14, splits
 from mdlib.errors import DataError
 from mdlib.evaluate.tables import beside_paper
 from mdlib.files import atomic, fingerprint, read_json, write_json
-from mdlib.recipes.chest import grid, results
+from mdlib.recipes.chest import grid, measured, results
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.settings import Chest
 from mdlib.recipes.chest.trainings import left_out
@@ -72,7 +72,8 @@ def keep(chapter: Chapter, name: str) -> Path:
                   for part, rows in chapter.rows.items()},
         "aurocs": {exhibit: _records(results.aurocs(chapter, exhibit)) for exhibit in exhibits},
         "differences": {exhibit: _records(results.differences(chapter, exhibit).reset_index())
-                        for exhibit in exhibits}})
+                        for exhibit in exhibits},
+        "maps": measured.summary(chapter)})
 
 
 def keep_grid(chapter: Chapter, name: str) -> Path:
@@ -107,6 +108,11 @@ def aurocs(name: str, exhibit: str) -> pd.DataFrame:
 def differences(name: str, exhibit: str) -> pd.DataFrame:
     """The differences of an exhibit in a kept run, as `results.differences` gives them."""
     return pd.DataFrame(kept(name)["differences"][exhibit]).set_index(["panel", "comparison"])
+
+
+def pointing_game(name: str) -> pd.DataFrame | str:
+    """`measured.counts` of a kept run: how often the highest pixel of each map lay in the cause, or in the box."""
+    return measured.counts(measured.tables(kept(name)["maps"])["localisation"])
 
 
 def grid_summary(name: str) -> pd.DataFrame:

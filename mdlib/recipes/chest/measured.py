@@ -17,10 +17,9 @@ from mdlib.explain import overlay
 from mdlib.parallel import side_by_side
 from mdlib.recipes.chest import faithful, localised, mapped, measured_figures, pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import committed
 from mdlib.recipes.chest.figures import words
-from mdlib.recipes.chest.kept import kept
 from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
+from mdlib.recipes.chest.results import committed
 from mdlib.recipes.chest.viewing import trained
 
 ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
@@ -262,11 +261,3 @@ def tables(records: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of a `summary`."""
     found = {name: mapped.numbers(rows) for name, rows in records.items()}
     return found | {"cost": found["cost"].set_index("layer")}
-
-
-def of_real(name: str) -> pd.DataFrame | str:
-    """`counts` of a kept run on real images: the pointing game on the radiologists' boxes of its test part."""
-    result = kept(name)
-    if "maps" not in result:
-        return "The maps of this kept run are not measured yet."
-    return counts(tables(result["maps"])["localisation"])
