@@ -122,10 +122,10 @@ def _remembered(chapter: Chapter) -> dict[str, Any]:
 def three_libraries(chapter: Chapter) -> pd.DataFrame:
     """Grad-CAM at norm5 by mdlib and three libraries, float64, 32 test images, all classes, against each reading.
 
-    A row a network and library: which reading it follows, its largest difference |Δ| from each, its mean difference
+    A row a network and library: which reading it follows, its largest difference from each, its mean difference
     from the text and correlation with it over all pixels of all maps, the share of maps whose maximum is at another
     pixel than the text's, and of maps that are 0 everywhere. The networks have the same weights and logits; maps are
-    0 where negative and divided by their maximum, so that |Δ| is at most 1.
+    0 where negative and divided by their maximum, so that no difference exceeds 1.
     """
     return pd.DataFrame(_remembered(chapter)["table"]).set_index(["network", "library"])
 

@@ -92,7 +92,9 @@ def figure(chapter: Chapter) -> Figure:
     for i, row in rows.iterrows():
         axis.hlines(i, row["from"], row["to"], color=colours[row["task"]], linewidth=2)
         axis.plot(row["times ours"], i, "o", color=colours[row["task"]])
-        axis.annotate(f"{row['times ours']:.{0 if row['times ours'] >= 10 else 1}f}", (row["to"], i), (6, -3), textcoords="offset points", fontsize=8)
+        digits = 0 if row["times ours"] >= 10 else 1
+        axis.annotate(f"{row['times ours']:.{digits}f}", (row["to"], i), (6, -3), textcoords="offset points",
+                      fontsize=8)
     axis.axvline(1, color="0.4", linewidth=1)
     axis.set_yticks(range(len(rows)), [f"{row.task}: {row.job}" for row in rows.itertuples()])
     axis.invert_yaxis()
