@@ -94,7 +94,8 @@ def _answer(chapter: Chapter, device: str) -> dict[str, Any]:
     shown = {cam_peers.named(library): values for (network, library), values in maps.items() if network == IN_PLACE}
     spread = np.ptp([*shown.values()], axis=0).max(axis=(2, 3))                                 # (B, K)
     findings = chapter.targets[rows] * [name != "No Finding" for name in chapter.classes]
-    i, k = np.unravel_index((spread * findings).argmax(), spread.shape)
+    drawn = np.mean([values.max(axis=(2, 3)) > 0 for values in shown.values()], axis=0)    # share of libraries that do
+    i, k = np.unravel_index(((drawn + spread) * findings).argmax(), spread.shape)
     return {"table": table, "row": int(rows[i]), "class": chapter.classes[k],
             "maps": {library: values[i, k].tolist() for library, values in shown.items()}}
 
@@ -131,15 +132,18 @@ def three_libraries(chapter: Chapter) -> pd.DataFrame:
 
 
 def figure(chapter: Chapter) -> Figure:
-    """The finding that the libraries map most differently, of those present in the images of `three_libraries`."""
+    """The finding that the libraries map most differently, of those present in the images of `three_libraries`.
+
+    One that all libraries draw is preferred to one of which some draw nothing.
+    """
     found = _remembered(chapter)
     image = as_seen(chapter, found["row"])
     maps = [overlay.blend(image, overlay.stretch(values)) for values in found["maps"].values()]
     titles = [f"present: {figures.words(found['class'])}", *found["maps"]]
-    drawn = figures.pictures([image, *maps], titles, columns=len(titles), width=11)
-    drawn.suptitle("Grad-CAM at norm5 of one network (torchvision's, ReLU in place): dark 0, bright the map's maximum",
+    picture = figures.pictures([image, *maps], titles, columns=len(titles), width=11)
+    picture.suptitle("Grad-CAM at norm5 of one network (torchvision's, ReLU in place): dark 0, bright its maximum",
                    fontsize=10)
-    return drawn
+    return picture
 
 
 def check_libraries(chapter: Chapter, table: pd.DataFrame) -> str:

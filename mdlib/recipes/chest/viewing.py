@@ -101,7 +101,7 @@ def signal(chapter: Chapter) -> pd.DataFrame:
         model, batch = trained(chapter, name), inputs_of(chapter, name, rows)
         found[name] = {layer: float(gradients.grad_cam_maps(model, batch, f"features.{layer}").signal.float().mean())
                        for layer in LAYERS[name.removesuffix(NONIMAGE)]}
-    return pd.DataFrame(found).T
+    return pd.DataFrame(found, index=[*LAYERS["densenet121"], *LAYERS["resnet50"]]).T
 
 
 def trained(chapter: Chapter, name: str, **which: Any) -> nn.Module:
