@@ -9,7 +9,7 @@ from types import ModuleType
 
 import click
 
-from mdlib.errors import MdlibError
+from mdlib.errors import MdlibError, SettingsError
 
 CHAPTERS = ("chest",)                       # papers: they have networks that are trained
 PAGES = (*CHAPTERS, "performance")           # all that has notebooks
@@ -66,7 +66,7 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 RUN_OPTIONS = (
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: two minutes on two cores; laptop: real images, small networks; paper: its settings."),
+                 help="embedded: minutes on two cores; laptop: real images, small networks; paper: its settings."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
     folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
     folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
@@ -110,6 +110,9 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, k
     from mdlib.batch import papermill_runs
 
     pages = recipe(chapter)
+    if chapter not in CHAPTERS and (grid or devices > 1):
+        raise SettingsError(f"nothing is trained in {chapter}", "--grid, --devices",
+                            f"They are for {', '.join(CHAPTERS)}.")
     if grid:
         asked["overrides"] = pages.grid.GRID | asked["overrides"]
     parameters = parameters_of(**asked)

@@ -5,6 +5,7 @@ import platform
 import random
 import re
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -75,3 +76,13 @@ def code_version() -> str:
         return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return metadata.version("mdlib")
+
+
+def now(device: str | torch.device) -> float:
+    """Wall time in seconds, once the device has done all it was asked for."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()

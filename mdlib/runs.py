@@ -32,8 +32,8 @@ def home() -> Path:
 
 
 def code_fingerprint() -> str:
-    """Changes when any file of mdlib's code changes, the viewer's JavaScript and styles among them."""
-    return fingerprint(*sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".css")))
+    """Changes when any file of mdlib's code changes, the viewer's JavaScript, styles and template among them."""
+    return fingerprint(*sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".css", ".html")))
 
 
 def absolute(path: str | Path) -> Path:
@@ -146,16 +146,16 @@ class Run:
         asked = json.loads(json.dumps(asked))
         if path.exists() and (kept := read_json(path))["asked"] == asked:
             return kept["answer"]
-        write_json(path, {"asked": asked, "answer": _without_nan(compute())})
+        write_json(path, {"asked": asked, "answer": without_nan(compute())})
         return read_json(path)["answer"]
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN."""
+def without_nan(value: Any) -> Any:
+    """The value with None in place of NaN, which JSON does not know."""
     if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
+        return {key: without_nan(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
+        return [without_nan(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -33,6 +33,8 @@ def test_weights_as_csv_is_table_2():
     (["run", "chest", "--set", "epochs=many"], ["epochs", "many"]),
     (["run", "chest", "--set", "epochs"], ["NAME=VALUE"]),
     (["run", "chest", "--device", "tpu"], ["tpu", "cuda"]),
+    (["run", "performance", "--grid"], ["performance", "--grid", "chest"]),
+    (["run", "performance", "--devices", "2"], ["performance", "--devices"]),
     (["run", "chest", "--data-dir", "no/such/folder"], ["no/such/folder"]),
     (["chest", "subset", "--table", "no/such/folder", "--out", "x"], ["no/such/folder"])])
 def test_a_mistake_is_one_line_that_names_it_and_no_traceback(words, said, tmp_path):

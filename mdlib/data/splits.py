@@ -131,23 +131,30 @@ def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> 
     return table["image"][~val].tolist(), table["image"][val].tolist()
 
 
-def leaky_and_grouped(table: pd.DataFrame, rows: np.ndarray, held_out: np.ndarray, seed: int = 0
-                      ) -> tuple[np.ndarray, np.ndarray]:
-    """Two parts of `rows`, equally large: the first has images of the patients of `held_out`, the second none (ours).
+def leak_experiment(table: pd.DataFrame, rows: np.ndarray, share: float, seed: int = 0
+                    ) -> dict[str, np.ndarray]:
+    """Rows to train on, `leaky` and `grouped`, and `held_out` to test on: what does knowing the patients do (ours)?
 
-    All are rows of the table, and no row of `held_out` is in `rows`. `grouped` is every image of other patients;
-    `leaky` is the images of patients of `held_out`, filled up from `grouped` at random (or cut, should they be more).
-    Networks fitted to the two differ in nothing but whom they have seen. Raises DataError when either would be empty.
+    Two groups of patients with several images are drawn alike, A and B, each of as many as `share` of all images, or
+    half of these patients if that is fewer. Of each patient one image is taken away; those of A are `held_out`.
+    `leaky` is the other images of A and all those of the patients in neither group; `grouped` has the other images of B
+    in place of A's, cut to the same number. So the two sets are alike but for whom they have seen.
+    Raises DataError when fewer than two patients have several images.
     """
-    patient, chance = table["patient"].to_numpy(), np.random.default_rng(seed)
-    known = np.isin(patient[rows], patient[held_out])
-    grouped, shared = rows[~known], chance.permutation(rows[known])
-    if not len(grouped) or not len(shared):
-        raise DataError(f"{len(shared)} images of patients of the held-out part, {len(grouped)} of others",
-                        "the leak experiment", "It needs patients with several images, and others. Hold out another "
-                        "share (--set held_out=0.1), or leave the experiment out (--set exhibits=…).")
-    filled = np.concatenate([shared, chance.permutation(grouped)])[:len(grouped)]
-    return np.sort(filled), grouped
+    chance = np.random.default_rng(seed)
+    shuffled = chance.permutation(rows)    # the first image of each patient in this order is the one taken away
+    first = ~pd.Series(table["patient"].to_numpy()[shuffled]).duplicated().to_numpy()
+    patient = table["patient"].to_numpy()[shuffled]
+    several = chance.permutation(np.unique(patient[~first]))
+    size = min(round(share * len(rows)), len(several) // 2)
+    if size == 0:
+        raise DataError(f"{len(several)} patients have several images", "the leak experiment",
+                        "It needs two or more of them; leave the experiment out (--set exhibits=…).")
+    in_a, in_b = (np.isin(patient, several[part]) for part in (slice(size), slice(size, 2 * size)))
+    common, of_a, of_b = shuffled[~in_a & ~in_b], shuffled[in_a & ~first], shuffled[in_b & ~first]
+    same = min(len(of_a), len(of_b))
+    return {"held_out": np.sort(shuffled[in_a & first]), "leaky": np.sort(np.concatenate([of_a[:same], common])),
+            "grouped": np.sort(np.concatenate([of_b[:same], common]))}
 
 
 def leaks(table: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> Leak:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mdlib.data.chestxray14 import CLASSES, read_list, read_lists, read_table
-from mdlib.data.splits import Subset, leaks, leaky_and_grouped, paper_subset, patient_split, rows, write_lists
+from mdlib.data.splits import Subset, leak_experiment, leaks, paper_subset, patient_split, rows, write_lists
 from mdlib.errors import DataError, SettingsError
 
 
@@ -147,21 +147,40 @@ def test_lists_are_written_one_name_a_line_and_read_back(tmp_path):
     assert (tmp_path / "out/train_val.txt").read_bytes() == "".join(f"{x}\n" for x in subset.train_val).encode()
 
 
-def test_leaky_and_grouped_differ_only_in_whom_they_have_seen():
-    patient = np.repeat(np.arange(80), [3] * 40 + [2] * 40)
-    table = pd.DataFrame({"image": [f"{i}.png" for i in range(200)], "patient": patient})
-    held_out = np.arange(0, 200, 10)
-    rest = np.setdiff1d(np.arange(200), held_out)
-    leaky, grouped = leaky_and_grouped(table, rest, held_out, seed=1)
-    patients = set(table["patient"].iloc[held_out])
-    assert len(leaky) == len(grouped) and set(leaky) <= set(rest) and set(grouped) <= set(rest)
-    assert not set(table["patient"].iloc[grouped]) & patients
-    known = [row for row in rest if table["patient"][row] in patients]
-    assert set(known) <= set(leaky), "every image of a patient of the held-out part is in the leaky one"
-    assert len(set(leaky)) == len(leaky)
+def films(count: int = 300) -> pd.DataFrame:
+    """Patients with one to four images each, in the order of a collection."""
+    patient = np.repeat(np.arange(count), np.random.default_rng(0).integers(1, 5, count))
+    return pd.DataFrame({"image": [f"{i}.png" for i in range(len(patient))], "patient": patient})
+
+
+def test_the_leak_experiment_tests_on_images_whose_patients_one_set_knows_and_the_other_does_not():
+    table = films()
+    rows = np.arange(5, len(table))
+    parts = leak_experiment(table, rows, 0.2, seed=1)
+    patients = {name: table["patient"].iloc[part] for name, part in parts.items()}
+    assert set(patients["held_out"]) <= set(patients["leaky"]) and patients["held_out"].is_unique
+    assert not set(patients["held_out"]) & set(patients["grouped"])
+    assert len(parts["leaky"]) == len(parts["grouped"]) and len(parts["held_out"]) == min(
+        round(0.2 * len(rows)), (table["patient"].iloc[rows].value_counts() > 1).sum() // 2)
+    for name in ("leaky", "grouped"):
+        assert not set(parts[name]) & set(parts["held_out"]) and set(parts[name]) <= set(rows)
+        assert len(set(parts[name])) == len(parts[name])
+
+
+def test_the_two_sets_of_the_leak_experiment_are_alike_but_for_whom_they_have_seen():
+    """Over many draws: as many images a patient, and as many patients."""
+    table = films()
+    size = table.groupby("patient")["image"].transform("size").to_numpy()
+    found = {"leaky": [], "grouped": []}
+    for seed in range(200):
+        parts = leak_experiment(table, np.arange(len(table)), 0.2, seed)
+        for name, values in found.items():
+            values.append((size[parts[name]].mean(), table["patient"].iloc[parts[name]].nunique()))
+    leaky, grouped = (np.mean(values, axis=0) for values in found.values())
+    np.testing.assert_allclose(leaky, grouped, rtol=0.005)
 
 
 def test_without_patients_of_several_images_there_is_no_leak_to_measure():
     table = pd.DataFrame({"image": list("abcdef"), "patient": range(6)})
     with pytest.raises(DataError, match="several images"):
-        leaky_and_grouped(table, np.arange(4), np.array([4, 5]))
+        leak_experiment(table, np.arange(4), 0.2)

@@ -4,13 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain.gradients import grad_cam
 from mdlib.models.backbones import densenet121
 from mdlib.recipes import cam_peers, chest
 from mdlib.recipes.chest import peers
 
-TINY = {"networks": ["densenet121"], "epochs": 1, "seeds": 1, "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
 SIZES = chest.choose("embedded", {"growth": 4, "blocks": [1, 2, 2, 1], "stem": 8})
 
 
@@ -77,13 +75,6 @@ def test_behind_torchvisions_in_place_relu_each_library_follows_another_reading(
 def test_scaled_maps_have_a_maximum_of_1_and_an_empty_map_stays_empty():
     maps = torch.tensor([[[-1.0, 2.0], [4.0, 0.0]], [[-1.0, -2.0], [-3.0, 0.0]]])
     assert cam_peers.scaled(maps).tolist() == [[[0, 0.5], [1, 0]], [[0, 0], [0, 0]]]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("peers")
-    phantom_chest.write(folder / "phantoms", patients=40, side=72)
-    return chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
 
 
 def test_the_table_is_the_experiment_on_trained_weights_and_is_kept(tiny):

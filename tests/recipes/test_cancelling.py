@@ -5,20 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.recipes import chest
 from mdlib.recipes.chest import cancelling
-
-TINY = {"networks": ["densenet121", "att_a", "att_b"], "exhibits": ["repair"], "epochs": 1, "blocks": [1, 1, 1, 1],
-        "growth": 4, "stem": 8}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A chapter on 60 phantom patients of 72 pixels."""
-    folder = tmp_path_factory.mktemp("cancelling")
-    phantom_chest.write(folder / "phantoms", patients=60, side=72)
-    return chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +66,7 @@ def test_figures_5_and_10_show_what_is_there(tiny):
     of_titles = np.repeat([panel[1:4:2] for panel in panels], 4, axis=0).tolist()
     dead = [title for panel, title in zip(of_titles, titles, strict=True)
             if panel == ["att_a", "norm5"]]
-    assert all("no signal" in title for title in dead if not title.startswith("("))
+    assert dead and all("no signal" in title for title in dead if not title.startswith("("))
 
 
 def test_published_values_have_a_source():

@@ -6,23 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_chest import TINY
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification
 from mdlib.recipes import chest
 from mdlib.recipes.chest.plan import EXHIBITS, Training, plan
-
-TINY = {"networks": ["densenet121", "att_a", "att_b"], "exhibits": ["fig9"], "epochs": 1, "seeds": 2, "draws": 20,
-        "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A trained chapter on 60 phantom patients of 72 pixels."""
-    folder = tmp_path_factory.mktemp("chest")
-    phantom_chest.write(folder / "phantoms", patients=60, side=72)
-    return chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
 
 
 def test_an_unmarked_setting_is_the_papers_number():
@@ -39,7 +29,8 @@ def test_table_2_to_the_last_weight():
 
 @pytest.mark.parametrize("profile, overrides, said", [
     ("papr", {}, "papr.*paper"), ("paper", {"exhibits": ["fig12"]}, "exhibits"), ("paper", {"splits": 0}, "splits"),
-    ("paper", {"held_out": 0.9}, "held_out"),
+    ("paper", {"held_out": 0.9}, "held_out"), ("paper", {"networks": ["att_a"]}, "densenet121 among them"),
+    ("paper", {"slow_rate": 0.01}, "slow_rate"),
     ("embedded", {"split": "random"}, "split"), ("embedded", {"nets": ["att_a"]}, "nets"),
     ("paper", {"networks": ["vgg16"]}, "vgg16.*networks|networks.*att_a"), ("paper", {"seeds": 0}, "seeds"),
     ("paper", {"crop": 300}, "crop"), ("paper", {"validation": 2.0}, "validation"), ("paper", "epochs=3", "dict")])
@@ -83,8 +74,11 @@ def test_no_patient_is_in_two_parts(tiny):
 
 def test_trainings_are_the_same_side_by_side_and_alone_and_are_kept(tiny, tmp_path):
     histories = chest.train_all(tiny)
-    assert set(histories) == {Training(name, part, seed=seed) for name in TINY["networks"]
-                              for part in ("train", "train_val") for seed in (0, 1)}
+    assert set(histories) == {
+        *(Training(name, part, seed=seed) for name in TINY["networks"] for part in ("train", "train_val")
+          for seed in (0, 1)),
+        *(Training(name, "train_val", normalise="sigmoid", seed=seed) for name in ("att_a", "att_b")
+          for seed in (0, 1))}
     assert chest.train_all(tiny) == histories
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -135,8 +129,8 @@ def test_figures_on_the_test_part_are_of_networks_fitted_to_train_and_val(tiny):
 
 
 def test_fourteen_and_fifteen_classes_are_compared_on_the_same_fourteen(tiny, tmp_path):
-    settings = TINY | {"exhibits": ["fig6", "leak"], "networks": ["densenet121"], "few_epochs": 1, "leak_epochs": 1,
-                       "seeds": 1}
+    settings = TINY | {"exhibits": ["fig6", "fig8", "leak"], "networks": ["densenet121"], "few_epochs": 1,
+                       "leak_epochs": 1, "seeds": 1}
     chapter = chest.start(data_dir=str(tiny.xrays.data_dir), run_dir=str(tmp_path), device="cpu", overrides=settings)
     table = chest.results.aurocs(chapter, "fig6")
     assert set(table["series"]) == {"five numbers", "densenet121, 15 classes", "densenet121, 14 classes"}
@@ -148,6 +142,13 @@ def test_fourteen_and_fifteen_classes_are_compared_on_the_same_fourteen(tiny, tm
     assert not set(chapter.table["patient"].iloc[chapter.part("grouped")]) & set(held_out)
     assert chest.results.differences(chapter, "leak").index.tolist() == [
         ("The leak: held-out images", "densenet121, leaky − densenet121, grouped")]
+    assert "leaky" in chest.results.words(chapter, "leak").data
+    assert chest.results.differences(chapter, "fig8").empty, "one network alone is compared with nothing"
+    assert chest.results.words(chapter, "fig7").data.startswith("fig7 is not among the `exhibits`")
+    assert chest.results.words(chapter, "repair").data == chest.trainings.left_out(chapter, "repair")
+    assert len(chest.results.figure(chapter, "fig6").axes) == 2
+    assert chest.exhibits.curves(chapter).startswith("None of the exhibits")
+    assert chest.results.check_leak(chapter).startswith("Not the phantoms")
 
 
 def test_the_grid_compares_trainings_of_the_same_split_and_seed(tiny, tmp_path):
@@ -163,8 +164,37 @@ def test_the_grid_compares_trainings_of_the_same_split_and_seed(tiny, tmp_path):
     assert summary["above 0"] == f"{sum(value > 0 for value in each)} of 4"
 
 
+def test_what_is_kept_of_a_run_and_of_a_grid_is_what_the_pages_show(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(chest.kept, "folder", lambda: tmp_path)
+    monkeypatch.setattr(chest.kept.measured, "summary", lambda chapter: {})
+    assert chest.kept.keep(tiny, "own") == tmp_path / "runs/own.json"
+    pd.testing.assert_frame_equal(chest.kept.aurocs("own", "fig9"), chest.results.aurocs(tiny, "fig9"))
+    own = chest.results.differences(tiny, "fig9")
+    pd.testing.assert_frame_equal(chest.kept.differences("own", "fig9"), own)
+    assert own["in words"].iloc[0] in chest.results.words(tiny, "fig9").data
+    assert chest.results.means(chest.kept.aurocs("own", "fig9")).index[0] == "five numbers"
+    assert chest.kept.keep_grid(tiny, "own") == tmp_path / "grid/own.json"
+    pd.testing.assert_frame_equal(chest.kept.grid_summary("own"),
+                                  chest.grid.summary(chest.grid.aurocs(tiny), tiny.settings))
+
+
+def test_a_result_of_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(chest.kept, "folder", lambda: tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/old.json").write_text('{"manifest": {}, "aurocs": []}')
+    with pytest.raises(DataError, match="another version"):
+        chest.kept.aurocs("old", "fig9")
+
+
+def test_the_table_of_trainings_says_what_is_shared(tiny):
+    table = chest.exhibits.trainings(tiny)
+    assert table.loc["fig9", ["trainings", "new"]].tolist() == [12, 12]
+    assert table.loc["repair", ["trainings", "new"]].tolist() == [8, 4]
+    assert len(chest.exhibits.curves(tiny).axes) == 3
+
+
 def test_moments_are_those_of_the_cropped_pictures(tiny):
-    mean, spread = chest.trainings.moments(tiny)
+    mean, spread = tiny.moments
     batch = tiny.samples("test").__getitems__([0, 1])["image"].numpy()
     rows = tiny.rows["test"][:2]
     np.testing.assert_allclose(mean[rows], batch.mean(axis=(1, 2, 3)), rtol=1e-5)

@@ -2,24 +2,12 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.evaluate import calibration, operating, precision
 from mdlib.recipes import chest
 from mdlib.recipes.chest import clinic
 
-TINY = {"networks": ["densenet121"], "epochs": 1, "draws": 20, "blocks": [1, 1, 1, 1], "growth": 4,
-        "stem": 8}
 NET = "densenet121"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A chapter on 60 phantom patients of 72 pixels."""
-    folder = tmp_path_factory.mktemp("clinic")
-    phantom_chest.write(folder / "phantoms", patients=60, side=72)
-    return chest.start(data_dir=str(folder / "phantoms"), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
 
 
 def of(chapter, part):

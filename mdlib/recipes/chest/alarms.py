@@ -24,19 +24,20 @@ SPOILED: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of uint8 (N, H, W)
 def alarms(chapter: Chapter, others: dict[str, Sequence[Path]] | None = None, count: int = 1000) -> pd.DataFrame:
     """The share of images beyond each limit, a row a kind of image: `images`, a column a check, `any` of them.
 
-    The first row tells the false alarms: at most `count` test images, on which nothing was chosen. The next ones tell
-    what is found of the same images spoiled, and of `others`: files of another kind. Lateral views cannot be simulated:
-    what share of them is found is not known.
+    The first row tells the false alarms: at most `count` test images, drawn at random, on which nothing was chosen. The
+    next ones tell what is found of the same images spoiled, and of `others`: files of another kind. Lateral views
+    cannot be simulated: what share of them is found is not known.
     """
     known, settings = reference(chapter), chapter.settings
-    test = np.asarray(images.centre_crop(chapter.pixels, settings.crop)[chapter.rows["test"][:count]])
+    rows = np.random.default_rng(chapter.seed).permutation(chapter.rows["test"])[:count]
+    test = np.asarray(images.centre_crop(chapter.pixels, settings.crop)[np.sort(rows)])
     kinds = {name: spoil(test) for name, spoil in SPOILED.items()}
     for name, files in (others or {}).items():
         squares = [images.fit_square(images.read_grey(file), settings.resize) for file in files]
         kinds[name] = images.centre_crop(np.stack(squares), settings.crop)
-    rows = {}
+    table = {}
     for name, crops in kinds.items():
         found = checks.beyond(checks.measure(crops, known), known)
-        rows[name] = {"images": len(crops), **{check: strange.mean() for check, strange in found.items()},
+        table[name] = {"images": len(crops), **{check: strange.mean() for check, strange in found.items()},
                       "any": np.any(list(found.values()), axis=0).mean()}
-    return pd.DataFrame(rows).T.astype({"images": int}).rename_axis("images of the test part, or other")
+    return pd.DataFrame(table).T.astype({"images": int}).rename_axis("images of the test part, or other")

@@ -51,20 +51,20 @@ def noise_for_g(chapter: Chapter) -> pd.DataFrame:
                 logits = typed(**batch)["logits"]
                 with replaced(typed, "features.relu5", noise):
                     moved = (typed(**batch)["logits"] - logits).abs().max().item()
-            rows.append({"network": name, "scores": normalise, "type": str(dtype).removeprefix("torch."),
+            rows.append({"network": name, "normalise": normalise, "type": str(dtype).removeprefix("torch."),
                          "largest change of a logit": moved, "largest logit": logits.abs().max().item()})
-    columns = ["network", "scores", "type", "largest change of a logit", "largest logit"]
+    columns = ["network", "normalise", "type", "largest change of a logit", "largest logit"]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:3])
 
 
 def dead_weights(chapter: Chapter) -> pd.DataFrame:
     """Weights and largest gradient of each part of attA and attB at the paper's size, in float64.
 
-    One backward pass of the sum of all logits of two test images, from random weights: what is dead follows from the
+    One backward pass of the sum of all logits of a test image, from random weights: what is dead follows from the
     mathematics, not from the weights. A part is `dead` when no gradient in it is above 1e-9 of the network's largest.
     """
     settings, rows = replace(PROFILES["paper"], pretrained=False), []
-    image = chapter.samples("test").__getitems__([0, 1])["image"].double()
+    image = chapter.samples("test").__getitems__([0])["image"].double()
     for name, normalise in product(ATTENTION, ("softmax", "sigmoid")):
         reproducible.seed_everything(chapter.seed)
         model = network(name, settings, normalise=normalise).double().eval()
@@ -75,7 +75,7 @@ def dead_weights(chapter: Chapter) -> pd.DataFrame:
         parts = parts.groupby("part", sort=False).agg({"weights": "sum", "largest gradient": "max"}).reset_index()
         rows.append(parts.assign(network=name, scores=normalise,
                                  dead=parts["largest gradient"] < 1e-9 * parts["largest gradient"].max()))
-    return pd.concat(rows).set_index(["network", "scores", "part"])
+    return pd.concat(rows).set_index(["network", "normalise", "part"])
 
 
 def _gradients(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -92,8 +92,8 @@ def _gradients(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def counts_of_dead(table: pd.DataFrame) -> pd.DataFrame:
     """Weights without gradient, and the others, by network and kind of scores."""
-    of = table.groupby(["network", "scores"], sort=False)
-    dead = table["weights"].where(table["dead"], 0).groupby(["network", "scores"], sort=False).sum()
+    of = table.groupby(["network", "normalise"], sort=False)
+    dead = table["weights"].where(table["dead"], 0).groupby(["network", "normalise"], sort=False).sum()
     return pd.DataFrame({"weights": of["weights"].sum(), "without gradient": dead,
                          "live": of["weights"].sum() - dead})
 
@@ -112,7 +112,9 @@ def rounding(chapter: Chapter) -> pd.DataFrame:
                                              (("float32", alone), ("batch of 2", pair), ("float64", double))},
                          "same map?": _correlation(alone, pair).nanmedian().item(),
                          "as in float64?": _correlation(alone, double).nanmedian().item()})
-    return pd.DataFrame(rows).set_index("network")
+    columns = ["network", *(f"maximum, {way}" for way in ("float32", "batch of 2", "float64")), "same map?",
+               "as in float64?"]
+    return pd.DataFrame(rows, columns=columns).set_index("network")
 
 
 def three_ways(chapter: Chapter, model: nn.Module, name: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,8 +122,9 @@ def three_ways(chapter: Chapter, model: nn.Module, name: str) -> tuple[Tensor, T
     def maps(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         return gradients.grad_cam_maps(model, batch, "features.norm5").values
     batch = _inputs(chapter, name, torch.float32)
-    single = [{key: value[[i]] for key, value in batch.items()} for i in range(IMAGES)]
-    paired = [{key: value[[i, (i + 1) % IMAGES]] for key, value in batch.items()} for i in range(IMAGES)]
+    count = len(batch["image"])
+    single = [{key: value[[i]] for key, value in batch.items()} for i in range(count)]
+    paired = [{key: value[[i, (i + 1) % count]] for key, value in batch.items()} for i in range(count)]
     return (torch.cat([maps(model, one) for one in single]), torch.cat([maps(model, two)[:1] for two in paired]),
             maps(copy.deepcopy(model).double(), _inputs(chapter, name, torch.float64)))
 
@@ -155,11 +158,11 @@ def noise_figure(chapter: Chapter, name: str = "att_a") -> Figure:
 def check_cancelling(moved: pd.DataFrame, dead: pd.DataFrame) -> str:
     """Assert what the mathematics says: g moves no logit under the softmax, and 2,160,128 weights of attA are dead."""
     change = moved.query("type == 'float64'")["largest change of a logit"]
-    assert (change[change.index.get_level_values("scores") == "softmax"] < 1e-10).all(), moved
-    assert (change[change.index.get_level_values("scores") == "sigmoid"] > 1e-4).all(), moved
+    assert (change[change.index.get_level_values("normalise") == "softmax"] < 1e-10).all(), moved
+    assert (change[change.index.get_level_values("normalise") == "sigmoid"] > 1e-4).all(), moved
     without = counts_of_dead(dead)["without gradient"]
     assert without["att_a", "softmax"] == 2_160_128 and without["att_b", "softmax"] == 2_163_200, without
-    assert (without.xs("sigmoid", level="scores") == 0).all(), without
+    assert (without.xs("sigmoid", level="normalise") == 0).all(), without
     return ("Noise in place of g moves no logit under the softmax; 2,160,128 weights of attA and 2,163,200 of attB get "
             "no gradient. Under the sigmoid all of them do.")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mdlib import reproducible, runs
-from mdlib.data import cache, chestxray14, samples, splits
+from mdlib.data import cache, chestxray14, images, samples, splits
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
@@ -20,9 +20,14 @@ from mdlib.recipes.chest.settings import Chest, choose
 run_folder = functools.partial(runs.folder_of, "chest")
 
 
+def default_phantoms() -> Path:
+    """Where the phantoms of this book are."""
+    return runs.home() / "data" / "phantoms" / "chest"
+
+
 def phantoms(folder: Path | None = None, seed: int = 0) -> Path:
     """The folder of phantom X-rays, drawn now where they are not there yet."""
-    folder = folder or runs.home() / "data" / "phantoms" / "chest"
+    folder = folder or default_phantoms()
     phantom_chest.write(folder, seed=seed)
     return folder
 
@@ -52,13 +57,13 @@ class Chapter:
     def _parts(self) -> tuple[pd.DataFrame, list[dict[str, np.ndarray]]]:
         """The rows of the collection that take part, and for each split which of them are in which part."""
         named = _splits(self.xrays.table, self.settings, self.seed)
-        for part, images in named[0].items():
-            if not images:
+        for part, names in named[0].items():
+            if not names:
                 raise DataError(f"no image is left for {part}", str(self.xrays.data_dir),
                                 "Look at the two lists and at which images are there, or use --set split=patient.")
         everything = [*itertools.chain(*named[0].values())]
         table = self.xrays.table.iloc[np.unique(splits.rows(self.xrays.table, everything))].reset_index(drop=True)
-        return table, [{part: splits.rows(table, images) for part, images in parts.items()} for parts in named]
+        return table, [{part: splits.rows(table, names) for part, names in parts.items()} for parts in named]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -78,12 +83,10 @@ class Chapter:
         train_val = np.sort(np.concatenate([parts["train"], parts["val"]]))
         if name == "train_val":
             return train_val
-        # Images, not patients: the paper's own validation part, or a share drawn in the same way.
-        chance = np.random.default_rng([self.seed, split])
-        held_out = parts["val"] if _by_image(self.settings) else np.sort(
-            chance.choice(train_val, round(self.settings.held_out * len(train_val)), replace=False))
-        leaky, grouped = splits.leaky_and_grouped(self.table, np.setdiff1d(train_val, held_out), held_out, self.seed)
-        return {"held_out": held_out, "leaky": leaky, "grouped": grouped}[name]
+        if name not in ("leaky", "grouped", "held_out"):
+            raise SettingsError("no such part", f"part {name!r}",
+                                f"Known: {', '.join(parts)}, train_val, leaky, grouped, held_out.")
+        return splits.leak_experiment(self.table, train_val, self.settings.held_out, self.seed + split)[name]
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
@@ -94,6 +97,12 @@ class Chapter:
     def pixels(self) -> np.ndarray:
         """(N, resize, resize) uint8, a row an image of `table`, memory-mapped; decoded on first use."""
         return cache.open_cache(self.xrays.paths(self.table["image"]), self.settings.resize, self.cache_dir)
+
+    @functools.cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each picture as the networks see it, (N,) each, [0, 1]."""
+        pairs = [(crop.mean() / 255, crop.std() / 255) for crop in images.centre_crop(self.pixels, self.settings.crop)]
+        return tuple(np.array(pairs).T)
 
     def samples(self, part: str, split: int = 0, classes: int = 15) -> samples.Samples:
         """The samples of a part; with 14 classes, without No Finding."""

@@ -1,6 +1,5 @@
 """Whether the maps of a run follow their network: pixels, weights and findings are taken away; and what maps cost."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -104,12 +103,14 @@ def randomised(chapter: Chapter) -> pd.DataFrame:
     """
     def compute() -> list[dict]:
         table, rows = pairs.labelled(chapter, FEW), []
-        others = table.groupby("k").transform(lambda column: np.roll(column, 1))["row"]
+        others = _others(table)
         for name, model in networks(chapter):
             reproducible.seed_everything(chapter.seed + 1)
             fresh = network(name, replace(chapter.settings, pretrained=False)).to(chapter.device)
             before = _all_maps(chapter, name, model, table)
-            compared = [(-1, OTHER, _all_maps(chapter, name, model, table.assign(row=others)))]
+            other = _all_maps(chapter, name, model, table.assign(row=others.where(others >= 0, table["row"])))
+            alone = (others < 0).to_numpy()[:, None, None]     # a constant map has no correlation
+            compared = [(-1, OTHER, {method: np.where(alone, 0, maps) for method, maps in other.items()})]
             with randomise.randomised(model.model, fresh, randomise.parts(fresh)) as steps:
                 compared += [(step, part, _all_maps(chapter, name, model, table)) for step, part in enumerate(steps)]
             for step, part, after in compared:
@@ -119,6 +120,17 @@ def randomised(chapter: Chapter) -> pd.DataFrame:
         return rows
     table = numbers(chapter.run.remember("measured_randomised", compute, pairs=FEW))
     return table.rename(columns={"measure": "method"})
+
+
+def _others(table: pd.DataFrame) -> pd.Series:
+    """For each pair, the row of the next image with its finding that is of another patient; -1 where there is none."""
+    found = pd.Series(-1, table.index)
+    for _, of in table.groupby("k"):
+        for i, patient in enumerate(of["patient"]):
+            turned = np.roll(of.index, -i)
+            others = [index for index in turned if of["patient"][index] != patient]
+            found[of.index[i]] = table["row"][others[0]] if others else -1
+    return found
 
 
 def _all_maps(chapter: Chapter, name: str, model: OwnClass, table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -201,8 +213,6 @@ def _times(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, 
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    begin = time.perf_counter()
+    begin = reproducible.now(device)
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
+    return reproducible.now(device) - begin

@@ -97,7 +97,10 @@ def kept(name: str, kind: str = "runs") -> dict[str, Any]:
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "nothing"
         raise DataError("no such result is kept", str(path), f"Kept: {there}.")
-    return read_json(path)
+    result = read_json(path)
+    if kind == "runs" and "maps" not in result:
+        raise DataError("this was kept by another version of mdlib", str(path), "Run it again with --keep.")
+    return result
 
 
 def aurocs(name: str, exhibit: str) -> pd.DataFrame:

@@ -31,7 +31,8 @@ UNKNOWN = "Neither boxes nor twins say where a finding is in this collection: th
 def everything(chapter: Chapter) -> dict[str, pd.DataFrame]:
     """All measurements of this run, by name as in TABLES; measured now where they are not kept.
 
-    On a CPU they are made side by side, each in a process with one thread, as the trainings are.
+    On a CPU they are made side by side, each in a process with one thread, as the trainings are; what they cost is
+    timed last and alone.
     """
     names = [name for name in TABLES if not (chapter.run.folder / "answers" / f"measured_{name}.json").exists()]
     if chapter.device == "cpu" and names:
@@ -39,7 +40,8 @@ def everything(chapter: Chapter) -> dict[str, pd.DataFrame]:
             trained(chapter, name)              # once, not in each process
         chapter.samples("test")                 # decodes the images, once for all
         alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
-        list(side_by_side(_with_one_thread, [(TABLES[name], alone) for name in names], "measurements"))
+        jobs = [(TABLES[name], alone) for name in names if name != "cost"]
+        list(side_by_side(_with_one_thread, jobs, "measurements"))
     return {name: measure(chapter) for name, measure in TABLES.items()}
 
 

@@ -50,7 +50,8 @@ def usual(chapter: Chapter, pairs: pd.DataFrame, causes: np.ndarray) -> np.ndarr
     shown = None if chapter.xrays.truth is None else labelled(chapter, USUAL, "train")
     for k, where in pairs.groupby("k").indices.items():
         if shown is not None:
-            places[where] = masks(chapter, shown[shown["k"] == k]).mean(axis=0)
+            of_finding = shown[shown["k"] == k]
+            places[where] = masks(chapter, of_finding).mean(axis=0) if len(of_finding) else 1
             continue
         patient = pairs["patient"].to_numpy()[where]
         others = (patient[:, None] != patient).astype(np.float32)

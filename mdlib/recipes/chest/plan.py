@@ -6,8 +6,8 @@ from itertools import product
 BASELINES, ATTENTION = ("resnet50", "densenet121"), ("att_a", "att_b")
 NONIMAGE = "_nonimage"
 
-# part a network is fitted to: parts it then predicts. Those of the paper; and those of the leak experiment (ours),
-# which differ in one thing: "leaky" has other images of the patients of "held_out", "grouped" as many of others.
+# part a network is fitted to: parts it then predicts. Those of the paper; and those of splits.leak_experiment (ours):
+# "leaky" has other images of the patients of "held_out", "grouped" as many of patients drawn alike.
 PREDICTS = {"train": ("val", "test"), "train_val": ("test",), "leaky": ("held_out",), "grouped": ("held_out",)}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
+from mdlib import runs
 from mdlib.data import images
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import atomic, fingerprint, read_json, stamp, write_json
@@ -53,7 +54,7 @@ def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str
     fabric = loop.start(device, precision=card.settings.precision)
     model = cards.load(card).to(fabric.device)
     try:
-        claim(out, card, files)
+        claim(out, card, files, given)
         return _predict(card, model, fabric, files, out, given, page)
     except OSError as error:    # images that cannot be read are DataErrors
         raise DataError(f"writing failed ({error.strerror})", str(error.filename or out),
@@ -132,17 +133,20 @@ def cell(text: str) -> str:
     return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def claim(out: Path, card: cards.Card, files: Sequence[Path]) -> None:
-    """Mark `out` as the answer of this network to these files. Raises SettingsError where it holds anything else."""
+def claim(out: Path, card: cards.Card, files: Sequence[Path], given: Beside) -> None:
+    """Mark `out` as the answer of this network to these files, told this beside them.
+
+    Raises SettingsError where it holds anything else.
+    """
     mark = out / "prediction.json"
     asked = {"files": fingerprint([stamp([file])[0] if file.exists() else str(file) for file in files]),
              "images": len(files), "training": card.training.slug, "weights": card.weights,
-             "data": card.data, "code": card.code}
+             "data": card.data, "code": card.code, "given": runs.without_nan(given._asdict())}
     if out.exists() and not out.is_dir():
         raise SettingsError("this is a file, not a folder", str(out), "Name another --out.")
     if mark.exists() and read_json(mark) != asked:
-        raise SettingsError("this folder holds the answer to other files, or of another network", str(out),
-                            "Name another --out, or delete the folder.")
+        raise SettingsError("this folder holds the answer to other files, of another network, or told something else "
+                            "by --view, --sex or --age", str(out), "Name another --out, or delete the folder.")
     if not mark.exists() and out.exists() and any(out.iterdir()):
         raise SettingsError("this folder is not empty, and was not written by mdlib predict", str(out),
                             "Name another --out.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from scipy.special import expit
 from torch import nn
 
 from mdlib.recipes.chest.card import Card
@@ -36,7 +37,7 @@ def probabilities(fabric: Fabric, model: nn.Module, batch: dict[str, torch.Tenso
     """float32 (B, classes), as `trainings` keeps them, of a network on Fabric's device in evaluation mode."""
     with torch.inference_mode(), fabric.autocast():
         logits = model(**fabric.to_device(batch))["logits"].float().cpu().numpy()
-    return 1 / (1 + np.exp(-logits))
+    return expit(logits)
 
 
 def case(card: Card, seen: Seen, probability: np.ndarray, maps: dict, signal: dict) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mdlib.evaluate import classification
 from mdlib.evaluate.tables import interval
 from mdlib.files import read_json
 from mdlib.recipes.chest import figures
-from mdlib.recipes.chest.chapter import Chapter
+from mdlib.recipes.chest.chapter import Chapter, default_phantoms
 from mdlib.recipes.chest.plan import ATTENTION, BASELINES, Training, exhibit
 from mdlib.recipes.chest.settings import PROFILES, Chest
 from mdlib.recipes.chest.trainings import five_number_scores, left_out, probabilities, train_all
@@ -109,7 +109,7 @@ def figure(chapter: Chapter, name: str, literature: bool = False) -> Figure | Ma
     for title, part, _ in PANELS[name]:
         images = chapter.table.iloc[chapter.part(part)]
         titles[title] = f"{title}\n{len(images):,} images, {images['patient'].nunique():,} patients"
-    published = published_aurocs().dropna() if literature else None
+    published = published_aurocs() if literature else None
     return figures.intervals(table.assign(panel=table["panel"].map(titles)), published)
 
 
@@ -136,7 +136,8 @@ def differences(chapter: Chapter, name: str) -> pd.DataFrame:
                 rows.append({"panel": title, "comparison": f"{a} − {b}", "difference": found.mean, "low": found.low,
                              "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})
         return rows
-    table = pd.DataFrame(chapter.run.remember(f"differences-{name}", compute)).set_index(["panel", "comparison"])
+    columns = ["panel", "comparison", "difference", "low", "high", "seeds", "in words"]
+    table = pd.DataFrame(chapter.run.remember(f"differences-{name}", compute), columns=columns).set_index(columns[:2])
     return table.astype({"difference": float, "low": float, "high": float}).round(3)
 
 
@@ -161,8 +162,9 @@ def in_words(table: pd.DataFrame) -> Markdown:
 
 
 def committed(chapter: Chapter) -> bool:
-    """Whether this is the run that the book shows: phantoms and the embedded settings. Others are not checked."""
-    return chapter.xrays.truth is not None and chapter.settings == PROFILES["embedded"]
+    """Whether this is the run that the book shows: its phantoms, the embedded settings, seed 0, a CPU."""
+    return (chapter.xrays.data_dir == default_phantoms() and chapter.settings == PROFILES["embedded"]
+            and chapter.seed == 0 and chapter.device == "cpu")
 
 
 def check_phantoms(chapter: Chapter) -> str:

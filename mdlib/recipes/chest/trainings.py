@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from scipy.special import expit
 from torch import nn
 
-from mdlib import reproducible
-from mdlib.data import images
+from mdlib import reproducible, runs
 from mdlib.data.samples import Samples
+from mdlib.errors import DataError
 from mdlib.evaluate import baseline, classification
 from mdlib.files import atomic, fingerprint, read_json, write_json
 from mdlib.parallel import side_by_side
@@ -21,7 +22,7 @@ from mdlib.progress import track
 from mdlib.recipes.chest import card
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
-from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, plan
+from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, exhibit, plan
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
@@ -33,8 +34,13 @@ def left_out(chapter: Chapter, name: str) -> str:
     """Why an exhibit is no part of this run, in words; empty where it is one."""
     if name not in chapter.settings.exhibits:
         return f"{name} is not among the `exhibits` of this run's settings, so its networks are not trained."
-    if name == "leak" and chapter.table["patient"].iloc[chapter.part("train_val")].is_unique:
-        return "No patient has several images: there is no leak to measure."
+    if not exhibit(name, chapter.settings.networks):
+        return f"None of the networks of {name} is among this run's `networks`."
+    if name == "leak":
+        try:
+            chapter.part("leaky")
+        except DataError as error:
+            return f"There is no leak to measure: {error}"
     return ""
 
 
@@ -124,12 +130,12 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric | Non
         for part in PREDICTS[training.part]:
             logits = _logits(fabric, model, training.network, chapter.samples(part, training.split))
             images = chapter.table["image"].iloc[chapter.part(part, training.split)]
-            tables.append(pd.DataFrame(1 / (1 + np.exp(-logits)), columns=names).assign(part=part, image=images.array))
+            tables.append(pd.DataFrame(expit(logits), columns=names).assign(part=part, image=images.array))
         table = pd.concat(tables, ignore_index=True)[["part", "image", *names]]
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
             table.to_parquet(file)
         card.write(chapter, training, folder(chapter, training), table)
-        write_json(folder(chapter, training) / HISTORY, history)
+        write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))
     fabric.barrier()
 
 
@@ -151,14 +157,7 @@ def probabilities(chapter: Chapter, training: Training, part: str) -> np.ndarray
 
 def five_number_scores(chapter: Chapter, fit: str, part: str) -> np.ndarray:
     """What view, sex, age and the mean and spread of the picture alone say of a part, (1, N, 15); fitted to `fit`."""
-    table = chapter.table
-    numbers = baseline.five_numbers(table["view"] == "AP", table["sex"] == "M", table["age"], *moments(chapter))
+    table, moments = chapter.table, chapter.moments
+    numbers = baseline.five_numbers(table["view"] == "AP", table["sex"] == "M", table["age"], *moments)
     fitted, predicted = chapter.part(fit), chapter.part(part)
     return baseline.five_number_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]
-
-
-def moments(chapter: Chapter) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each picture as the networks see it, (N,) each, [0, 1]."""
-    crops = images.centre_crop(chapter.pixels, chapter.settings.crop)
-    pairs = [(crop.mean() / 255, crop.std() / 255) for crop in crops]
-    return tuple(np.array(pairs).T)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 from torch import nn
 
 from mdlib.data import chestxray14, images
@@ -28,7 +29,7 @@ def cases(chapter: Chapter, name: str, count: int = 12) -> list[dict]:
     same dict of the same film without it. The network is the one of the first seed. Attention maps are given as
     weights times pixels, so that 1 is the mean.
     """
-    model, rows = trained(chapter, name), one_a_class(chapter, count)
+    model, rows = trained(chapter, name).to(chapter.device), one_a_class(chapter, count)
     films = answers(model, name, inputs_of(chapter, name, rows))
     alone = twins(chapter, model, name, rows)
     return [film | {"image": as_seen(chapter, row),
@@ -58,7 +59,7 @@ def maps_of(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> tupl
 def answers(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> list[dict]:
     """What the network of this name says of each image of a batch: probability, logits, maps and signal."""
     maps, signal, logits = maps_of(model, name, batch)
-    return [{"probability": 1 / (1 + np.exp(-of_image)), "logits": of_image,
+    return [{"probability": expit(of_image), "logits": of_image,
              "maps": {method: values[i] for method, values in maps.items()},
              "signal": {method: values[i] for method, values in signal.items()}} for i, of_image in enumerate(logits)]
 
@@ -98,7 +99,8 @@ def signal(chapter: Chapter) -> pd.DataFrame:
     rows = chapter.rows["test"][:32]
     found = {}
     for name in chapter.settings.networks:
-        model, batch = trained(chapter, name), inputs_of(chapter, name, rows)
+        model, batch = trained(chapter, name).to(chapter.device), inputs_of(chapter, name, rows)
+        batch = {key: value.to(chapter.device) for key, value in batch.items()}
         found[name] = {layer: float(gradients.grad_cam_maps(model, batch, f"features.{layer}").signal.float().mean())
                        for layer in LAYERS[name.removesuffix(NONIMAGE)]}
     return pd.DataFrame(found, index=[*LAYERS["densenet121"], *LAYERS["resnet50"]]).T

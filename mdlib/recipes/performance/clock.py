@@ -1,21 +1,13 @@
 """Wall time, fairly: in rounds of all that is compared, so that a busy moment of the machine meets all alike."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mdlib.progress import track
-
-
-def now(device: str) -> float:
-    """Seconds, once the device has done all it was asked for."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+from mdlib.reproducible import now
 
 
 def rounds(jobs: dict[str, Callable[[], Any]], runs: int, device: str) -> tuple[dict[str, list[float]], list[Any]]:

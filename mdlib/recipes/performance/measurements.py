@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -131,7 +132,7 @@ def predicting(chapter: Chapter) -> Measurement:
 
         def ours(pixels: np.ndarray) -> np.ndarray:
             logits = loop.predict(fabric, model, chapter.samples(pixels), batch=s.batch)["logits"]
-            return 1 / (1 + np.exp(-logits))
+            return expit(logits)
 
         def plain(batch: int) -> np.ndarray:
             return opponents.predict(model, files, batch, chapter.device)
