@@ -10,7 +10,6 @@ from tiny_chest import TINY
 
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
-from mdlib.errors import SettingsError
 from mdlib.evaluate.stratified import MEAN
 from mdlib.explain import gradients
 from mdlib.recipes import chest

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mdlib.errors import SettingsError
 from mdlib.evaluate import stratified
 from mdlib.explain import gradients
 from mdlib.progress import track
