@@ -52,7 +52,7 @@ EXHIBITS = {
     "fig9": _each(BASELINES + ATTENTION, part=("train", "train_val")),
     "fig11": _each(("densenet121", "densenet121_nonimage", "att_a", "att_a_nonimage"), part=("train_val",)),
     "repair": _each(ATTENTION, part=("train_val",), normalise=("softmax", "sigmoid")),
-    "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("leak_epochs",)),
+    "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("epochs", "leak_epochs")),
 }
 
 
