@@ -11,7 +11,7 @@ from mdlib.recipes.chest.networks import network
 from mdlib.widgets import standalone
 from mdlib.widgets.explorer import Case, explorer
 
-SMALL = {"networks": ["att_a"], "exhibits": ["fig9"], "epochs": 1, "seeds": 1, "draws": 20,
+SMALL = {"networks": ["densenet121", "att_a"], "exhibits": ["fig9"], "epochs": 1, "seeds": 1, "draws": 20,
          "blocks": [1, 1, 1, 1], "growth": 4, "stem": 8}
 
 

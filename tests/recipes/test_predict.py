@@ -185,6 +185,9 @@ def test_a_network_with_nonimage_features_says_what_it_lacks(tiny, inbox, tmp_pa
     given = ["--sex", "M", "--view", "AP", "--age", "57"]
     assert ask(tiny, [film], tmp_path / "out", *given, network="att_a_nonimage").exit_code == 0
     assert "Beside the image it was told: AP, M, 57 years." in (tmp_path / "out/film.png.html").read_text()
+    older = [*given[:-1], "58", "--tables-only"]
+    assert ask(tiny, [film], tmp_path / "out", *older, network="att_a_nonimage").exit_code == 0
+    assert not (tmp_path / "out/film.png.html").exists(), "a page of another age does not stay beside the new table"
 
 
 def test_names_are_safe_in_tables_and_on_disk(tiny, inbox, tmp_path):

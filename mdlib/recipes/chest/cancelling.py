@@ -73,7 +73,7 @@ def dead_weights(chapter: Chapter) -> pd.DataFrame:
                                "largest gradient": gradient.abs().max().item()}
                               for part, gradient in _gradients(model)])
         parts = parts.groupby("part", sort=False).agg({"weights": "sum", "largest gradient": "max"}).reset_index()
-        rows.append(parts.assign(network=name, scores=normalise,
+        rows.append(parts.assign(network=name, normalise=normalise,
                                  dead=parts["largest gradient"] < 1e-9 * parts["largest gradient"].max()))
     return pd.concat(rows).set_index(["network", "normalise", "part"])
 
@@ -91,7 +91,7 @@ def _gradients(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def counts_of_dead(table: pd.DataFrame) -> pd.DataFrame:
-    """Weights without gradient, and the others, by network and kind of scores."""
+    """Weights without gradient, and the others, by network and how scores are normalised."""
     of = table.groupby(["network", "normalise"], sort=False)
     dead = table["weights"].where(table["dead"], 0).groupby(["network", "normalise"], sort=False).sum()
     return pd.DataFrame({"weights": of["weights"].sum(), "without gradient": dead,

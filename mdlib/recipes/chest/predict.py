@@ -134,7 +134,7 @@ def cell(text: str) -> str:
 
 
 def claim(out: Path, card: cards.Card, files: Sequence[Path], given: Beside) -> None:
-    """Mark `out` as the answer of this network to these files, told this beside them.
+    """Mark `out` as the answer of this network to these files, told this beside them; drop pages told otherwise.
 
     Raises SettingsError where it holds anything else.
     """
@@ -144,9 +144,12 @@ def claim(out: Path, card: cards.Card, files: Sequence[Path], given: Beside) -> 
              "data": card.data, "code": card.code, "given": runs.without_nan(given._asdict())}
     if out.exists() and not out.is_dir():
         raise SettingsError("this is a file, not a folder", str(out), "Name another --out.")
-    if mark.exists() and read_json(mark) != asked:
-        raise SettingsError("this folder holds the answer to other files, of another network, or told something else "
-                            "by --view, --sex or --age", str(out), "Name another --out, or delete the folder.")
+    if mark.exists() and (before := read_json(mark)) != asked:
+        if before | {"given": asked["given"]} != asked:
+            raise SettingsError("this folder holds the answer to other files, or of another network", str(out),
+                                "Name another --out, or delete the folder.")
+        for stale in out.rglob("*.html"):
+            stale.unlink()      # pages of a network that was told something else
     if not mark.exists() and out.exists() and any(out.iterdir()):
         raise SettingsError("this folder is not empty, and was not written by mdlib predict", str(out),
                             "Name another --out.")
