@@ -187,6 +187,7 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
     failures = recipes.predict(checkpoint, images, out, device, recipes.Beside(view or "", sex or "", age),
                                None if tables_only else page_of_case)
     click.echo(f"Predictions: {out}")
+    click.echo(recipes.report.learned_from(recipes.cards.read(checkpoint)))
     for name, message in list(failures.items())[:20]:
         click.echo(f"Not read: {name}: {message}", err=True)
     if failures:

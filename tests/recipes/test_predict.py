@@ -89,6 +89,7 @@ def test_probabilities_are_those_of_the_chapter(tiny, tmp_path, network):
     options = ["--view", "PA", "--sex", "M", "--age", ages[0]] if ages else []
     result = ask(tiny, tiny.xrays.paths(table["image"]), tmp_path / "out", "--tables-only", *options, network=network)
     assert result.exit_code == 0, result.output
+    assert "drawn phantoms" in result.output, "whoever asks is told what the network knows"
     found = pd.read_csv(tmp_path / "out/predictions.csv").pivot(index="image", columns="class", values="probability")
     kept = chest.predictions(tiny, Training(network)).query("part == 'test'").set_index("image")
     classes = list(tiny.classes)

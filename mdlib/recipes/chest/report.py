@@ -49,10 +49,10 @@ def case(card: Card, seen: Seen, probability: np.ndarray, maps: dict, signal: di
 
 
 def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
-    """HTML: what this is not, the warnings, what the network has learned from, and the numbers of each class."""
+    """HTML: what this is not, what the network has learned from, the warnings, and the numbers of each class."""
     device = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
-    learned = f"<p>{escape(learned_from(card))} {escape(_beside(card, seen))}</p>"
-    return "\n".join([STYLE, device, _warnings(seen), learned, _numbers(card, probability)])
+    learned = f"<p><strong>{escape(learned_from(card))}</strong> {escape(_beside(card, seen))}</p>"
+    return "\n".join([STYLE, device, learned, _warnings(seen), _numbers(card, probability)])
 
 
 def _warnings(seen: Seen) -> str:
