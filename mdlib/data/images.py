@@ -158,6 +158,17 @@ def fit_square(grey: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(centre_crop(grey, side))
 
 
+def seen(grey: np.ndarray, resize: int, crop: int) -> np.ndarray:
+    """What a network sees of a picture (H, W), uint8 (crop, crop): the middle of its square of `resize` pixels."""
+    return centre_crop(fit_square(grey, resize), crop)
+
+
+def shown(grey: np.ndarray, resize: int, crop: int, most: int = 512) -> np.ndarray:
+    """The same part at the picture's own resolution, for the eye: uint8, from a square of at most `most` (ours)."""
+    whole = fit_square(grey, min(*grey.shape, most))
+    return centre_crop(whole, max(1, round(len(whole) * crop / resize)))
+
+
 def centre_crop(images: np.ndarray, side: int) -> np.ndarray:
     """(..., H, W) -> a view (..., side, side) of the middle, as torchvision's CenterCrop. Raises SettingsError."""
     height, width = images.shape[-2:]

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 from torchvision import transforms
 
-from mdlib.data.images import centre_crop, fit_square, read_grey
+from mdlib.data.images import centre_crop, fit_square, read_grey, seen, shown
 from mdlib.errors import DataError, SettingsError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -275,3 +275,13 @@ def test_a_crop_takes_the_middle_and_must_fit():
     for side in (0, 7):
         with pytest.raises(SettingsError, match="6 x 6"):
             centre_crop(images, side)
+
+
+def test_what_is_shown_of_a_picture_is_what_the_network_sees_of_it():
+    """At the network's own resolution the two are one; at any other they show the same part."""
+    picture = np.random.default_rng(0).integers(0, 256, (72, 72), np.uint8)
+    np.testing.assert_array_equal(shown(picture, 72, 64), seen(picture, 72, 64))
+    ramp = np.tile(np.arange(144, dtype=np.uint8), (144, 1))
+    assert shown(ramp, 72, 64).shape == (128, 128)
+    assert shown(ramp, 72, 64)[0, [0, -1]].tolist() == [8, 135], "64 of 72 parts, from the middle"
+    assert shown(ramp, 72, 64, most=36).shape == (32, 32)

@@ -59,7 +59,7 @@ def test_the_usual_place_is_the_mean_mask_of_the_training_images(tiny):
 def test_one_gradient_for_a_batch_of_many_classes_is_that_of_each_class(tiny):
     model = mapped.network_of(tiny, "densenet121")
     of, batch = next(mapped.batches(tiny, "densenet121", pairs.known(tiny, 1)))
-    maps = mapped.maps_of(model, batch)["Grad-CAM transition2"]
+    maps = mapped.own_maps(model, batch)["Grad-CAM transition2"]
     every = gradients.grad_cam_maps(model.model, {"image": batch["image"]}, "features.transition2")
     own = torch.arange(len(of)), batch["own"]
     expected = (every.values[own] * every.signal[own][:, None, None]).numpy()      # 0 where there is no signal

@@ -33,8 +33,7 @@ def alarms(chapter: Chapter, others: dict[str, Sequence[Path]] | None = None, co
     test = np.asarray(images.centre_crop(chapter.pixels, settings.crop)[np.sort(rows)])
     kinds = {name: spoil(test) for name, spoil in SPOILED.items()}
     for name, files in (others or {}).items():
-        squares = [images.fit_square(images.read_grey(file), settings.resize) for file in files]
-        kinds[name] = images.centre_crop(np.stack(squares), settings.crop)
+        kinds[name] = np.stack([images.seen(images.read_grey(file), settings.resize, settings.crop) for file in files])
     table = {}
     for name, crops in kinds.items():
         found = checks.beyond(checks.measure(crops, known), known)

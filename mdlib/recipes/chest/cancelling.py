@@ -135,23 +135,23 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(2) / (a.norm(dim=2) * b.norm(dim=2))
 
 
-def noise_figure(chapter: Chapter, name: str = "att_a") -> Figure:
-    """Grad-CAM at norm5, stretched to full colour as other tools do: DenseNet-121 and an attention network, three ways.
+def noise_figure(chapter: Chapter) -> Figure:
+    """Grad-CAM at norm5, stretched to full colour as other tools do: DenseNet-121 and attA, three ways.
 
     One test image, the most probable class of each network; under each map, its maximum.
     """
     pictures, titles = [], []
-    for network_name in ("densenet121", name):
-        model = trained(chapter, network_name)
-        batch = _inputs(chapter, network_name, torch.float32)
+    for name in ("densenet121", "att_a"):
+        model = trained(chapter, name)
+        batch = _inputs(chapter, name, torch.float32)
         with torch.inference_mode():
             k = int(model(**batch)["logits"][0].argmax())
-        ways = zip(("float32", "float32, batch of 2", "float64"), three_ways(chapter, model, network_name), strict=True)
+        ways = zip(("float32", "float32, batch of 2", "float64"), three_ways(chapter, model, name), strict=True)
         grey = (255 * batch["image"][0, 0]).numpy().astype(np.uint8)
         for way, maps in ways:
             h = maps[0, k].clamp(min=0).numpy()
             pictures.append(overlay.blend(grey, overlay.stretch(h)))
-            titles.append(f"{network_name}, {figures.words(chapter.classes[k])}\n{way}: maximum {h.max():.1e}")
+            titles.append(f"{name}, {figures.words(chapter.classes[k])}\n{way}: maximum {h.max():.1e}")
     return figures.pictures(pictures, titles, columns=3, width=8)
 
 

@@ -5,14 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdlib.recipes.chest.figures import COLOURS, _axes, words
+from mdlib.recipes.chest.figures import COLOURS, grid_of_axes, words
 
 MARKS = "osD^v"
 
 
 def rates(table: pd.DataFrame, points: pd.DataFrame, title: str) -> Figure:
     """A row a class: average precision beside its chance level; sensitivity and specificity beside validation's."""
-    figure, (left, right) = _axes(1, 2, figsize=(10, 0.36 * len(table) + 1.6), sharey=True)
+    figure, (left, right) = grid_of_axes(1, 2, figsize=(10, 0.36 * len(table) + 1.6), sharey=True)
     y = np.arange(len(table))
     _dots(left, table, "average_precision", y, 0, "average precision")
     left.plot(table["prevalence"], y, "|", color="0.35", markersize=11, label="chance: share of positives")
@@ -28,11 +28,12 @@ def rates(table: pd.DataFrame, points: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def reliability(table: pd.DataFrame, title: str, columns: int = 5) -> Figure:
+def reliability(table: pd.DataFrame, title: str) -> Figure:
     """A panel a class (columns of `calibration.reliability`): a point a bin; calibrated where it is on the diagonal."""
     classes = list(dict.fromkeys(table["class"]))
+    columns = 5
     rows = -(-len(classes) // columns)
-    figure, axes = _axes(rows, columns, figsize=(2.2 * columns, 2.3 * rows + 0.6), squeeze=False)
+    figure, axes = grid_of_axes(rows, columns, figsize=(2.2 * columns, 2.3 * rows + 0.6), squeeze=False)
     for axis in axes.flat[len(classes):]:
         axis.set_axis_off()
     for axis, name in zip(axes.flat, classes, strict=False):
@@ -56,7 +57,7 @@ def differences(table: pd.DataFrame, title: str) -> Figure:
     """A panel a measure, a row a class (columns of `subgroups.compare`): each part minus the first."""
     measures, classes, parts = (list(dict.fromkeys(table[name])) for name in ("measure", "class", "part"))
     first, *others = parts
-    figure, axes = _axes(1, len(measures), figsize=(11, 0.36 * len(classes) + 1.8), sharey=True)
+    figure, axes = grid_of_axes(1, len(measures), figsize=(11, 0.36 * len(classes) + 1.8), sharey=True)
     counts = table[table["measure"] == measures[0]].pivot(index="class", columns="part", values="positives")
     images = table[table["measure"] == measures[0]].groupby("part")["images"].max()
     for axis, measure in zip(axes, measures, strict=True):

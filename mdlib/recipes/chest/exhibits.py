@@ -32,14 +32,9 @@ def picture(chapter: Chapter, row: int) -> np.ndarray:
 
 
 def as_seen(chapter: Chapter, row: int) -> np.ndarray:
-    """The part of one image that the networks see."""
-    return square(chapter, images.read_grey(chapter.xrays.path(chapter.table["image"].iloc[row])))
-
-
-def square(chapter: Chapter, grey: np.ndarray) -> np.ndarray:
-    """The part of a grey image that the networks see (section 2.4), at its own resolution or 512 pixels a side."""
-    whole = images.fit_square(grey, min(*grey.shape, 512))
-    return images.centre_crop(whole, round(len(whole) * chapter.settings.crop / chapter.settings.resize))
+    """The part of one image that the networks see, for the eye."""
+    grey = images.read_grey(chapter.xrays.path(chapter.table["image"].iloc[row]))
+    return images.shown(grey, chapter.settings.resize, chapter.settings.crop)
 
 
 def title(chapter: Chapter, row: int) -> str:

@@ -19,10 +19,10 @@ from mdlib.recipes.chest.mapped import (
     NO_IMAGE,
     OwnClass,
     batches,
-    maps_of,
     means,
     networks,
     numbers,
+    own_maps,
     signal,
 )
 from mdlib.recipes.chest.networks import network
@@ -34,6 +34,7 @@ STEPS = 6           # (ours) of deletion and insertion
 BLUR = 1 / 8        # (ours) of the picture's side: standard deviation of the blur that replaces pixels
 KINDS = {"deletion": curves.deletion, "insertion": curves.insertion}
 OTHER = "another image"
+TIMED, REPEATS = 8, 5    # (ours) images a batch, and rounds, of what maps cost
 
 
 def faithfulness(chapter: Chapter) -> pd.DataFrame:
@@ -75,7 +76,7 @@ def _exchanged(chapter: Chapter, model: OwnClass, of: pd.DataFrame, batch: dict[
         maps = overlay.upsample(raw, side)
         return {kind: exchange(predict, images, maps, blurred, STEPS) for kind, exchange in KINDS.items()}
 
-    for method, raw in maps_of(model, batch).items():
+    for method, raw in own_maps(model, batch).items():
         shown = signal(raw)
         if not shown.any():
             continue
@@ -134,7 +135,7 @@ def _others(table: pd.DataFrame) -> pd.Series:
 
 
 def _all_maps(chapter: Chapter, name: str, model: OwnClass, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    parts = [maps_of(model, batch) for _, batch in batches(chapter, name, table)]
+    parts = [own_maps(model, batch) for _, batch in batches(chapter, name, table)]
     return {method: np.concatenate([part[method] for part in parts]) for method in parts[0]}
 
 
@@ -172,7 +173,7 @@ def _amounts(model: OwnClass, batch: dict[str, torch.Tensor], without: dict[str,
     with torch.inference_mode():
         logits, logits_without = (model(**inputs)["logits"][:, 0].cpu().numpy() for inputs in (batch, without))
     columns = {(NO_IMAGE, "effect"): logits - logits_without, (NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
-    maps, maps_without = maps_of(model, batch), maps_of(model, without)
+    maps, maps_without = own_maps(model, batch), own_maps(model, without)
     for method, raw in maps.items():
         mass = np.where(signal(raw), _mass(raw, masks), np.nan)
         columns[method, "mass in the cause"] = mass
@@ -186,21 +187,21 @@ def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
 
 
-def cost(chapter: Chapter, images: int = 8, repeats: int = 5) -> pd.DataFrame:
-    """What the maps of all classes cost at each layer, in plain forward passes: median of `repeats` ratios, by network.
+def cost(chapter: Chapter) -> pd.DataFrame:
+    """What the maps of all classes cost at each layer, in plain forward passes: median of REPEATS ratios, by network.
 
-    A ratio is taken within one repeat, a forward pass without gradient beside the maps, on the same `images` images.
+    A ratio is taken within one repeat, a forward pass without gradient beside the maps, on the same TIMED images.
     """
     def compute() -> dict[str, dict[str, float]]:
         found = {}
         for name, model in networks(chapter):
             batch = {key: value.to(chapter.device)
-                     for key, value in inputs_of(chapter, name, chapter.rows["test"][:images]).items()}
-            times = pd.DataFrame([_times(model.model, batch) for _ in range(repeats + 1)])[1:]    # the first warms up
+                     for key, value in inputs_of(chapter, name, chapter.rows["test"][:TIMED]).items()}
+            times = pd.DataFrame([_times(model.model, batch) for _ in range(REPEATS + 1)])[1:]    # the first warms up
             found[name] = times.div(times["forward"], axis=0).drop(columns="forward").median().to_dict()
         return found
-    return pd.DataFrame(chapter.run.remember("measured_cost", compute, images=images, repeats=repeats)).rename_axis(
-        index="all-class maps at", columns="forward passes")
+    found = chapter.run.remember("measured_cost", compute, images=TIMED, repeats=REPEATS, device=chapter.device)
+    return pd.DataFrame(found).rename_axis(index="all-class maps at", columns="forward passes")
 
 
 def _times(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, float]:

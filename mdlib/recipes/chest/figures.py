@@ -17,7 +17,7 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _axes(*grid: int, **options: Any) -> tuple[Figure, Any]:
+def grid_of_axes(*grid: int, **options: Any) -> tuple[Figure, Any]:
     """plt.subplots that pyplot forgets at once: a notebook shows the figure where it is returned, only there."""
     figure, axes = plt.subplots(*grid, layout="constrained", **options)
     plt.close(figure)
@@ -27,7 +27,7 @@ def _axes(*grid: int, **options: Any) -> tuple[Figure, Any]:
 def pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 10) -> Figure:
     """Grey pictures, uint8 (H, W), in rows of `columns`, each under its title; the full grey range everywhere."""
     rows = -(-len(images) // columns)
-    figure, axes = _axes(rows, columns, figsize=(width, rows * (width / columns + 0.45)), squeeze=False)
+    figure, axes = grid_of_axes(rows, columns, figsize=(width, rows * (width / columns + 0.45)), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
@@ -40,7 +40,7 @@ def per_class(counts: pd.DataFrame) -> Figure:
     """Fig. 1: images with each class (rows) in each part of the collection (columns), on a logarithmic axis."""
     table = counts.rename(index=words).rename_axis("class").reset_index()
     table = table.melt("class", var_name="part", value_name="images")
-    figure, axis = _axes(figsize=(9, 3.6))
+    figure, axis = grid_of_axes(figsize=(9, 3.6))
     sns.barplot(table, x="class", y="images", hue="part", palette="colorblind", ax=axis)
     axis.set(yscale="log", xlabel="", ylabel="images with the class")
     axis.tick_params(axis="x", rotation=60)
@@ -51,7 +51,7 @@ def per_class(counts: pd.DataFrame) -> Figure:
 
 def against_features(table: pd.DataFrame, targets: np.ndarray, classes: Sequence[str]) -> Figure:
     """Fig. 2: share of images with each class by sex and by view, and the density of age with and without findings."""
-    figure, axes = _axes(1, 3, figsize=(11, 4.2), width_ratios=(1, 1, 0.8))
+    figure, axes = grid_of_axes(1, 3, figsize=(11, 4.2), width_ratios=(1, 1, 0.8))
     hot = pd.DataFrame(100 * targets, columns=[words(name) for name in classes])
     for axis, (column, label) in zip(axes, (("sex", "sex"), ("view", "view")), strict=False):
         names = {value: f"{value} (n = {size:,})" for value, size in table[column].value_counts().items()}
@@ -73,7 +73,7 @@ def against_features(table: pd.DataFrame, targets: np.ndarray, classes: Sequence
 
 def causes(rows: Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray]]) -> Figure:
     """A row a finding: picture, twin without it (or None), and the pixels that are its cause, on the picture."""
-    figure, axes = _axes(len(rows), 3, figsize=(8, 2.75 * len(rows)), squeeze=False)
+    figure, axes = grid_of_axes(len(rows), 3, figsize=(8, 2.75 * len(rows)), squeeze=False)
     for line, (title, image, twin, mask) in zip(axes, rows, strict=True):
         for axis, picture, label in zip(line, (image, twin, image), (title, "twin without it", "cause"), strict=True):
             axis.set_axis_off()
@@ -98,7 +98,7 @@ def curves(table: pd.DataFrame, kinds: dict[str, str]) -> Figure:
 
     Bands are the range of seeds.
     """
-    figure, axes = _axes(1, len(kinds), figsize=(3.7 * len(kinds), 3.6))
+    figure, axes = grid_of_axes(1, len(kinds), figsize=(3.7 * len(kinds), 3.6))
     for axis, (column, label) in zip(axes, kinds.items(), strict=True):
         sns.lineplot(table, x="epoch", y=column, hue="network", style="rate", style_order=sorted(
             table["rate"].unique(), reverse=True), errorbar=("pi", 100), palette="colorblind", marker="o", ax=axis,
@@ -115,7 +115,7 @@ def intervals(table: pd.DataFrame, published: pd.DataFrame | None = None) -> Fig
     Panels stand side by side. `published` (classes x studies) are drawn as crosses: they have no interval.
     """
     panels, classes = list(dict.fromkeys(table["panel"])), list(dict.fromkeys(table["class"]))
-    figure, axes = _axes(1, len(panels), figsize=(1.5 + 4.6 * len(panels), 0.36 * len(classes) + 2), sharey=True,
+    figure, axes = grid_of_axes(1, len(panels), figsize=(1.5 + 4.6 * len(panels), 0.36 * len(classes) + 2), sharey=True,
                          sharex=True, squeeze=False)
     for axis, panel in zip(axes[0], panels, strict=True):
         part = table[table["panel"] == panel]

@@ -41,20 +41,23 @@ def summary(table: pd.DataFrame, settings: Chest) -> pd.DataFrame:
         for title, part, networks in PANELS[name]:
             shown = series(settings, name, part, networks)
             for a, b in compared(shown, name):
-                pairs = [_difference(by_training, part, *(replace(shown[x], split=split, seed=seed) for x in (a, b)))
-                         for split, seed in _each(table, shown[a], part)]
-                found = pd.Series(pairs)
+                found = pd.Series([_difference(by_training, part, *pair) for pair in _pairs(by_training, part, shown[a],
+                                                                                           shown[b])], dtype=float)
+                if found.empty:    # an exhibit that was left out
+                    continue
                 rows.append({"panel": title, "comparison": f"{a} − {b}", "mean": round(found.mean(), 3),
                              "lowest to highest": interval(found.min(), found.max(), digits=3),
                              "above 0": f"{(found > 0).sum()} of {len(found)}"})
-    return pd.DataFrame(rows).set_index(["panel", "comparison"])
+    columns = ["panel", "comparison", "mean", "lowest to highest", "above 0"]
+    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
 
 
-def _each(table: pd.DataFrame, training: Training, part: str) -> list[tuple[int, int]]:
-    """The splits and seeds of which there is a training like this one."""
-    like = table[(table["predicted"] == part) & (table["network"] == training.network)
-                 & (table["part"] == training.part)]
-    return sorted(set(zip(like["split"].astype(int), like["seed"].astype(int), strict=True)))
+def _pairs(table: pd.DataFrame, part: str, a: Training, b: Training) -> list[tuple[Training, Training]]:
+    """Like `a` and like `b`, in each split and seed of which the table has both."""
+    there = set(table.index)
+    every = sorted({(split, seed) for *_, split, seed in there})
+    pairs = [tuple(replace(one, split=split, seed=seed) for one in (a, b)) for split, seed in every]
+    return [pair for pair in pairs if all((part, *asdict(one).values()) in there for one in pair)]
 
 
 def _difference(table: pd.DataFrame, part: str, a: Training, b: Training) -> float:

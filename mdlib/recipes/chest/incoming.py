@@ -15,7 +15,6 @@ from mdlib.recipes.chest.plan import NONIMAGE
 from mdlib.recipes.chest.trainings import inputs
 
 LONGEST = 20        # long side over short side: more is no film, and would need any amount of memory
-SHOWN = 512         # pixels a side of the picture on a page, at most
 
 
 class Beside(NamedTuple):
@@ -45,9 +44,8 @@ def look(card: Card, file: Path, name: str, given: Beside) -> Seen:
     grey, header, settings = images.read_grey(file), headers.read_header(file), card.settings
     if max(grey.shape) > LONGEST * min(grey.shape):
         raise DataError(f"{grey.shape[0]} x {grey.shape[1]} pixels are no radiograph", str(file), "Cut out the film.")
-    crop = images.centre_crop(images.fit_square(grey, settings.resize), settings.crop)
-    whole = images.fit_square(grey, min(*grey.shape, SHOWN))
-    picture = images.centre_crop(whole, max(1, round(len(whole) * settings.crop / settings.resize)))
+    crop = images.seen(grey, settings.resize, settings.crop)
+    picture = images.shown(grey, settings.resize, settings.crop)
     beside = Beside(header.view if header.view in ("PA", "AP") else given.view, header.sex or given.sex,
                     given.age if np.isnan(header.age) else header.age)
     if card.training.network.endswith(NONIMAGE):

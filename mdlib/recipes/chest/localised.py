@@ -7,7 +7,7 @@ from mdlib.evaluate import localisation
 from mdlib.explain import overlay
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.mapped import NO_IMAGE, batches, maps_of, means, networks, numbers
+from mdlib.recipes.chest.mapped import NO_IMAGE, batches, means, networks, numbers, own_maps
 
 UNIFORM, USUAL = "uniform", "usual place"   # the same everywhere: chance; where the finding usually is
 MEASURES = tuple(localisation.MEASURES)
@@ -33,7 +33,7 @@ def localised(chapter: Chapter) -> pd.DataFrame:
         reference = {UNIFORM: _measures(np.ones_like(usual), masks), USUAL: _measures(usual, masks)}
         found = [(NO_IMAGE, reference)]
         for name, model in networks(chapter):
-            parts = [{method: _measures(maps, masks[of.index]) for method, maps in maps_of(model, batch).items()}
+            parts = [{method: _measures(maps, masks[of.index]) for method, maps in own_maps(model, batch).items()}
                      for of, batch in batches(chapter, name, table)]
             found.append((name, {method: pd.concat([part[method] for part in parts]) for method in parts[0]}))
         return [row for name, methods in found for method, scores in methods.items()

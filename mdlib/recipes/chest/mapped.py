@@ -55,7 +55,7 @@ def batches(chapter: Chapter, name: str, table: pd.DataFrame) -> Iterator[tuple[
         yield of, {key: value.to(chapter.device) for key, value in inputs.items()}
 
 
-def maps_of(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def own_maps(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Raw maps (B, h, w) by method: Grad-CAM at each layer, of each image's own class; attention. 0 without signal."""
     found = {}
     for layer in LAYERS:
@@ -67,7 +67,7 @@ def maps_of(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.nda
 
 
 def signal(raw: np.ndarray) -> np.ndarray:
-    """Which maps of `maps_of` have signal, bool (B,)."""
+    """Which maps of `own_maps` have signal, bool (B,)."""
     return (raw != 0).any(axis=(1, 2))
 
 

@@ -96,7 +96,7 @@ def example(chapter: Chapter, finding: str = "Pneumothorax") -> Figure | str:
     name = mapped.names(chapter)[0]
     model = mapped.network_of(chapter, name)
     of, batch = next(mapped.batches(chapter, name, table.iloc[:1]))
-    found = mapped.maps_of(model, batch) | {USUAL: usual[:1]}
+    found = mapped.own_maps(model, batch) | {USUAL: usual[:1]}
     maps = {method: overlay.upsample(raw, masks.shape[1:]) for method, raw in found.items()}
     title = f"{words(of['finding'].iloc[0])}:\nits cause covers {localisation.chance(masks)[0]:.0%}"
     return measured_figures.example(batch["image"][0, 0].cpu().numpy(), masks[0], title, {
@@ -114,12 +114,12 @@ def localisation_figure(table: pd.DataFrame) -> Figure | str:
                                  f"{of_pairs(table)}; 1 is perfect")
 
 
-def finding_figure(table: pd.DataFrame, measure: str = "mass accuracy") -> Figure | str:
-    """One measure by map and finding, as a grid of numbers."""
+def finding_figure(table: pd.DataFrame) -> Figure | str:
+    """Mass accuracy by map and finding, as a grid of numbers."""
     if table.empty:
         return UNKNOWN
-    of = table[(table["measure"] == measure) & (table["finding"] != MEAN)]
-    return measured_figures.grid(of, measure)
+    of = table[(table["measure"] == "mass accuracy") & (table["finding"] != MEAN)]
+    return measured_figures.grid(of, "mass accuracy")
 
 
 def faithfulness_figure(table: pd.DataFrame) -> Figure:

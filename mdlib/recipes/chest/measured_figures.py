@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mdlib.explain import overlay
-from mdlib.recipes.chest.figures import COLOURS, _axes, words
+from mdlib.recipes.chest.figures import COLOURS, grid_of_axes, words
 
 NAMES = {"densenet121": "DenseNet-121", "att_a": "attA", "att_b": "attB", "no image": "no image"}
 LINES = (("0.3", ":"), ("0.3", "--"))    # of the references
@@ -22,7 +22,7 @@ def label(method: str) -> str:
 def dots(table: pd.DataFrame, panels: Sequence[str], column: str, lines: dict[str, pd.Series], title: str) -> Figure:
     """A panel a measure, a row a map, a colour a network: a point and its 95 % interval, beside reference `lines`."""
     maps = list(dict.fromkeys(zip(table["network"], table["method"], strict=True)))
-    figure, axes = _axes(1, len(panels), figsize=(3.0 + 2.3 * len(panels), 0.26 * len(maps) + 1.6), sharey=True)
+    figure, axes = grid_of_axes(1, len(panels), figsize=(3.0 + 2.3 * len(panels), 0.26 * len(maps) + 1.6), sharey=True)
     networks = list(dict.fromkeys(table["network"]))
     for axis, measure in zip(np.atleast_1d(axes), panels, strict=True):
         of = table[table["measure"] == measure].set_index(["network", "method"])
@@ -49,7 +49,7 @@ def grid(table: pd.DataFrame, measure: str) -> Figure:
     cells = table.assign(row=rows, column=table["finding"].map(names))
     wide = cells.pivot(index="row", columns="column", values="mean")
     wide = wide.loc[list(dict.fromkeys(rows)), [names[f] for f in dict.fromkeys(table["finding"])]]
-    figure, axis = _axes(figsize=(3.2 + 0.52 * wide.shape[1], 0.26 * len(wide) + 2))
+    figure, axis = grid_of_axes(figsize=(3.2 + 0.52 * wide.shape[1], 0.26 * len(wide) + 2))
     sns.heatmap(wide, annot=True, fmt=".2f", cmap="cividis", vmin=0, annot_kws={"fontsize": 7}, ax=axis,
                 cbar_kws={"label": f"{measure}, mean of n pairs"})
     axis.set(xlabel="", ylabel="")
@@ -60,7 +60,7 @@ def grid(table: pd.DataFrame, measure: str) -> Figure:
 
 def curves(table: pd.DataFrame, title: str) -> Figure:
     """Mean deletion and insertion curves (columns kind, order, share, mean, pairs): of the map, of a random order."""
-    figure, axes = _axes(1, 2, figsize=(8, 3), sharey=True)
+    figure, axes = grid_of_axes(1, 2, figsize=(8, 3), sharey=True)
     for axis, (kind, of) in zip(axes, table.groupby("kind"), strict=True):
         for i, (order, line) in enumerate(of.sort_values("share").groupby("order")):
             axis.plot(line["share"], line["mean"], "os"[i] + "-", color=COLOURS[i], markersize=4,
@@ -75,7 +75,7 @@ def curves(table: pd.DataFrame, title: str) -> Figure:
 def cascade(table: pd.DataFrame, other: str) -> Figure:
     """Rank correlation with the trained network's maps, by how much of the network is as before training."""
     networks = [name for name in NAMES if name in set(table["network"])]
-    figure, axes = _axes(1, len(networks), figsize=(4.3 * len(networks), 4.2), sharey=True)
+    figure, axes = grid_of_axes(1, len(networks), figsize=(4.3 * len(networks), 4.2), sharey=True)
     for axis, network in zip(np.atleast_1d(axes), networks, strict=True):
         of = table[(table["network"] == network)].dropna(subset="mean")
         for i, (method, line) in enumerate(of.groupby("method", sort=False)):
@@ -101,7 +101,8 @@ def cascade(table: pd.DataFrame, other: str) -> Figure:
 def example(image: np.ndarray, mask: np.ndarray, title: str, maps: dict[str, np.ndarray]) -> Figure:
     """A picture (H, W) in [0, 1] with the outline of its cause, and maps of its size laid over it, outlined alike."""
     columns = 4
-    figure, axes = _axes(-(-(len(maps) + 1) // columns), columns, figsize=(9, 2.7 * -(-(len(maps) + 1) // columns)))
+    rows = -(-(len(maps) + 1) // columns)
+    figure, axes = grid_of_axes(rows, columns, figsize=(9, 2.7 * rows))
     shown = {title: overlay.blend(image, np.zeros(mask.shape, np.uint8))}
     shown |= {name: overlay.blend(image, overlay.stretch(own)) for name, own in maps.items()}
     for axis in axes.flat:

@@ -37,7 +37,8 @@ def masks(chapter: Chapter, pairs: pd.DataFrame) -> np.ndarray:
     truth = None if chapter.xrays.truth is None else phantom_chest.Truth(chapter.xrays.data_dir)
     whole = (truth.mask(pair.image, pair.finding) if truth else _boxed(chapter, pair.image, pair.finding)
              for pair in pairs.itertuples())
-    return np.stack([_seen(chapter, 255 * mask.astype(np.uint8)) for mask in whole]) >= 128
+    resize, crop = chapter.settings.resize, chapter.settings.crop
+    return np.stack([images.seen(255 * mask.astype(np.uint8), resize, crop) for mask in whole]) >= 128
 
 
 def usual(chapter: Chapter, pairs: pd.DataFrame, causes: np.ndarray) -> np.ndarray:
@@ -63,8 +64,8 @@ def usual(chapter: Chapter, pairs: pd.DataFrame, causes: np.ndarray) -> np.ndarr
 
 def twins(chapter: Chapter, pairs: pd.DataFrame) -> torch.Tensor:
     """What a network sees of each image drawn without the finding, (P, 1, crop, crop) in [0, 1]; phantoms only."""
-    drawn = [_seen(chapter, phantom_chest.twin(chapter.xrays.data_dir, pair.image, pair.finding))
-             for pair in pairs.itertuples()]
+    drawn = [images.seen(phantom_chest.twin(chapter.xrays.data_dir, pair.image, pair.finding),
+                         chapter.settings.resize, chapter.settings.crop) for pair in pairs.itertuples()]
     return torch.from_numpy(np.stack(drawn))[:, None].float().div_(255)
 
 
@@ -80,11 +81,6 @@ def _all(chapter: Chapter, part: str) -> pd.DataFrame:
 def _chosen(chapter: Chapter, pairs: pd.DataFrame, most: int) -> pd.DataFrame:
     drawn = pairs.sample(frac=1, random_state=chapter.seed).groupby("k").head(most)
     return drawn.sort_values("k", kind="stable").reset_index(drop=True)
-
-
-def _seen(chapter: Chapter, picture: np.ndarray) -> np.ndarray:
-    """A published picture as the networks see it, uint8 (crop, crop)."""
-    return images.centre_crop(images.fit_square(picture, chapter.settings.resize), chapter.settings.crop)
 
 
 def _boxed(chapter: Chapter, image: str, finding: str) -> np.ndarray:

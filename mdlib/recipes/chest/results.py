@@ -79,14 +79,17 @@ def aurocs(chapter: Chapter, name: str) -> pd.DataFrame:
     return table.astype({"auroc": float, "low": float, "high": float})
 
 
-def _panel(chapter: Chapter, name: str, part: str, networks: Iterable[str]
+def _panel(chapter: Chapter, name: str, part: str, networks: Iterable[str], five: bool = True
            ) -> tuple[np.ndarray, pd.Series, dict[str, np.ndarray]]:
-    """Truth (N, K), patients (N,), and by label the probabilities (S, N, K) of one panel, on its common classes."""
+    """Truth (N, K), patients (N,), and by label the probabilities (S, N, K) of one panel, on its common classes.
+
+    `five`: those of the five numbers as well.
+    """
     shown, rows = series(chapter.settings, name, part, networks), chapter.part(part)
     of_seeds = {text: [replace(training, seed=seed) for seed in chapter.seeds] for text, training in shown.items()}
     train_all(chapter, [*chain(*of_seeds.values())])
     common = min((training.classes for training in exhibit(name, chapter.settings.networks)), default=15)
-    scores = {FIVE: five_number_scores(chapter, FITTED[part][-1], part)}
+    scores = {FIVE: five_number_scores(chapter, FITTED[part][-1], part)} if five else {}
     scores |= {text: np.stack([probabilities(chapter, training, part) for training in trainings])
                for text, trainings in of_seeds.items()}
     return (chapter.targets[rows][:, -common:], chapter.table["patient"].iloc[rows],
@@ -128,9 +131,9 @@ def differences(chapter: Chapter, name: str) -> pd.DataFrame:
     def compute() -> list[dict]:
         rows = []
         for title, part, networks in PANELS[name]:
-            target, patients, scores = _panel(chapter, name, part, networks)
+            target, patients, scores = _panel(chapter, name, part, networks, five=name == "fig9")
             pairs = compared(series(chapter.settings, name, part, networks), name)
-            pairs += [(text, FIVE) for text in scores if name == "fig9" and text != FIVE]
+            pairs += [(text, FIVE) for text in scores if FIVE in scores and text != FIVE]
             for a, b in pairs:
                 found = classification.paired_difference(target, scores[a], scores[b], patients, seed=chapter.seed,
                                                          draws=chapter.settings.draws, average="plain")

@@ -13,7 +13,7 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients, overlay
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, square, title
+from mdlib.recipes.chest.exhibits import as_seen, cause, one_a_class, title
 from mdlib.recipes.chest.plan import NONIMAGE, Training
 from mdlib.recipes.chest.trainings import inputs, train, train_all
 
@@ -77,14 +77,14 @@ def twins(chapter: Chapter, model: nn.Module, name: str, rows: list[int]) -> dic
     films = [phantom_chest.twin(chapter.xrays.data_dir, chapter.table["image"].iloc[row], finding)
              for row, finding in asked]
     size = chapter.settings
-    small = np.stack([images.centre_crop(images.fit_square(film, size.resize), size.crop) for film in films])
+    small = np.stack([images.seen(film, size.resize, size.crop) for film in films])
     batch = inputs_of(chapter, name, [row for row, _ in asked])
     batch["image"] = torch.from_numpy(small)[:, None].float() / 255
     for (row, finding), film, said in zip(asked, films, answers(model, name, batch), strict=True):
         left = [label for label in chapter.table["labels"].iloc[row].split("|") if label != finding]
         table = chapter.table.iloc[[row]].assign(labels="|".join(left) or "No Finding")
         found[row][finding] = said | {
-            "image": square(chapter, film), "classes": chapter.classes,
+            "image": images.shown(film, size.resize, size.crop), "classes": chapter.classes,
             "truth": chestxray14.targets(table, chapter.classes)[0],
             "alt": f"{_in_words(chapter, row)}; drawn without {figures.words(finding)}"}
     return found
@@ -106,12 +106,9 @@ def signal(chapter: Chapter) -> pd.DataFrame:
     return pd.DataFrame(found, index=[*LAYERS["densenet121"], *LAYERS["resnet50"]]).T
 
 
-def trained(chapter: Chapter, name: str, **which: Any) -> nn.Module:
-    """A network of the run's seed, on the CPU, in evaluation mode: that of the test figures, or as `which` asks.
-
-    `which` are other fields of `Training`; what is not trained yet is trained now.
-    """
-    training = Training(name, **{"part": "train_val", "seed": chapter.seed, **which})
+def trained(chapter: Chapter, name: str, normalise: str = "softmax") -> nn.Module:
+    """The network of the test figures and the run's seed, on the CPU, in evaluation mode; trained now if need be."""
+    training = Training(name, "train_val", normalise=normalise, seed=chapter.seed)
     train_all(chapter, [training])
     return train(chapter, training)[0].cpu().eval()
 
