@@ -148,8 +148,8 @@ def claim(out: Path, card: cards.Card, files: Sequence[Path], given: Beside) -> 
         if before | {"given": asked["given"]} != asked:
             raise SettingsError("this folder holds the answer to other files, or of another network", str(out),
                                 "Name another --out, or delete the folder.")
-        for stale in out.rglob("*.html"):
-            stale.unlink()      # pages of a network that was told something else
+        for name in names_of(files):
+            (out / page_name(name)).unlink(missing_ok=True)     # of a network that was told something else
     if not mark.exists() and out.exists() and any(out.iterdir()):
         raise SettingsError("this folder is not empty, and was not written by mdlib predict", str(out),
                             "Name another --out.")
