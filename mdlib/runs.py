@@ -96,6 +96,12 @@ def choose(profiles: dict[str, Any], allowed: Allowed, profile: str, overrides: 
     return settings
 
 
+def check_seed(seed: Any) -> None:
+    """Raises SettingsError unless it is a whole number of 0 or more."""
+    if type(seed) is not int or seed < 0:
+        raise SettingsError(f"{seed!r} is not a whole number of 0 or more", "parameter seed")
+
+
 def folder_of(chapter: str, profile: str = "embedded", data_dir: str = "", seed: int = 0, run_dir: str = "",
               overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
     """`run_dir`, or data/runs/CHAPTER/PROFILE, with a short name of whatever differs from the defaults behind it."""
