@@ -6,7 +6,7 @@
 also gives chapter "mims" its ResNet-101 and ResNet-34 (Li et al., section 3.2). Layer names are torchvision's below
 `features` (`features.transition1`, `features.norm5`, `features.layer4`), so ImageNet weights fit, and an explainer
 finds them. The ReLU after norm5 is `features.relu5` and writes into a tensor of its own: torchvision's overwrites the
-output of norm5, which is the map A that section 2.5 of Tan et al. explains.
+output of norm5, which is the map A that Tan et al., section 2.5, explain.
 """
 
 import pickle

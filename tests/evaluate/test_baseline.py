@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import SettingsError
-from mdlib.evaluate.baseline import number_baseline, five_numbers
+from mdlib.evaluate.baseline import five_numbers, number_baseline
 
 
 def some_numbers(count, seed):
