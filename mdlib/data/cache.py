@@ -1,8 +1,8 @@
 """Decoded images on disk: read and resized once, then mapped into memory for every later epoch and run.
 
-    DIR/pixels.npy     uint8 (N, side, side), an ordinary NumPy file
+    DIR/pixels.npy     uint8 (N, H, W) or (N, H, W, 3), an ordinary NumPy file
     DIR/done.bin       one byte a row: 1 once the row is in pixels.npy
-    DIR/sources.json   side, and name, size and time of change of each image
+    DIR/sources.json   shape of an image, and name, size and time of change of the file of each row
     DIR/lock           there while a process decodes
 
 All of ChestX-ray14 at 256 pixels is 112,120 x 256 x 256 bytes = 7.3 GB. Threads, not processes: Pillow lets go of
@@ -10,71 +10,79 @@ Python's lock while it decodes, so they are as fast, and they work in a notebook
 and os.pwrite exist on Linux and macOS only.
 """
 
+import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from mdlib.data.images import fit_square, read_grey
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import alone, read_json, stamp, write_json
 from mdlib.progress import track
 
-FORMAT = 1             # raised when the same image would be decoded to other bytes
+FORMAT = 2             # raised when these files, or the bytes of the same image, become others
 ROWS_A_WORKER = 64     # between two writes of done.bin: about a second of work
 
 
-def open_cache(paths: Sequence[Path | str], side: int, folder: Path | str, workers: int | None = None) -> np.memmap:
-    """The images as a read-only memory map, uint8 (N, side, side), row i from paths[i]; decoded first where needed.
+def open_cache(paths: Sequence[Path | str], shape: Sequence[int], folder: Path | str,
+               decode: Callable[[int], np.ndarray], workers: int | None = None) -> np.memmap:
+    """The images as a read-only memory map, uint8 (N, *shape), row i as decode(i) gives it; decoded where needed.
 
-    Decodes on `workers` threads, by default one a core. A killed process loses at most the last second: the next one
-    goes on with the rows that are not done. Several processes may open the same cache at once; one decodes, the
-    others wait (flock, so a killed process leaves no lock behind). The collection is never held in memory.
+    `shape` is (H, W) or (H, W, 3). `paths[i]` is the file that row i comes from; a file on several rows stands for
+    its frames in order. `decode` must follow from the file alone. It is called on `workers` threads, by default one a
+    core. A killed process loses at most the last second: the next one goes on with the rows that are not done.
+    Several processes may open the same cache at once; one decodes, the others wait (flock, so a killed process leaves
+    no lock behind). The collection is never held in memory.
 
-    Raises DataError when the folder was made from other images, from images that have changed, or with another side
+    Raises DataError when the folder was made from other images, from images that have changed, or with another shape
     (it is never overwritten); when an image cannot be read (what is decoded is kept: replace the image and go on);
     when the disk is full.
     """
-    folder, paths = Path(folder), [Path(path) for path in paths]
+    folder, paths, shape = Path(folder), [str(Path(path)) for path in paths], list(shape)
     if not paths:
         raise DataError("no images to decode", "parameter paths", "Check that the table has rows.")
-    if not isinstance(side, int) or side < 1:
-        raise SettingsError(f"{side!r} is not a number of pixels", "parameter side", "Use a whole number, as 256.")
-    sources = {"format": FORMAT, "side": side, "images": _stamps(paths)}
+    if len(shape) < 2 or shape[2:] not in ([], [3]) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise SettingsError(f"{shape} is not a size in pixels", "parameter shape",
+                            "Use whole numbers: (H, W), or (H, W, 3) for colour.")
+    sources = {"format": FORMAT, "shape": shape, "images": _stamps(paths)}
     if not _finished(folder, sources):
         with alone(folder / "lock"):
             if not _finished(folder, sources):  # another process may have done it meanwhile
-                _fill(folder, sources, paths, workers or _cores())
+                _fill(folder, sources, paths, decode, workers or _cores())
     return np.load(folder / "pixels.npy", mmap_mode="r")
 
 
-def _fill(folder: Path, sources: dict, paths: list[Path], workers: int) -> None:
+def _fill(folder: Path, sources: dict, paths: list[str], decode: Callable[[int], np.ndarray], workers: int) -> None:
     """Decode what is not yet done, block by block; a row is marked after its pixels are on disk."""
-    side = sources["side"]
+    shape, size = tuple(sources["shape"]), math.prod(sources["shape"])
     if (folder / "sources.json").exists():
         write_json(folder / "sources.json", sources)  # images not yet decoded may have been replaced
     else:
         _create(folder, sources)
     todo = np.flatnonzero(_done(folder, sources) == 0)
-    _check_room(folder, len(todo) * side**2)
-    header = (folder / "pixels.npy").stat().st_size - len(paths) * side**2
+    _check_room(folder, len(todo) * size)
+    header = (folder / "pixels.npy").stat().st_size - len(paths) * size
     pixels, done = (os.open(folder / name, os.O_RDWR) for name in ("pixels.npy", "done.bin"))
 
-    def decode(row: int) -> OSError | DataError | SettingsError | None:
+    def keep(row: int) -> OSError | DataError | SettingsError | None:
         try:
-            _write(pixels, fit_square(read_grey(paths[row]), side).tobytes(), header + int(row) * side**2)
+            image = decode(int(row))
+            if image.dtype != np.uint8 or image.shape != shape:
+                raise DataError(f"the image was decoded to {image.dtype} {image.shape}, not uint8 {shape}", paths[row])
+            _write(pixels, image.tobytes(), header + int(row) * size)
         except (OSError, DataError, SettingsError) as error:
             return error
 
     try:
-        with ThreadPoolExecutor(workers) as pool, track(what=f"decoding to {side} pixels", total=len(paths),
-                                                        initial=len(paths) - len(todo), unit="image") as bar:
+        with ThreadPoolExecutor(workers) as pool, track(what=f"decoding to {shape[0]} x {shape[1]} pixels",
+                                                        total=len(paths), initial=len(paths) - len(todo),
+                                                        unit="image") as bar:
             for start in range(0, len(todo), ROWS_A_WORKER * workers):
                 block = todo[start:start + ROWS_A_WORKER * workers]
-                errors = list(pool.map(decode, block))
+                errors = list(pool.map(keep, block))
                 os.fsync(pixels)
                 for row in block[[error is None for error in errors]]:
                     _write(done, b"\1", int(row))
@@ -96,9 +104,9 @@ def _raise_first(errors: list, folder: Path) -> None:
 
 
 def _create(folder: Path, sources: dict) -> None:
-    count, side = len(sources["images"]), sources["side"]
-    _check_room(folder, count * side**2)
-    np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, side, side))
+    count, shape = len(sources["images"]), sources["shape"]
+    _check_room(folder, count * math.prod(shape))
+    np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
     (folder / "done.bin").write_bytes(bytes(count))
     write_json(folder / "sources.json", sources)  # last: without it the folder counts as empty
 
@@ -111,7 +119,7 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 def _finished(folder: Path, sources: dict) -> bool:
-    """Whether all rows are there. Raises DataError when the folder belongs to other images or another side."""
+    """Whether all rows are there. Raises DataError when the folder belongs to other images or another shape."""
     if not (folder / "sources.json").exists():
         return False
     there = read_json(folder / "sources.json")
@@ -123,7 +131,8 @@ def _finished(folder: Path, sources: dict) -> bool:
 
 def _done(folder: Path, sources: dict) -> np.ndarray:
     """The bytes of done.bin, once both files are known to have the size they must have."""
-    count, size = len(sources["images"]), len(sources["images"]) * sources["side"]**2
+    count = len(sources["images"])
+    size = count * math.prod(sources["shape"])
     pixels, done = folder / "pixels.npy", folder / "done.bin"
     if not pixels.is_file() or not done.is_file() or pixels.stat().st_size < size or done.stat().st_size != count:
         raise DataError("the cache is damaged: pixels.npy or done.bin is not complete", str(folder),
@@ -133,11 +142,12 @@ def _done(folder: Path, sources: dict) -> np.ndarray:
 
 def _refuse_other(folder: Path, there: dict, asked: dict) -> None:
     remedy = f"Delete the folder {folder}, or choose another cache_dir."
-    if not {"format", "side", "images"} <= set(there):
+    if not {"format", "images"} <= set(there):
         raise DataError("sources.json is not of a cache", str(folder), remedy)
-    for name, meaning in (("format", "another version of this cache"), ("side", "another side")):
-        if there[name] != asked[name]:
-            raise DataError(f"the cache was made with {meaning}, {there[name]}, not {asked[name]}", str(folder), remedy)
+    for name, meaning in (("format", "another version of this cache"), ("shape", "another shape")):
+        if there.get(name) != asked[name]:
+            raise DataError(f"the cache was made with {meaning}, {there.get(name)}, not {asked[name]}", str(folder),
+                            remedy)
     old, new = there["images"], asked["images"]
     if len(old) != len(new):
         raise DataError(f"the cache was made from {len(old):,} images, not {len(new):,}", str(folder), remedy)
@@ -156,13 +166,18 @@ def _refuse_changed(folder: Path, old: list, new: list, done: np.ndarray) -> Non
                         f"{len(new):,} have)", str(folder), f"Delete the folder {folder}, or choose another cache_dir.")
 
 
-def _stamps(paths: list[Path]) -> list[list]:
-    """Name, size and time of each image; the name without its folder, so that the collection may move."""
+def _stamps(paths: list[str]) -> list[list]:
+    """Name, size and time of each row's file; names from the folder of all of them, so that the collection may move."""
+    folders = {os.path.dirname(path) for path in paths}
+    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
+    names = {folder: os.path.normpath(os.path.relpath(folder or ".", root)) for folder in folders}
     try:
-        return [[path.name, size, time] for path, (_, size, time) in zip(paths, stamp(paths), strict=True)]
+        stamps = {path: (size, time) for path, size, time in stamp(map(Path, dict.fromkeys(paths)))}
     except OSError as error:
         raise DataError(f"the image cannot be read ({error.strerror})", str(error.filename),
                         "Put the file there, or remove its row from the table.") from None
+    return [[os.path.normpath(os.path.join(names[os.path.dirname(path)], os.path.basename(path))), *stamps[path]]
+            for path in paths]
 
 
 def _write(file: int, data: bytes, offset: int) -> None:

@@ -39,6 +39,23 @@ def read_header(path: Path | str) -> Header:
                         "Copy or export it again.") from None
 
 
+def read_size(path: Path | str) -> tuple[int, int, int]:
+    """Frames, height and width as an image file's header gives them; its pixels are not read. Raises DataError."""
+    path = Path(path)
+    try:
+        if not is_dicom(path):
+            with Image.open(path) as image:
+                return 1, image.height, image.width
+        with path.open("rb") as file:
+            data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            if len(file.read(8)) == 8:
+                return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
+    except (*BROKEN, *DICOM_BROKEN) as error:
+        raise DataError(f"the image cannot be read ({type(error).__name__})", str(path),
+                        "Copy or export it again.") from None
+    raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
+
+
 def _colour(image: Image.Image) -> float:
     """Of a small copy: 0 where colour is only a way to store grey, as in NIH's RGBA files."""
     if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I"):

@@ -1,5 +1,6 @@
-"""X-ray images of any common file format as grey bytes, and the geometry of section 2.4 (Tan et al.)."""
+"""Images of any common file format as bytes, grey or colour, and the geometry of section 2.4 (Tan et al.)."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -8,27 +9,50 @@ import numpy as np
 import pydicom
 from PIL import Image, UnidentifiedImageError
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels import pixel_array
 
 from mdlib.errors import DataError, SettingsError
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error,
           Image.DecompressionBombError)
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 DICOM_BROKEN = (*BROKEN, AttributeError, KeyError, RuntimeError, NotImplementedError, TypeError, InvalidDicomError)
 
 
-def read_grey(path: Path | str) -> np.ndarray:
+def image_names(folder: Path | str) -> list[str]:
+    """The names of the files in `folder` that end like an image, sorted; no file is looked at. Raises DataError."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries
+                          if entry.name.lower().endswith(ENDINGS) and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"no such folder, or it cannot be read ({error.strerror})", str(folder),
+                        "Check the path and its rights.") from None
+
+
+def read_grey(path: Path | str, frame: int | None = None) -> np.ndarray:
     """The image as uint8 (H, W), 0 black: from PNG, JPEG or whatever else Pillow reads, or from DICOM.
 
     16-bit grey is scaled by its full range, 65535 to 255. Colour becomes luma (equal to grey where red, green and
-    blue are equal, as in NIH's RGBA files); alpha is dropped; a palette is looked up. DICOM: see `read_dicom`. The
-    format is told by the content, not by the name. Raises DataError for a missing, empty, truncated or other file.
+    blue are equal, as in NIH's RGBA files); alpha is dropped; a palette is looked up. DICOM: see `read_dicom`, also
+    for `frame`. The format is told by the content, not by the name. Raises DataError for a missing, empty, truncated
+    or other file.
     """
+    return _read(path, "L", frame)
+
+
+def read_colour(path: Path | str) -> np.ndarray:
+    """The image as uint8 (H, W, 3), red, green and blue; from the same files as `read_grey`, grey ones as well."""
+    return _read(path, "RGB", None)
+
+
+def _read(path: Path | str, mode: str, frame: int | None) -> np.ndarray:
     path = Path(path)
     if is_dicom(path):
-        return read_dicom(path)
+        return read_dicom(path, frame, mode)
     try:
         with Image.open(path) as image:
-            return _grey(image, path)
+            return _pillow(image, path, mode)
     except UnidentifiedImageError:
         raise DataError("this is no image (known: PNG, JPEG, DICOM)", str(path), "Copy or download it again.") from None
     except BROKEN as error:
@@ -50,28 +74,30 @@ def is_dicom(path: Path) -> bool:
     return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
-def _grey(image: Image.Image, path: Path) -> np.ndarray:
+def _pillow(image: Image.Image, path: Path, mode: str) -> np.ndarray:
     if image.mode.startswith("I"):  # 16-bit grey; older Pillow releases give it in 32 bits
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise DataError("grey values of more than 16 bits", str(path), "Save it as a 16-bit PNG or as DICOM.")
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.mode == "F":
         raise DataError("grey values are fractions of unknown range", str(path), "Save it as a 16-bit PNG or DICOM.")
     if image.mode == "P":
         image = image.convert("RGB")
-    return np.array(image.convert("L"))
+    return np.array(image.convert(mode))
 
 
-def read_dicom(path: Path | str) -> np.ndarray:
+def read_dicom(path: Path | str, frame: int | None = None, mode: str = "L") -> np.ndarray:
     """A DICOM image as uint8 (H, W): modality LUT or rescale, then VOI LUT or the first window, then 8 bits.
 
     Without a window the whole stored range (BitsStored bits, rescaled) becomes 0..255, never the range the image
     happens to use, so exposure stays comparable. MONOCHROME1 is inverted: 0 is black in every result. Colour becomes
-    luma. Raises DataError for what is no DICOM image, is damaged, or has several frames.
+    luma, or uint8 (H, W, 3) with mode "RGB". `frame` counts from 0: only that frame is read from the disk, with the
+    rescale and window that an enhanced file gives it in its functional groups. Raises DataError for what is no DICOM
+    image, is damaged, or has several frames where none is asked for.
     """
     try:
-        return _dicom(pydicom.dcmread(path, force=True), path)
+        return _dicom(path, mode, frame)
     except DataError:
         raise
     except DICOM_BROKEN as error:
@@ -80,19 +106,40 @@ def read_dicom(path: Path | str) -> np.ndarray:
                         "Copy or export it again (JPEG, JPEG-2000, JPEG-LS or uncompressed).") from None
 
 
-def _dicom(data: pydicom.Dataset, path: Path | str) -> np.ndarray:
-    if "PixelData" not in data:
-        raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
-    kind, pixels = data.PhotometricInterpretation, data.pixel_array
+def _dicom(path: Path | str, mode: str, frame: int | None) -> np.ndarray:
+    data, pixels = _stored(path, frame)
+    kind = data.PhotometricInterpretation
     if pixels.ndim == 3 and data.SamplesPerPixel == 3:
         colour = _bytes(pixels / (2**data.BitsStored - 1))
-        return np.array(Image.fromarray(colour).convert("L"))
+        return np.array(Image.fromarray(colour).convert(mode))
     if pixels.ndim != 2:
         raise DataError(f"{len(pixels)} frames, not one", str(path), "Export the frame as an image of its own.")
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise DataError(f"{kind} is no grey image", str(path), "Export it in grey.")
     grey = _bytes(_display(pixels.astype(np.float64), data))
-    return 255 - grey if kind == "MONOCHROME1" else grey
+    return np.array(Image.fromarray(255 - grey if kind == "MONOCHROME1" else grey).convert(mode))
+
+
+def _stored(path: Path | str, frame: int | None) -> tuple[pydicom.Dataset, np.ndarray]:
+    """The header and the stored values of a file, or of one frame of a file that has several."""
+    if frame is not None:
+        data = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        if int(data.get("NumberOfFrames") or 1) > 1:
+            _put_groups(data, frame)
+            return data, pixel_array(path, index=frame)
+    data = pydicom.dcmread(path, force=True)
+    if "PixelData" not in data:
+        raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
+    return data, data.pixel_array
+
+
+def _put_groups(data: pydicom.Dataset, frame: int) -> None:
+    """Put the rescale and window of the functional groups, shared or of this frame, where a plain file has them."""
+    shared, each = (data.get(f"{kind}FunctionalGroupsSequence") or [] for kind in ("Shared", "PerFrame"))
+    for group in (*shared, *each[frame:frame + 1]):
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            for item in group.get(name) or []:
+                data.update(item)
 
 
 def _display(values: np.ndarray, data: pydicom.Dataset) -> np.ndarray:
@@ -156,6 +203,22 @@ def fit_square(grey: np.ndarray, side: int) -> np.ndarray:
         size = (side * width // short, side * height // short)
         grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
     return np.ascontiguousarray(centre_crop(grey, side))
+
+
+def read_square(path: Path | str, side: int) -> np.ndarray:
+    """An image file as the square of grey bytes (side, side) that `fit_square` makes of it."""
+    return fit_square(read_grey(path), side)
+
+
+def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) -> the whole image in `shape` = (height, width): itself where it has that shape.
+
+    Pillow's bilinear filter with antialiasing. Images of one device have one shape (512 x 1024, 497 x 768; Li et al.,
+    section 3.1), so that the aspect ratio is not kept does not tell them apart (ours: the paper does not resize).
+    """
+    if image.shape[:2] == tuple(shape):
+        return image
+    return np.asarray(Image.fromarray(image).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def seen(grey: np.ndarray, resize: int, crop: int) -> np.ndarray:

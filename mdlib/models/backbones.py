@@ -1,23 +1,31 @@
-"""ResNet-50 and DenseNet-121, and the parts every network of chapter "chest" shares (Tan et al., sections 2.1-2.6).
+"""ResNet and DenseNet, and the parts that networks of several chapters share.
 
-    image (B, 1, H, W) in [0, 1] -> ImageNetInput -> features -> mean over pixels -> Classifier -> logits (B, classes)
+    image (B, 1, H, W) in [0, 1] -> ImageNetInput -> features -> the chapter's own layers -> logits (B, classes)
 
-Layer names are torchvision's below `features` (`features.transition1`, `features.norm5`, `features.layer4`), so
+`densenet121` and `resnet50` are the baselines of chapter "chest" (Tan et al., sections 2.1-2.6); `resnet_features`
+also gives chapter "mims" its ResNet-101 and ResNet-34 (Li et al., section 3.2). Layer names are torchvision's below `features` (`features.transition1`, `features.norm5`, `features.layer4`), so
 ImageNet weights fit, and an explainer finds them. The ReLU after norm5 is `features.relu5` and writes into a tensor
 of its own: torchvision's overwrites the output of norm5, which is the map A that section 2.5 explains.
 """
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from mdlib.errors import SettingsError
+
+STRIDES = (2, 2, 1, 2, 2, 2)    # of a ResNet: conv1, max pooling, layer1 .. layer4
+IMAGENET_RESNETS = {
+    (BasicBlock, (3, 4, 6, 3), 64, STRIDES): (models.resnet34, models.ResNet34_Weights.IMAGENET1K_V1),
+    (Bottleneck, (3, 4, 6, 3), 64, STRIDES): (models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1),
+    (Bottleneck, (3, 4, 23, 3), 64, STRIDES): (models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1),
+}
 
 
 class ImageNetInput(nn.Module):
@@ -101,39 +109,54 @@ def densenet_features(pretrained: bool, growth: int, blocks: tuple[int, ...], st
     features = models.DenseNet(growth, tuple(blocks), stem, num_classes=1).features
     features.add_module("relu5", nn.ReLU())
     if pretrained:
-        _refuse_other_sizes((growth, tuple(blocks), stem), (32, (6, 12, 24, 16), 64), "growth, blocks, stem")
+        _refuse_other_sizes((growth, tuple(blocks), stem), [(32, (6, 12, 24, 16), 64)], "growth, blocks, stem")
         stored = imagenet(models.densenet121, models.DenseNet121_Weights.IMAGENET1K_V1)
         features.load_state_dict(stored.features.state_dict())
     return features
 
 
-def resnet_features(pretrained: bool, layers: tuple[int, int, int, int], width: int) -> nn.Sequential:
-    """ResNet of bottleneck blocks up to layer4: (B, 3, H, W) -> (B, 32 width, H/32, W/32).
+def resnet_features(pretrained: bool, layers: tuple[int, int, int, int], width: int,
+                    block: type[BasicBlock] | type[Bottleneck] = Bottleneck,
+                    strides: tuple[int, ...] = STRIDES) -> nn.Sequential:
+    """ResNet up to layer4: (B, 3, H, W) -> (B, C, H/32, W/32), rounded up; C = 8 width, with Bottleneck 32 width.
 
-    torchvision's own class has a fixed width of 64; names and initial weights (Kaiming normal, fan out) are its.
+    ResNet-34 is BasicBlock with layers (3, 4, 6, 3), ResNet-50 Bottleneck with the same, ResNet-101 Bottleneck with
+    (3, 4, 23, 3); width 64. layer3 and layer4 are conv4_x and conv5_x of He et al. torchvision's own class has a
+    fixed width of 64; names and initial weights (Kaiming normal, fan out) are its. Smaller `strides` keep larger
+    maps of small images (ours); a max pooling of stride 1 is left out.
     """
-    parts = OrderedDict(conv1=nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), bn1=nn.BatchNorm2d(width),
-                        relu=nn.ReLU(inplace=True), maxpool=nn.MaxPool2d(3, stride=2, padding=1))
+    parts = OrderedDict(conv1=nn.Conv2d(3, width, 7, stride=strides[0], padding=3, bias=False),
+                        bn1=nn.BatchNorm2d(width), relu=nn.ReLU(inplace=True))
+    if strides[1] > 1:
+        parts["maxpool"] = nn.MaxPool2d(3, stride=strides[1], padding=1)
     channels = width
-    for i, blocks in enumerate(layers):
-        parts[f"layer{i + 1}"] = _resnet_layer(channels, width * 2**i, blocks, stride=1 if i == 0 else 2)
-        channels = width * 2**i * Bottleneck.expansion
+    for i, (blocks, stride) in enumerate(zip(layers, strides[2:], strict=True)):
+        parts[f"layer{i + 1}"] = _resnet_layer(block, channels, width * 2**i, blocks, stride)
+        channels = width * 2**i * block.expansion
     features = nn.Sequential(parts)
     for module in features.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     if pretrained:
-        _refuse_other_sizes((tuple(layers), width), ((3, 4, 6, 3), 64), "layers, width")
-        stored = imagenet(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1).state_dict()
+        size = (block, tuple(layers), width, tuple(strides))
+        _refuse_other_sizes(size, IMAGENET_RESNETS, "block, layers, width, strides")
+        stored = imagenet(*IMAGENET_RESNETS[size]).state_dict()
         features.load_state_dict({name: value for name, value in stored.items() if not name.startswith("fc.")})
     return features
 
 
-def _resnet_layer(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-    out = width * Bottleneck.expansion
-    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
-    rest = [Bottleneck(out, width) for _ in range(blocks - 1)]
-    return nn.Sequential(Bottleneck(channels, width, stride, shortcut), *rest)
+def _resnet_layer(block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, blocks: int,
+                  stride: int) -> nn.Sequential:
+    out, shortcut = width * block.expansion, None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
+    rest = [block(out, width) for _ in range(blocks - 1)]
+    return nn.Sequential(block(channels, width, stride, shortcut), *rest)
+
+
+def layer_channels(layer: nn.Module) -> int:
+    """Channels that a layer of a ResNet or DenseNet gives out: those of its last batch normalisation."""
+    return [module.num_features for module in layer.modules() if isinstance(module, nn.BatchNorm2d)][-1]
 
 
 def xavier_normal(module: nn.Module) -> None:
@@ -161,7 +184,12 @@ def imagenet(build: Callable[..., nn.Module], weights: models.WeightsEnum) -> nn
                             "or start from random weights with pretrained=False (--set pretrained=false).") from error
 
 
-def _refuse_other_sizes(found: tuple, published: tuple, names: str) -> None:
-    if found != published:
-        raise SettingsError(f"ImageNet weights exist for {names} = {published} only, not for {found}",
+def _refuse_other_sizes(found: tuple, published: Collection[tuple], names: str) -> None:
+    if found not in published:
+        known = " or ".join(map(_readable, published))
+        raise SettingsError(f"ImageNet weights exist for {names} = {known} only, not for {_readable(found)}",
                             "parameter pretrained", "Use these sizes, or pretrained=False.")
+
+
+def _readable(size: tuple) -> str:
+    return f"({', '.join(value.__name__ if isinstance(value, type) else str(value) for value in size)})"

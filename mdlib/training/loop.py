@@ -4,8 +4,10 @@ What makes it repeatable: the order of the data and every draw of an epoch follo
 a checkpoint is written after each whole epoch. A killed run repeats its broken epoch and comes to the same weights.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,13 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
 
 
 def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset,
-        loss: Callable[[nn.Module, Batch], Tensor], *, epochs: int, batch: int, seed: int, folder: Path | str,
-        validate: Callable[[nn.Module], dict[str, float]] | None = None, workers: int = 0,
-        name_of: Callable[[int], str] | None = None, channels_last: bool = False,
+        loss: Callable[[nn.Module, Batch], Tensor], *, epochs: int = 0, iterations: int = 0, batch: int, seed: int,
+        folder: Path | str, validate: Callable[[nn.Module], dict[str, float]] | None = None,
+        workers: int = 0, name_of: Callable[[int], str] | None = None, channels_last: bool = False,
         settings: dict | None = None) -> list[dict]:
     """Train `model` in place; return one dict an epoch: `epoch` (from 1), `loss` (mean over samples), `validate`'s.
 
+    How long: `epochs`, or `iterations`, a number of steps with which the last epoch may end early.
     samples: dicts of tensors, `index` among them; `batch` of them a step, shared out over the processes.
     A last batch of one sample is dropped, for batch normalisation cannot use it (ours).
     loss(model, batch) -> scalar. validate(model) -> floats, in evaluation mode, in the first process only.
@@ -62,20 +65,25 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     same numbers and `settings` (whatever else decides the weights, as JSON). The number of epochs may have grown.
     Raises TrainingError for a loss that is not finite; SettingsError or DataError for a checkpoint that does not fit.
     """
+    if (epochs > 0) == (iterations > 0):
+        raise SettingsError(f"epochs = {epochs} and iterations = {iterations}", "parameters epochs, iterations",
+                            "Give one of them.")
     folder, batches = Path(folder), _batches(fabric, samples, batch, seed, workers)
     model.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)
     asked = _settings(fabric, optimizer, settings, samples=len(samples), batch=batch, seed=seed,
-                      channels_last=channels_last)
+                      channels_last=channels_last, **({"iterations": iterations} if iterations else {}))
+    steps = iterations or epochs * len(batches)
+    epochs = math.ceil(steps / len(batches))
     network, stepper = fabric.setup(model, optimizer)
     history = checkpoints.resume(folder, model, optimizer, asked, epochs)
-    with track(what="training", total=epochs * len(batches), initial=len(history) * len(batches),
+    with track(what="training", total=steps, initial=min(steps, len(history) * len(batches)),
                disable=not fabric.is_global_zero or len(history) == epochs) as bar:
         for epoch in range(len(history), epochs):
             seed_everything(_seed(seed, epoch, fabric.global_rank))
             batches.sampler.set_epoch(epoch)
             watch = LossWatch(fabric, epoch + 1, name_of, folder / checkpoints.NAME if history else None)
             model.train()
-            for rows, inputs in _on_device(fabric, batches, channels_last):
+            for rows, inputs in islice(_on_device(fabric, batches, channels_last), steps - epoch * len(batches)):
                 value = loss(network, inputs)
                 stepper.zero_grad()
                 fabric.backward(value)

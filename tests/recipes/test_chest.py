@@ -164,7 +164,7 @@ def test_the_grid_compares_trainings_of_the_same_split_and_seed(tiny, tmp_path):
 
 
 def test_what_is_kept_of_a_run_and_of_a_grid_is_what_the_pages_show(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(chest.kept, "folder", lambda: tmp_path)
+    monkeypatch.setattr(chest.kept.keeping, "folder", lambda chapter: tmp_path)
     monkeypatch.setattr(chest.kept.measured, "summary", lambda chapter: {})
     assert chest.kept.keep(tiny, "own") == tmp_path / "runs/own.json"
     pd.testing.assert_frame_equal(chest.kept.aurocs("own", "fig9"), chest.results.aurocs(tiny, "fig9"))
@@ -178,7 +178,7 @@ def test_what_is_kept_of_a_run_and_of_a_grid_is_what_the_pages_show(tiny, tmp_pa
 
 
 def test_a_result_of_another_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(chest.kept, "folder", lambda: tmp_path)
+    monkeypatch.setattr(chest.kept.keeping, "folder", lambda chapter: tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/old.json").write_text('{"manifest": {}, "aurocs": []}')
     with pytest.raises(DataError, match="another version"):

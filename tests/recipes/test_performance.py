@@ -102,7 +102,7 @@ def test_a_figure_has_a_line_an_opponent_and_1_on_its_axis(tiny):
 
 
 def test_what_is_kept_names_the_machine_and_is_found_again(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(performance.kept, "folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(performance.kept.keeping, "folder", lambda chapter: tmp_path / "results")
     assert performance.kept.others().empty
     performance.kept.keep(tiny, "here")
     others = performance.kept.others()

@@ -93,6 +93,17 @@ def test_every_epoch_draws_anew_and_a_resumed_one_draws_the_same(tmp_path):
     assert len(set(drawn)) == 3 and drawn[:3] == drawn[3:]
 
 
+def test_iterations_are_steps_and_the_last_epoch_ends_with_them(tmp_path):
+    """16 rows in batches of 8 are 2 steps an epoch: 3 steps are the first three of two epochs."""
+    assert orders(tmp_path / "a", random_rows(16), epochs=0, iterations=3) == orders(
+        tmp_path / "b", random_rows(16), epochs=2)[:3]
+    with pytest.raises(SettingsError, match="iterations"):      # what ended within an epoch cannot go on
+        train(tmp_path / "a", samples=random_rows(16), epochs=0, iterations=4)
+    for both in ({"epochs": 0}, {"epochs": 1, "iterations": 1}):
+        with pytest.raises(SettingsError, match="Give one of them"):
+            train(tmp_path / "c", **both)
+
+
 def test_a_last_batch_of_one_sample_is_dropped_any_other_is_kept(tmp_path):
     assert [len(rows) for rows in orders(tmp_path / "17", random_rows(17), epochs=1)] == [8, 8]
     assert [len(rows) for rows in orders(tmp_path / "18", random_rows(18), epochs=1)] == [8, 8, 2]

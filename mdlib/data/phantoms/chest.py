@@ -6,10 +6,7 @@
     twin("phantoms", "00000003_000.png", "Effusion")        # uint8 (256, 256): the same film without it
 """
 
-import csv
-import json
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -18,10 +15,13 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import find_objects, label, maximum_filter
 
-from mdlib.data.phantoms import chest_anatomy, chest_film, chest_findings, chest_skeleton
-from mdlib.data.phantoms.chest_film import Array, Case, Film, draw, stream
+from mdlib.data.phantoms import chest_anatomy, chest_film, chest_findings, chest_skeleton, drawing
+from mdlib.data.phantoms.chest_film import Case, Film, draw
+from mdlib.data.phantoms.collection import complete, description, write_csv
+from mdlib.data.phantoms.collection import is_phantom as is_phantom
+from mdlib.data.phantoms.drawing import Array, stream
 from mdlib.errors import DataError, SettingsError
-from mdlib.files import alone, fingerprint, read_json, write_json
+from mdlib.files import fingerprint
 from mdlib.parallel import side_by_side
 from mdlib.progress import track
 
@@ -102,57 +102,23 @@ def write(folder: Path | str, patients: int = 1100, side: int = 256, seed: int =
     processes that ask for it at once, the second waits. `workers` processes draw (None: one a core; 1: this process).
     Raises DataError where `folder` holds anything else.
     """
-    folder, settings = Path(folder).absolute(), Settings(patients, side, seed)
-    if not _finished(folder, settings):
-        with alone(folder.with_name(f".{folder.name}.lock")):
-            if not _finished(folder, settings):  # another process may have drawn it meanwhile
-                _replace(folder, settings, workers)
-    return folder
-
-
-def _replace(folder: Path, settings: Settings, workers: int | None) -> None:
-    if folder.exists() and not is_phantom(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("this holds something else than phantoms", str(folder), "Name a folder that is new or empty.")
-    part = _workplace(folder)
-    try:
-        _write_all(part, settings, workers)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _workplace(folder: Path) -> Path:
-    """An empty folder beside `folder`, those of processes that were killed removed."""
-    for left in folder.parent.glob(f".{folder.name}.part-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    # Of its own name: for up to a second, the processes of a killed one may still write to theirs.
-    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    for name in ("images", "truth"):
-        (part / name).mkdir(parents=True)
-    return part
+    settings = Settings(patients, side, seed)
+    return complete(folder, _description(settings), lambda part: _write_all(part, settings, workers))
 
 
 def _write_all(folder: Path, settings: Settings, workers: int | None) -> None:
     cases = plan(settings)
+    (folder / "images").mkdir()
     (folder / "README.txt").write_text(NOTICE, encoding="utf-8")
     boxes = [box for found in _each(folder, settings, cases, workers) for box in found]
     for split in ("train_val", "test"):
         names = [case.image for case in cases if case.split == split]
         (folder / f"{split}_list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    _write_csv(folder / "BBox_List_2017.csv", BOXES, boxes)
+    write_csv(folder / "BBox_List_2017.csv", BOXES, boxes)
     spacing = round(FIELD_OF_VIEW / settings.side, 4)
-    _write_csv(folder / "Data_Entry_2017.csv", ENTRY, [
+    write_csv(folder / "Data_Entry_2017.csv", ENTRY, [
         (case.image, "|".join(case.findings) or "No Finding", case.follow_up, case.patient, case.age, case.sex,
          case.view, settings.side, settings.side, spacing, spacing) for case in cases])
-    write_json(folder / "truth" / "phantoms.json", _description(settings))
-
-
-def _write_csv(path: Path, header: str, rows: list[tuple]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(header + "\n")
-        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _each(folder: Path, settings: Settings, cases: tuple[Case, ...], workers: int | None):
@@ -203,23 +169,13 @@ def _boxes(mask: Array) -> list[tuple[float, ...]]:
 @cache
 def _code() -> str:
     """Changes when any line that draws changes."""
-    modules = (chest_anatomy, chest_film, chest_findings, chest_skeleton)
+    modules = (chest_anatomy, chest_film, chest_findings, chest_skeleton, drawing)
     return fingerprint(*(Path(path) for path in (__file__, *(module.__file__ for module in modules))))
 
 
 def _description(settings: Settings) -> dict:
     return {"what": "drawn by mdlib.data.phantoms.chest; no patients", "settings": asdict(settings),
             "findings": list(FINDINGS), "code": _code()}
-
-
-def _finished(folder: Path, settings: Settings) -> bool:
-    return is_phantom(folder) and read_json(folder / "truth" / "phantoms.json") == json.loads(
-        json.dumps(_description(settings)))
-
-
-def is_phantom(folder: Path | str) -> bool:
-    """Whether `folder` holds a complete phantom collection."""
-    return (Path(folder) / "truth" / "phantoms.json").is_file()
 
 
 @cache
@@ -246,12 +202,9 @@ class Truth:
     """Reader of what a phantom collection knows: which pixels each finding changes."""
 
     def __init__(self, folder: Path | str):
-        if not is_phantom(folder):
-            raise DataError("this is no phantom collection (truth/phantoms.json is missing)", str(folder),
-                            "Write one with mdlib.data.phantoms.chest.write.")
+        told = description(folder, __name__)
         self.folder = Path(folder)
-        description = read_json(self.folder / "truth" / "phantoms.json")
-        self.settings, self.findings = Settings(**description["settings"]), tuple(description["findings"])
+        self.settings, self.findings = Settings(**told["settings"]), tuple(told["findings"])
 
     def mask(self, image: str, finding: str) -> Array:
         """Where `image` differs from its twin without `finding`, bool (H, W); nowhere when it does not show it."""

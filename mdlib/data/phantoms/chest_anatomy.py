@@ -4,29 +4,13 @@ Lengths are fractions of the image side; x runs from the midline to the image's 
 All maps are optical depths on a canvas a 32nd wider than the film on each side, so that it can be turned.
 """
 
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Array = np.ndarray
-
-
-def stream(seed: int, *key: int | str) -> np.random.Generator:
-    """A generator of its own for each key: leaving one element out moves no other."""
-    numbers = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
-    return np.random.default_rng(np.random.SeedSequence([seed, *numbers]))
-
-
-def step(t: Array) -> Array:
-    """0 up to t = 0, 1 from t = 1, smooth between; exactly 0 and 1 outside, so that a change has an end."""
-    t = np.clip(np.asarray(t, np.float32), 0, 1)
-    curve = 3 - 2 * t
-    curve *= t
-    curve *= t
-    return curve
+from mdlib.data.phantoms.drawing import Array, step, stream
 
 
 def cloud(rng: np.random.Generator, canvas: int, cells: int) -> Array:

@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 from mdlib.data.phantoms import chest_anatomy as anatomy
 from mdlib.data.phantoms import chest_findings as findings
 from mdlib.data.phantoms import chest_skeleton as skeleton
-from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, stream
+from mdlib.data.phantoms.chest_anatomy import Body, Grid
+from mdlib.data.phantoms.drawing import Array, stream
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, cloud, diaphragm, lateral, step
+from mdlib.data.phantoms.chest_anatomy import Body, Grid, cloud, diaphragm, lateral
+from mdlib.data.phantoms.drawing import Array, step
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mdlib.data.phantoms.chest_anatomy import Array, Body, Grid, lateral, step
+from mdlib.data.phantoms.chest_anatomy import Body, Grid, lateral
+from mdlib.data.phantoms.drawing import Array, step
 
 
 def tissue(b: Body, grid: Grid, rng: np.random.Generator) -> Array:

@@ -96,7 +96,8 @@ class Chapter:
     @functools.cached_property
     def pixels(self) -> np.ndarray:
         """(N, resize, resize) uint8, a row an image of `table`, memory-mapped; decoded on first use."""
-        return cache.open_cache(self.xrays.paths(self.table["image"]), self.settings.resize, self.cache_dir)
+        paths, side = self.xrays.paths(self.table["image"]), self.settings.resize
+        return cache.open_cache(paths, (side, side), self.cache_dir, lambda row: images.read_square(paths[row], side))
 
     @functools.cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:

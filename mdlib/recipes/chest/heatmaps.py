@@ -65,7 +65,7 @@ def figure_10(chapter: Chapter) -> Figure | str:
             why = "" if signal and h.max() > 0 else "nothing speaks for it" if signal else "no signal"
             titles.append(f"{figures.words(chapter.classes[k])}: {probability[k]:.2f}\n{why}")
             outlines.append([line * len(image) for line in known.get(chapter.classes[k], [])])
-    figure = figures.pictures(pictures, titles, columns=TOP + 1, width=7.5)
+    figure = figures.pictures(pictures, titles, columns=TOP + 1, width=6.4)
     for axis, lines in zip(figure.axes, outlines, strict=False):
         axis.autoscale(False)
         for line in lines:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from mdlib import reproducible, runs
+from mdlib import reproducible
 from mdlib.data import chestxray14, splits
-from mdlib.errors import DataError
 from mdlib.evaluate.tables import beside_paper
-from mdlib.files import atomic, fingerprint, read_json, write_json
+from mdlib.files import atomic, fingerprint, write_json
+from mdlib.recipes import keeping
 from mdlib.recipes.chest import grid, measured, results
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.settings import Chest
@@ -18,11 +18,6 @@ from mdlib.recipes.chest.trainings import left_out
 
 PAPER_COUNTS = {"full training-validation": 86524, "full test": 25596, "training-validation subset": 16944,
                 "training subset": 15249, "validation subset": 1695, "test subset": 6112}    # Table 1
-
-
-def folder() -> Path:
-    """Where tracked results are."""
-    return runs.home() / "data" / "results" / "chest"
 
 
 def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[str, Any]:
@@ -53,12 +48,13 @@ def write_subset(table_dir: Path, out: Path, by_patient: bool = False) -> dict[s
 
 def table_1() -> pd.DataFrame:
     """Table 1 as `mdlib chest subset` counted it on the NIH's label table: paper, ours, difference."""
-    return beside_paper(read_json(folder() / "subset.json")["images"], PAPER_COUNTS)
+    return beside_paper(keeping.read("chest", "subset", needs="images")["images"], PAPER_COUNTS)
 
 
 def leaks() -> pd.DataFrame:
     """Which lists of the paper's subset share patients: counted in the second list of each pair."""
-    kept_leaks = {name: splits.Leak(**leak) for name, leak in read_json(folder() / "subset.json")["leaks"].items()}
+    counted = keeping.read("chest", "subset", needs="leaks")["leaks"]
+    kept_leaks = {name: splits.Leak(**leak) for name, leak in counted.items()}
     return pd.DataFrame({name: {"shared patients": leak.patients, "of": leak.all_patients[1],
                                 "their images": leak.images_b, "of images": leak.all_images[1]}
                          for name, leak in kept_leaks.items()}).T
@@ -67,40 +63,23 @@ def leaks() -> pd.DataFrame:
 def keep(chapter: Chapter, name: str) -> Path:
     """Write the figures and the manifest of a run to data/results/chest/runs/<name>.json; no image, no image name."""
     exhibits = [exhibit for exhibit in chapter.settings.exhibits if not left_out(chapter, exhibit)]
-    return _write("runs", name, chapter, {
+    return keeping.write("chest", f"runs/{name}", chapter.run, {
         "parts": {part: {"images": len(rows), "patients": int(chapter.table["patient"].iloc[rows].nunique())}
                   for part, rows in chapter.rows.items()},
-        "aurocs": {exhibit: _records(results.aurocs(chapter, exhibit)) for exhibit in exhibits},
-        "differences": {exhibit: _records(results.differences(chapter, exhibit).reset_index())
+        "aurocs": {exhibit: keeping.records(results.aurocs(chapter, exhibit)) for exhibit in exhibits},
+        "differences": {exhibit: keeping.records(results.differences(chapter, exhibit).reset_index())
                         for exhibit in exhibits},
         "maps": measured.summary(chapter)})
 
 
 def keep_grid(chapter: Chapter, name: str) -> Path:
     """Train the whole grid, and write its AUROCs and manifest to data/results/chest/grid/<name>.json."""
-    return _write("grid", name, chapter, {"aurocs": _records(grid.aurocs(chapter))})
+    return keeping.write("chest", f"grid/{name}", chapter.run, {"aurocs": keeping.records(grid.aurocs(chapter))})
 
 
-def _write(kind: str, name: str, chapter: Chapter, figures: dict[str, Any]) -> Path:
-    path = folder() / kind / f"{name}.json"
-    write_json(path, {"manifest": chapter.run.manifest, **figures})
-    return path
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
-def kept(name: str, kind: str = "runs") -> dict[str, Any]:
-    """A kept result as it was written. Raises DataError, listing the kept names."""
-    path = folder() / kind / f"{name}.json"
-    if not path.exists():
-        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "nothing"
-        raise DataError("no such result is kept", str(path), f"Kept: {there}.")
-    result = read_json(path)
-    if kind == "runs" and "maps" not in result:
-        raise DataError("this was kept by another version of mdlib", str(path), "Run it again with --keep.")
-    return result
+def kept(name: str) -> dict[str, Any]:
+    """The figures of a kept run. Raises DataError, listing the kept names."""
+    return keeping.read("chest", f"runs/{name}", needs="maps")
 
 
 def aurocs(name: str, exhibit: str) -> pd.DataFrame:
@@ -120,7 +99,7 @@ def pointing_game(name: str) -> pd.DataFrame | str:
 
 def grid_summary(name: str) -> pd.DataFrame:
     """What a kept grid says of every comparison: `grid.summary`."""
-    there = kept(name, "grid")
+    there = keeping.read("chest", f"grid/{name}", needs="aurocs")
     asked = {key: tuple(value) if isinstance(value, list) else value
              for key, value in there["manifest"]["asked"]["settings"].items()}
     return grid.summary(pd.DataFrame(there["aurocs"]), Chest(**asked))

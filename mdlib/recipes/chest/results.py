@@ -9,10 +9,10 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from mdlib import runs
 from mdlib.evaluate import classification
 from mdlib.evaluate.tables import interval
 from mdlib.files import read_json
+from mdlib.recipes import keeping
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter, default_phantoms
 from mdlib.recipes.chest.plan import ATTENTION, BASELINES, Training, exhibit
@@ -119,7 +119,7 @@ def figure(chapter: Chapter, name: str, literature: bool = False) -> Figure | Ma
 
 def published_aurocs() -> pd.DataFrame:
     """Published AUROCs on ChestX-ray14's test part, (classes x studies); NaN where no source is at hand."""
-    kept = read_json(runs.home() / "data" / "results" / "chest" / "literature.json")
+    kept = read_json(keeping.folder("chest") / "literature.json")
     return pd.DataFrame({study: of["auroc"] for study, of in kept.items()}, dtype=float)
 
 

@@ -1,9 +1,7 @@
 """Training the networks of chapter 1, what they predict, and the baseline that sees no picture content."""
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,18 +14,17 @@ from mdlib import reproducible, runs
 from mdlib.data.samples import Samples
 from mdlib.errors import DataError
 from mdlib.evaluate import baseline, classification
-from mdlib.files import atomic, fingerprint, read_json, write_json
-from mdlib.parallel import side_by_side
-from mdlib.progress import track
+from mdlib.files import atomic, fingerprint, write_json
+from mdlib.recipes import trainings as shared
 from mdlib.recipes.chest import card
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.plan import NONIMAGE, PREDICTS, Training, exhibit, plan
+from mdlib.recipes.trainings import HISTORY, PREDICTIONS, folder
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
 PREDICT = 64    # images a step when predicting
-PREDICTIONS, HISTORY = "predictions.parquet", "history.json"
 
 
 def left_out(chapter: Chapter, name: str) -> str:
@@ -87,43 +84,18 @@ def train(chapter: Chapter, training: Training, fabric: Fabric | None = None) ->
     return model, history
 
 
-def folder(chapter: Chapter, training: Training) -> Path:
-    """Where a training keeps its checkpoint, its history, and what it predicts."""
-    return chapter.run.folder / "networks" / training.slug
-
-
 def train_all(chapter: Chapter, trainings: Sequence[Training] | None = None) -> dict[Training, list[dict]]:
-    """The histories of some trainings (None: all that are planned), done now where they are not kept.
-
-    On a CPU they run side by side, each in a process with one thread: small networks gain little from a second thread,
-    and one thread adds in the same order on every machine. Each is kept as soon as it has ended.
-    """
+    """The histories of some trainings (None: all that are planned), done now where they are not kept."""
     trainings = planned(chapter) if trainings is None else trainings
-    missing = [training for training in trainings if not (folder(chapter, training) / HISTORY).exists()]
+    missing = shared.missing(chapter, trainings)
     if missing:
         chapter.samples("train")    # decodes the images, once for all
-        _do(chapter, missing)
-    return {training: read_json(folder(chapter, training) / HISTORY) for training in trainings}
+        shared.do(chapter, missing, train_and_predict)
+    return shared.histories(chapter, trainings)
 
 
-def _do(chapter: Chapter, trainings: list[Training]) -> None:
-    if chapter.device != "cpu" or torch.distributed.is_torchelastic_launched():
-        fabric = loop.start(chapter.device, precision=chapter.settings.precision)
-        for training in track(trainings, "trainings", len(trainings), disable=not fabric.is_global_zero):
-            train_and_predict(chapter, training, fabric)
-    else:
-        alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
-        deque(side_by_side(_with_one_thread, [(alone, training) for training in trainings], "trainings"), maxlen=0)
-
-
-def _with_one_thread(chapter: Chapter, training: Training) -> None:
-    torch.set_num_threads(1)
-    train_and_predict(chapter, training)
-
-
-def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric | None = None) -> None:
+def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> None:
     """Train one network; keep its probabilities on the parts it is to predict, and its history, in its folder."""
-    fabric = fabric or loop.start(chapter.device, precision=chapter.settings.precision)
     model, history = train(chapter, training, fabric)
     if fabric.is_global_zero:
         names, tables = list(chapter.classes[-training.classes:]), []

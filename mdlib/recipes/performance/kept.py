@@ -4,30 +4,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdlib import runs
-from mdlib.files import read_json, write_json
+from mdlib.files import read_json
+from mdlib.recipes import keeping
 from mdlib.recipes.performance import exhibits
 from mdlib.recipes.performance.chapter import Chapter
 
 
-def folder() -> Path:
-    """Where tracked results are."""
-    return runs.home() / "data" / "results" / "performance"
-
-
 def keep(chapter: Chapter, name: str) -> Path:
     """Write the tables and the manifest of a run to data/results/performance/<name>.json."""
-    path = folder() / f"{name}.json"
     tables = {task: rows.astype(object).where(rows.notna(), None).to_dict("index")
               for task, rows in exhibits.all_tables(chapter).items()}
-    write_json(path, {"manifest": chapter.run.manifest, "tables": tables})
-    return path
+    return keeping.write("performance", name, chapter.run, {"tables": tables})
 
 
 def others() -> pd.DataFrame:
     """`times ours` of every kept run, a column a run named by its hardware; empty where none is kept."""
     found = {}
-    for path in sorted(folder().glob("*.json")):
+    for path in sorted(keeping.folder("performance").glob("*.json")):
         kept = read_json(path)
         found[f"{path.stem}: {kept['manifest']['steps']['start']['name']}"] = pd.Series(
             {(task, job): row["times ours"] for task, rows in kept["tables"].items() for job, row in rows.items()})

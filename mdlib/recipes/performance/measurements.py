@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from mdlib import reproducible
 from mdlib.data.cache import open_cache
+from mdlib.data.images import read_square
 from mdlib.data.samples import Samples
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.progress import track
@@ -148,7 +149,9 @@ def predicting(chapter: Chapter) -> Measurement:
 
 def new_cache(chapter: Chapter) -> np.ndarray:
     """The files decoded by mdlib into a cache that was not there before, uint8 (images, resize, resize)."""
-    return open_cache(chapter.files, chapter.settings.resize, tempfile.mkdtemp(dir=chapter.folder, prefix="cache-"))
+    files, side = chapter.files, chapter.settings.resize
+    folder = tempfile.mkdtemp(dir=chapter.folder, prefix="cache-")
+    return open_cache(files, (side, side), folder, lambda row: read_square(files[row], side))
 
 
 def image_files(chapter: Chapter) -> opponents.ImageFiles:
