@@ -1,7 +1,10 @@
-"""Explanations from gradients: Grad-CAM (Tan et al., section 2.5), for every class from one forward pass."""
+"""Explanations from gradients, for every class from one forward pass: Grad-CAM and gradient x input.
+
+Grad-CAM is Tan et al., section 2.5; gradient x input is Li et al., appendix C. They differ in one line.
+"""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,10 +20,13 @@ class NoSignalWarning(UserWarning):
 
 
 class Maps(NamedTuple):
-    """What an explainer knows: raw maps, which of them mean anything, and the logits they explain."""
+    """What an explainer knows: raw maps, which of them mean anything, and the logits they explain.
 
-    values: Tensor    # (B, K, h, w), signed, never normalised
-    signal: Tensor    # (B, K), False where the map is below the rounding of its logit
+    A model of bags has B logits and a map for each of the S slices of all bags, in their order; else S = B.
+    """
+
+    values: Tensor    # (S, K, h, w), signed, never normalised
+    signal: Tensor    # (S, K), False where the map is below the rounding of its logit
     logits: Tensor    # (B, K)
 
 
@@ -50,33 +56,62 @@ def grad_cam_maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: st
 
     `batch` is a Tensor (called model(batch)) or a dict of the model's inputs (model(**batch)); the model returns
     logits (B, classes) or a dict with `logits`. `classes` are indices, None for all. Maps are float32 at least.
+    Where bags of S slices give B logits, `batch` holds `sizes` (B,), the slices of each bag, and there are S maps.
     The model is run in evaluation mode; modes, weights and their `grad` are as before afterwards. Raises
     SettingsError when there is no such layer, or class, or the layer's output is no map.
     """
+    return _maps(model, batch, layer, classes, lambda gradient: gradient.mean(dim=(2, 3), keepdim=True))     # eq. 6
+
+
+def gradient_times_input_maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module,
+                              classes: Sequence[int] | None = None) -> Maps:
+    """Contributions T_hw = sum_i d_ihw x_ihw at the output of `layer` (Li et al., appendix C, step 1).
+
+    x is what `layer` puts out, which is the input of what follows it, and d = + d logit_c / dx, pixel by pixel: no mean
+    over pixels, unlike Grad-CAM. The paper gives the class a loss of -1 and the others 0; taken literally that is
+    d = - d logit / dx, whose positive part would show what speaks against the class, so the sign is turned (ours).
+    At a model's `input` x is the normalised picture, where 0 is ImageNet's mean grey. Everything else is as in
+    `grad_cam_maps`; steps 2 and 3 are `overlay.stretch` and `overlay.over_slice`.
+    """
+    return _maps(model, batch, layer, classes, lambda gradient: gradient)
+
+
+def _maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module, classes: Sequence[int] | None,
+          weigh: Callable[[Tensor], Tensor]) -> Maps:
+    """The sum over channels of weigh(gradient) times the layer's output, a map a class."""
     with _evaluating(model), torch.inference_mode(False):
         activation, logits = _cut(model, batch, layer)
         chosen = _chosen(classes, logits)
-        dtype = torch.promote_types(activation.dtype, torch.float32)
-        values = activation.detach().to(dtype)
+        values = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
         maps = []
         for c in chosen:
             # Images do not see one another, so the gradient of the sum over the batch is each image's own.
             (gradient,) = torch.autograd.grad(logits[:, c].sum(), activation, retain_graph=True)
-            weights = gradient.mean(dim=(2, 3), keepdim=True, dtype=dtype)         # eq. 6: (B, C, 1, 1)
-            maps.append((weights * values).sum(dim=1))                             # eq. 7: (B, h, w)
+            maps.append((weigh(gradient.to(values.dtype)) * values).sum(dim=1))                # (S, h, w)
         stacked, logits = torch.stack(maps, dim=1), logits.detach()[:, chosen]
-    return Maps(stacked, has_signal(stacked, logits), logits)
+    return Maps(stacked, has_signal(stacked, _of_each_map(logits, stacked, batch)), logits)
+
+
+def _of_each_map(logits: Tensor, maps: Tensor, batch: Tensor | dict[str, Tensor]) -> Tensor:
+    """The logits (S, K) that the maps explain: those of a bag stand for each of its slices."""
+    if len(maps) == len(logits):
+        return logits
+    sizes = batch.get("sizes") if isinstance(batch, dict) else None
+    if sizes is None or sizes.sum() != len(maps):
+        raise SettingsError(f"{len(maps)} maps for {len(logits)} rows of logits", "parameter batch",
+                            "Name the slices of each bag in `sizes` (B,), or choose a layer behind the pooling.")
+    return logits.repeat_interleave(sizes, dim=0)
 
 
 def has_signal(maps: Tensor, logits: Tensor) -> Tensor:
     """Which maps (B, K, h, w) could have moved their logits (B, K) by more than rounding: bool (B, K) (ours).
 
-    The sum of |h_i| over the pixels of a Grad-CAM map bounds, to first order, what the layer adds to the logit: where
-    the logit is linear in the mean of A, the map sums to the logit less its bias. A logit is a log-odds, so its
-    natural unit is 1. No signal: the sum is at most sqrt(eps) max(1, |logit|), half of the digits of the coarser of
-    the two types. In float32 that is 3.5e-4, a change of probability below 1e-4. Measured in float32: where the
-    gradient cancels (attA, attB at norm5) the sum is 1e-9 to 3e-6, 9e-5 with weights scaled up eightfold; everywhere
-    else it is 2e-2 or more.
+    The sum of |h_i| over the pixels of a map bounds, to first order, what the layer adds to the logit: where the logit
+    is linear in the mean of A (Grad-CAM) or in A (gradient x input), the map sums to the logit less its bias. A logit
+    is a log-odds, so its natural unit is 1. No signal: the sum is at most sqrt(eps) max(1, |logit|), half of the digits
+    of the coarser of the two types. In float32 that is 3.5e-4, a change of probability below 1e-4. Measured for
+    Grad-CAM in float32: where the gradient cancels (attA, attB at norm5) the sum is 1e-9 to 3e-6, 9e-5 with weights
+    scaled up eightfold; everywhere else it is 2e-2 or more.
     """
     eps = max(torch.finfo(maps.dtype).eps, torch.finfo(logits.dtype).eps)
     return maps.abs().sum(dim=(2, 3)) > eps**0.5 * logits.abs().clamp(min=1)

@@ -17,7 +17,8 @@ from mdlib.errors import DataError, SettingsError
 def stretch(maps: ArrayLike, signal: ArrayLike = True) -> np.ndarray:
     """Maps (..., h, w) as uint8, 0 at zero and below, 255 at the maximum of each; all 0 where `signal` (...) is False.
 
-    Raises DataError for NaN and infinity.
+    Of gradient x input this is the contribution matrix P of Li et al., appendix C, step 2. Raises DataError for NaN and
+    infinity.
     """
     values = np.asarray(maps, dtype=np.float64)
     if not np.isfinite(values).all():
@@ -74,10 +75,28 @@ def blend(image: ArrayLike, heat: ArrayLike, opacity: float = 0.6, name: str = "
     if image.ndim != 2 or heat.ndim != 2:
         raise SettingsError(f"image {image.shape} and map {heat.shape} are given", "blend", "Pass two arrays (H, W).")
     grey = image.astype(np.float64) if image.dtype == np.uint8 else 255 * image.clip(0.0, 1.0)
-    if heat.shape != image.shape:
-        heat = np.rint(upsample(heat, image.shape)).astype(np.uint8)
+    heat = _of_size(heat, image.shape)
     cover = (opacity * heat / 255)[..., None]
     return np.rint((1 - cover) * grey[..., None] + cover * colour(heat, name)).astype(np.uint8)
+
+
+def over_slice(image: ArrayLike, heat: ArrayLike) -> np.ndarray:
+    """H = 0.6 R + 0.3 P*, RGB uint8 (H, W, 3), at most 230 (Li et al., appendix C, step 3).
+
+    R is `image`, uint8 (H, W) or (H, W, 3); P* is the uint8 map `heat` (h, w), upsampled and in the colours of
+    `palette` (ours: the paper names no colours). Unlike in `blend` the image is darkened where the map is 0, too.
+    """
+    image, heat = np.asarray(image), np.asarray(heat)
+    if image.dtype != np.uint8 or heat.dtype != np.uint8 or image.ndim not in (2, 3) or heat.ndim != 2:
+        raise SettingsError(f"image {image.dtype} {image.shape} and map {heat.dtype} {heat.shape} are given",
+                            "over_slice", "Pass uint8 of (H, W) or (H, W, 3), and of (h, w).")
+    rgb = image[..., None] if image.ndim == 2 else image
+    return np.rint(0.6 * rgb + 0.3 * colour(_of_size(heat, image.shape[:2]))).astype(np.uint8)
+
+
+def _of_size(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A uint8 map at `shape`."""
+    return heat if heat.shape == shape else np.rint(upsample(heat, shape)).astype(np.uint8)
 
 
 def contour(mask: ArrayLike, level: float = 0.5) -> list[np.ndarray]:

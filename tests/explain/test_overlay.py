@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.explain.overlay import blend, colour, contour, palette, stretch, upsample
+from mdlib.explain.overlay import blend, colour, contour, over_slice, palette, stretch, upsample
 
 
 def test_stretch_keeps_zero_at_zero_and_puts_the_maximum_at_255():
@@ -110,3 +110,24 @@ def test_a_mask_at_the_edge_is_closed_along_the_edge_and_two_masks_give_two_line
 def test_pictures_need_no_torch():
     code = "import sys, mdlib.explain.overlay; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_over_a_slice_lies_three_tenths_of_the_colours_and_six_tenths_of_the_picture():
+    picture = np.array([[0, 100], [200, 255]], np.uint8)
+    heat = np.array([[0, 128], [255, 255]], np.uint8)
+    got = over_slice(picture, heat)
+    assert got.dtype == np.uint8 and got.shape == (2, 2, 3)
+    for at in np.ndindex(2, 2):
+        expected = [round(0.6 * int(picture[at]) + 0.3 * int(part)) for part in palette()[heat[at]]]
+        assert got[at].tolist() == expected
+    assert (over_slice(np.stack([picture] * 3, axis=-1), heat) == got).all()
+
+
+def test_over_a_slice_nothing_is_clipped_and_a_small_map_is_upsampled():
+    white = over_slice(np.full((8, 8), 255, np.uint8), np.full((2, 2), 255, np.uint8))
+    assert white.max() <= 0.9 * 255 and white.shape == (8, 8, 3)
+    small, large = np.array([[0, 255]], np.uint8), np.array([[0, 64, 191, 255]], np.uint8)
+    picture = np.arange(4, dtype=np.uint8)[None]
+    assert (over_slice(picture, small) == over_slice(picture, large)).all()
+    with pytest.raises(SettingsError, match="uint8"):
+        over_slice(picture / 255, small)

@@ -12,7 +12,7 @@ from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.evaluate.stratified import MEAN
 from mdlib.explain import gradients
-from mdlib.recipes import chest
+from mdlib.recipes import chest, measuring
 from mdlib.recipes.chest import faithful, localised, mapped, measured, pairs
 
 
@@ -70,11 +70,11 @@ def test_one_gradient_for_a_batch_of_many_classes_is_that_of_each_class(tiny):
 def test_what_must_come_out_whatever_the_weights(tables):
     mean = tables["localisation"][tables["localisation"]["finding"] == MEAN].set_index(["network", "method", "measure"])
     mean = mean.sort_index()
-    uniform = mean.loc[mapped.NO_IMAGE, localised.UNIFORM]["mean"]
+    uniform = mean.loc[measuring.NO_IMAGE, measuring.UNIFORM]["mean"]
     assert uniform["pointing game"] == pytest.approx(uniform["mass accuracy"], rel=1e-6)
     assert mean.loc["att_a", "Grad-CAM norm5"].loc["shown", "mean"] == 0
     assert (mean.loc["att_a", "attention 1"].loc["shown", "mean"]) == 1
-    assert mean.loc[mapped.NO_IMAGE, localised.USUAL]["mean"]["mass accuracy"] > uniform["mass accuracy"]
+    assert mean.loc[measuring.NO_IMAGE, measuring.USUAL]["mean"]["mass accuracy"] > uniform["mass accuracy"]
     beyond = mean.loc["att_a", "attention 3"]["mean"]
     assert beyond["mass accuracy beyond uniform"] == pytest.approx(beyond["mass accuracy"] - uniform["mass accuracy"])
     alike = tables["randomised"].set_index(["network", "part", "method"])["mean"].sort_index()

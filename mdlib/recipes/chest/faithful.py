@@ -14,19 +14,10 @@ from mdlib.evaluate import stratified
 from mdlib.explain import gradients, overlay, randomise
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.mapped import (
-    LAYERS,
-    NO_IMAGE,
-    OwnClass,
-    batches,
-    means,
-    networks,
-    numbers,
-    own_maps,
-    signal,
-)
+from mdlib.recipes.chest.mapped import LAYERS, OwnClass, batches, networks, own_maps, signal
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.viewing import inputs_of
+from mdlib.recipes.measuring import NO_IMAGE, mass, means, numbers
 
 TWINS = 10          # (ours) test images a finding whose twin is drawn
 FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights
@@ -175,16 +166,10 @@ def _amounts(model: OwnClass, batch: dict[str, torch.Tensor], without: dict[str,
     columns = {(NO_IMAGE, "effect"): logits - logits_without, (NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
     maps, maps_without = own_maps(model, batch), own_maps(model, without)
     for method, raw in maps.items():
-        mass = np.where(signal(raw), _mass(raw, masks), np.nan)
-        columns[method, "mass in the cause"] = mass
-        columns[method, "its change"] = mass - _mass(maps_without[method], masks)
+        inside = np.where(signal(raw), mass(raw, masks), np.nan)
+        columns[method, "mass in the cause"] = inside
+        columns[method, "its change"] = inside - mass(maps_without[method], masks)
     return pd.DataFrame(columns)
-
-
-def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
-    maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
-    return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
 
 
 def cost(chapter: Chapter) -> pd.DataFrame:

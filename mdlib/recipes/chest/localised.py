@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 
 from mdlib.evaluate import localisation
-from mdlib.explain import overlay
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.mapped import NO_IMAGE, batches, means, networks, numbers, own_maps
+from mdlib.recipes.chest.mapped import batches, networks, own_maps
+from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, measures, numbers, scored
 
-UNIFORM, USUAL = "uniform", "usual place"   # the same everywhere: chance; where the finding usually is
-MEASURES = tuple(localisation.MEASURES)
 PAIRS = 30          # (ours) test images a finding on phantoms
 BOXES = 200         # (ours) test images a finding with a box: all that NIH gives
 
@@ -30,27 +28,12 @@ def localised(chapter: Chapter) -> pd.DataFrame:
             return []
         masks = pairs.masks(chapter, table)
         usual = pairs.usual(chapter, table, masks)
-        reference = {UNIFORM: _measures(np.ones_like(usual), masks), USUAL: _measures(usual, masks)}
+        reference = {UNIFORM: measures(np.ones_like(usual), masks), USUAL: measures(usual, masks)}
         found = [(NO_IMAGE, reference)]
         for name, model in networks(chapter):
-            parts = [{method: _measures(maps, masks[of.index]) for method, maps in own_maps(model, batch).items()}
+            parts = [{method: measures(maps, masks[of.index]) for method, maps in own_maps(model, batch).items()}
                      for of, batch in batches(chapter, name, table)]
             found.append((name, {method: pd.concat([part[method] for part in parts]) for method in parts[0]}))
         return [row for name, methods in found for method, scores in methods.items()
-                for row in _scored(chapter, table, scores, reference, network=name, method=method)]
+                for row in scored(chapter, table, scores, reference, network=name, method=method)]
     return numbers(chapter.run.remember("measured_localisation", compute, most=most, share=localisation.SHARE))
-
-
-def _measures(raw: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
-    """A row a map: each measure, and whether it shows anything."""
-    maps = overlay.upsample(raw, masks.shape[1:])
-    columns = {measure: of_measure(maps, masks) for measure, of_measure in localisation.MEASURES.items()}
-    return pd.DataFrame(columns | {"shown": localisation.shown(maps).astype(float)})
-
-
-def _scored(chapter: Chapter, table: pd.DataFrame, scores: pd.DataFrame, reference: dict[str, pd.DataFrame],
-            **named: str) -> list[dict]:
-    scores, measures = scores.reset_index(drop=True), list(MEASURES)
-    beyond = pd.concat([(scores[measures] - of[measures]).add_suffix(f" beyond {name}")
-                        for name, of in reference.items()], axis=1)
-    return means(chapter, table, scores, **named) + means(chapter, table, beyond, **named)

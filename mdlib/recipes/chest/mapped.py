@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mdlib.evaluate import stratified
 from mdlib.explain import gradients
 from mdlib.progress import track
 from mdlib.recipes.chest.chapter import Chapter
@@ -15,7 +14,6 @@ from mdlib.recipes.chest.viewing import inputs_of, trained
 
 NETWORKS = ("densenet121", "att_a", "att_b")
 LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")    # norm5: the paper's text; relu5: its code
-NO_IMAGE = "no image"                       # stands for the network where a map comes from none
 BATCH = 64          # pairs at once
 
 
@@ -69,19 +67,3 @@ def own_maps(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.nd
 def signal(raw: np.ndarray) -> np.ndarray:
     """Which maps of `own_maps` have signal, bool (B,)."""
     return (raw != 0).any(axis=(1, 2))
-
-
-def means(chapter: Chapter, table: pd.DataFrame, values: pd.DataFrame, *, by_finding: bool = True,
-          **named: str | int) -> list[dict]:
-    """The means of each column of `values` (a row a pair) by finding and over findings, as records named `named`."""
-    found = stratified.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
-                                   seed=chapter.seed)
-    found = found if by_finding else found[found["finding"] == stratified.MEAN]
-    return found.assign(**named).to_dict("records")
-
-
-def numbers(records: list[dict]) -> pd.DataFrame:
-    """A table of what was remembered; what has no value is NaN."""
-    table = pd.DataFrame(records)
-    floats = [name for name in ("mean", "low", "high", "correlation") if name in table]
-    return table.astype(dict.fromkeys(floats, float))

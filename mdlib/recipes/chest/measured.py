@@ -18,9 +18,9 @@ from mdlib.parallel import side_by_side
 from mdlib.recipes.chest import faithful, localised, mapped, measured_figures, pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.figures import words
-from mdlib.recipes.chest.localised import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.chest.results import committed
 from mdlib.recipes.chest.viewing import trained
+from mdlib.recipes.measuring import MEASURES, NO_IMAGE, UNIFORM, USUAL, numbers
 
 ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
 TABLES = {"localisation": localised.localised, "faithfulness": faithful.faithfulness,
@@ -110,7 +110,7 @@ def localisation_figure(table: pd.DataFrame) -> Figure | str:
         return UNKNOWN
     of = table[table["finding"] == focus(table)]
     lines = {name: of[of["method"] == name].set_index("measure")["mean"] for name in (UNIFORM, USUAL)}
-    return measured_figures.dots(of[of["network"] != mapped.NO_IMAGE], MEASURES, "mean", lines,
+    return measured_figures.dots(of[of["network"] != NO_IMAGE], MEASURES, "mean", lines,
                                  f"{of_pairs(table)}; 1 is perfect")
 
 
@@ -175,7 +175,7 @@ def conclusions(tables: dict[str, pd.DataFrame]) -> Markdown:
 def _of_places(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return [UNKNOWN]
-    of = table[(table["finding"] == focus(table)) & (table["network"] != mapped.NO_IMAGE)].set_index("measure")
+    of = table[(table["finding"] == focus(table)) & (table["network"] != NO_IMAGE)].set_index("measure")
     mass = MEASURES[2]
     best = of.loc[mass].nlargest(1, "mean").iloc[0]
     by_none = table[(table["finding"] == focus(table)) & (table["measure"] == mass)].set_index("method")["mean"]
@@ -261,5 +261,5 @@ def summary(chapter: Chapter) -> dict[str, Any]:
 
 def tables(records: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of a `summary`."""
-    found = {name: mapped.numbers(rows) for name, rows in records.items()}
+    found = {name: numbers(rows) for name, rows in records.items()}
     return found | {"cost": found["cost"].set_index("layer")}

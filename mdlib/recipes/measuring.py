@@ -1,0 +1,57 @@
+"""What chapters share that hold maps against masks: the measures, what is beyond a map that sees no image, means."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdlib.evaluate import localisation, stratified
+from mdlib.explain import overlay
+
+NO_IMAGE = "no image"                       # stands for the network where a map comes from none
+UNIFORM, USUAL = "uniform", "usual place"   # the same everywhere: chance; where the finding usually is
+MEASURES = tuple(localisation.MEASURES)
+
+
+def measures(raw: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
+    """A row a map: each measure of `mdlib.evaluate.localisation`, and `shown`, whether it shows anything.
+
+    raw (N, h, w), upsampled to masks (N, H, W) bool.
+    """
+    maps = overlay.upsample(raw, masks.shape[1:])
+    columns = {measure: of_measure(maps, masks) for measure, of_measure in localisation.MEASURES.items()}
+    return pd.DataFrame(columns | {"shown": localisation.shown(maps).astype(float)})
+
+
+def scored(chapter: Any, table: pd.DataFrame, scores: pd.DataFrame, reference: dict[str, pd.DataFrame],
+           **named: str) -> list[dict]:
+    """The means of `measures`, and of each measure less that of the maps in `reference`, as records named `named`."""
+    scores, wanted = scores.reset_index(drop=True), list(MEASURES)
+    beyond = pd.concat([(scores[wanted] - of[wanted]).add_suffix(f" beyond {name}")
+                        for name, of in reference.items()], axis=1)
+    return means(chapter, table, scores, **named) + means(chapter, table, beyond, **named)
+
+
+def mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
+    maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
+    return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
+
+
+def means(chapter: Any, table: pd.DataFrame, values: pd.DataFrame, *, by_finding: bool = True,
+          **named: str | int) -> list[dict]:
+    """The means of each column of `values` (a row a pair) by finding and over findings, as records named `named`.
+
+    `table` has the finding and the patient of each pair; of the chapter, settings.draws and seed are asked.
+    """
+    found = stratified.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
+                                   seed=chapter.seed)
+    found = found if by_finding else found[found["finding"] == stratified.MEAN]
+    return found.assign(**named).to_dict("records")
+
+
+def numbers(records: list[dict]) -> pd.DataFrame:
+    """A table of what was remembered; what has no value is NaN."""
+    table = pd.DataFrame(records)
+    floats = [name for name in ("mean", "low", "high", "correlation") if name in table]
+    return table.astype(dict.fromkeys(floats, float))
