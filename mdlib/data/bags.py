@@ -67,10 +67,18 @@ class Bags:
 
     def central(self, slices: int = 30) -> "Bags":
         """The same bags with their `slices` middle slices only: of 128 slices a cache then holds a quarter."""
-        first, count = middle(self.table, slices)
+        return self._with(self.table, *middle(self.table, slices))
+
+    def only(self, rows: np.ndarray) -> "Bags":
+        """The bags in these rows, with their slices."""
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return self._with(table, table["first"].to_numpy(np.int64), table["count"].to_numpy(np.int64))
+
+    def _with(self, table: pd.DataFrame, first: np.ndarray, count: np.ndarray) -> "Bags":
+        """The bags of `table`, of which each has `count` slices from row `first` on."""
         new = np.cumsum(count) - count
         kept = np.arange(count.sum()) + np.repeat(first - new, count)
-        return replace(self, table=self.table.assign(first=new, count=count),
+        return replace(self, table=table.assign(first=new, count=count),
                        slices=self.slices.iloc[kept].reset_index(drop=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from mdlib.data.chestxray14 import CLASSES, targets
 from mdlib.errors import DataError, SettingsError
@@ -129,6 +129,20 @@ def bag_split(table: pd.DataFrame, test: float, seed: int = 0) -> tuple[np.ndarr
     kind = table["label"].map({name: rank for rank, name in enumerate(table["label"].value_counts().index[::-1])})
     chosen = _drawn(table["patient"], kind, test, seed).to_numpy()
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def folds(table: pd.DataFrame, count: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows of the bags that train and of those that test, int64, `count` times: each bag is tested once (ours).
+
+    `table` has patient and label; the classes come out in about the same proportion, no patient is in both parts.
+    Raises DataError for fewer patients, or bags of a class, than folds.
+    """
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    try:
+        return list(splitter.split(table, table["label"], table["patient"]))
+    except ValueError as error:
+        raise DataError(f"{len(table):,} bags cannot be split into {count} folds ({error})", "parameter count",
+                        "Choose fewer folds (--set folds=2), or more bags.") from None
 
 
 def _drawn(patient: pd.Series, kind: pd.Series, fraction: float, seed: int) -> pd.Series:

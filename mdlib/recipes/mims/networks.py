@@ -19,13 +19,15 @@ TEXT_WEIGHTS = {"head_oct": 250061, "head_mmd": 266467, "head_crc": 369307, "bac
 
 
 def network(method: str, collection: str, settings: Mims, pooling: str = "top5", classes: int = 2) -> mims.Mims:
-    """One of METHODS with one of POOLINGS, as it is trained on a collection. Raises SettingsError for another name."""
-    for name, known in ((method, METHODS), (collection, KERNELS), (pooling, POOLINGS)):
+    """One of METHODS with one of POOLINGS, as it is trained on a collection.
+
+    A collection without kernels of its own takes methods without any. Raises SettingsError for another name."""
+    for name, known in ((method, METHODS), (pooling, POOLINGS)):
         if name not in known:
             raise SettingsError("it is not known", f"network of {name!r}", f"Known: {', '.join(known)}.")
     of, pool = METHODS[method], POOLINGS[pooling]
     features = backbone(settings, of.scratch)
-    secondary = {level: _layer(of, layer_channels(features.get_submodule(level)), KERNELS[collection])
+    secondary = {level: _layer(of, layer_channels(features.get_submodule(level)), KERNELS.get(collection, ()))
                  for level in of.levels}
     combine = mims.mean_of_slices if of.slice_by_slice else mims.max_of_slices if pool == "max_inst" else None
     pooled = topk.Mean() if pool == "mean" else topk.TopK(5 if pool == "max_inst" else pool)
