@@ -61,7 +61,8 @@ def plan(settings: Settings) -> tuple[Patient, ...]:
     """Every patient of a collection, those to train on first."""
     wanted = {("train", "MSS"): settings.train, ("train", "MSIMUT"): settings.train,
               ("test", "MSS"): settings.test, ("test", "MSIMUT"): round(MSI_IN_TEST * settings.test)}
-    shares = [(part, label, start // A_PATIENT, min(A_PATIENT, tiles - start)) for (part, label), tiles in wanted.items()
+    shares = [(part, label, start // A_PATIENT, min(A_PATIENT, tiles - start))
+              for (part, label), tiles in wanted.items()
               for start in range(0, tiles, A_PATIENT)]
     codes = stream(settings.seed, "codes").permutation(9999)[:len(shares)] + 1
     return tuple(Patient(f"TCGA-ZZ-{code:04d}", *share) for code, share in zip(codes, shares, strict=True))
