@@ -13,10 +13,13 @@ from mdlib import progress
 
 
 def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: int | None = None) -> Iterator[Any]:
-    """function(*job) of each job, in their order, by `workers` processes (None: one a core), with a bar called `what`.
+    """function(*job) of each job, in their order, by `workers` processes, with a bar called `what`.
 
-    joblib's processes do not import the script that starts them, so it needs no `if __name__ == "__main__"`.
+    None: a process a core; 1: this process. joblib's processes do not import the script that starts them, so it needs
+    no `if __name__ == "__main__"`.
     """
+    if workers == 1:
+        return iter(progress.track((function(*job) for job in jobs), what, len(jobs)))
     work = Parallel(n_jobs=workers or -1, return_as="generator")(delayed(_alone)(function, job) for job in jobs)
     return iter(progress.track(work, what, len(jobs)))
 

@@ -1,5 +1,6 @@
 """Jobs side by side: in order, and gone when the process that started them is gone."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,10 @@ def square(x):
 
 def test_results_come_in_the_order_of_the_jobs():
     assert list(side_by_side(square, [(x,) for x in (3, 1, 2)], "squares", workers=2)) == [9, 1, 4]
+
+
+def test_one_worker_is_this_process():
+    assert list(side_by_side(os.getpid, [(), ()], "numbers", workers=1)) == [os.getpid()] * 2
 
 
 def test_a_script_without_a_main_guard_may_call_it(tmp_path):

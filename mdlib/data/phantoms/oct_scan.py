@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import find_objects, gaussian_filter1d
 
 from mdlib.data.phantoms import oct_places
 from mdlib.data.phantoms.drawing import Array, log_uniform, smooth, step, stream
@@ -141,11 +141,12 @@ class Scan:
             wide, z, x = log_uniform(rng, 3, 16), rng.uniform(0, self.shape[0]), rng.uniform(0, self.shape[2])
             drift, reach, dark = rng.normal(0, 1.5), rng.uniform(2, 8), rng.uniform(0.35, 0.65)
             across = step((wide / 2 + 1 - np.abs(self.x - x - drift * (self.z - z))) / (wide / 3 + 1.5))
-            across = (across * step((reach - np.abs(self.z - z)) / 1.5))[:, None]
-            top = (self.rpe - self.thickness)[:, None] + np.float32(2)
-            deep = np.clip(y - top - wide / 3, 0, 1)
-            spot = np.clip(1 - np.abs(y - top) / (1 + wide / 4), 0, 1)
-            kept *= 1 + across * (np.float32(0.35) * spot - np.float32(dark) * deep)
+            across *= step((reach - np.abs(self.z - z)) / 1.5)
+            for zs, xs in find_objects((across > 0).astype(np.uint8)):
+                top = (self.rpe - self.thickness)[zs, None, xs] + np.float32(2)
+                deep = np.clip(y - top - wide / 3, 0, 1)
+                spot = np.clip(1 - np.abs(y - top) / (1 + wide / 4), 0, 1)
+                kept[zs, :, xs] *= 1 + across[zs, None, xs] * (np.float32(0.35) * spot - np.float32(dark) * deep)
         return kept
 
     def _add(self, light: Array, place: Place) -> None:
