@@ -168,16 +168,17 @@ def _refuse_changed(folder: Path, old: list, new: list, done: np.ndarray) -> Non
 
 def _stamps(paths: list[str]) -> list[list]:
     """Name, size and time of each row's file; names from the folder of all of them, so that the collection may move."""
-    folders = {os.path.dirname(path) for path in paths}
-    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
-    names = {folder: os.path.normpath(os.path.relpath(folder or ".", root)) for folder in folders}
+    parts = [os.path.split(path) for path in paths]
+    folders = {folder: os.path.abspath(folder) for folder in {folder for folder, _ in parts}}
+    root = os.path.commonpath(folders.values())
+    within = {folder: whole[len(root):].strip(os.sep) for folder, whole in folders.items()}
     try:
         stamps = {path: (size, time) for path, size, time in stamp(map(Path, dict.fromkeys(paths)))}
     except OSError as error:
         raise DataError(f"the image cannot be read ({error.strerror})", str(error.filename),
                         "Put the file there, or remove its row from the table.") from None
-    return [[os.path.normpath(os.path.join(names[os.path.dirname(path)], os.path.basename(path))), *stamps[path]]
-            for path in paths]
+    return [[os.path.join(within[folder], name), *stamps[path]] for path, (folder, name) in zip(paths, parts,
+                                                                                               strict=True)]
 
 
 def _write(file: int, data: bytes, offset: int) -> None:
