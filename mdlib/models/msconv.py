@@ -39,9 +39,9 @@ class MSConv(nn.Module):
     without them SI-CNN; inputs: number of scales of the input image. A pathway i is a scale of the image, a scale of
     the maps and a dilation, in this order (the last runs fastest), with BN and sw of its own.
 
-    F_j and Resize are linear, and resizing treats all channels alike, so they are exchanged: the C maps are first
-    summed with the weights of each cell of each kernel, these few sums are resized (122 in place of 2048 maps), and
-    shifted by their cell and added they are eq. 1, for less than a third of the time.
+    F_j and Resize are linear, and Resize treats all channels alike, so they change places: the C maps are first summed
+    with the weights of each cell of each kernel, these few sums are resized (122 in place of 2048 maps), and shifted
+    by their cell and added they are eq. 1 up to rounding, in less time.
 
     Resizing is bilinear between pixel centres to floor(h s) x floor(w s), sw starts at one, the convolution has no
     bias: BN takes it away. The text names neither padding nor a ReLU behind the convolution: there are none (ours).
