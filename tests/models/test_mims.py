@@ -124,7 +124,7 @@ def test_a_box_covers_what_the_value_saw_of_the_primary_map():
     features = torch.nn.Sequential()
     features.add_module("layer4", torch.nn.AvgPool2d(8))
     model = Mims(features, {"layer4": MSConv(3, {2: 1}, normalise=False)}, TopK(5)).double()
-    model.secondary["layer4"].kernels[0].weight.data.fill_(1)
+    model.secondary["layer4"].kernels[0].data.fill_(1)
     image = torch.zeros(2, 3, 64, 128, dtype=torch.float64)
     image[1, :, 40:48, 24:32] = 1                                              # cell (5, 3) of slice 1
     won = model(image, torch.tensor([2]), instances=True)["instances"]
