@@ -110,7 +110,10 @@ def _corners(line: np.ndarray) -> list[float]:
 
 
 def _pictures(images: np.ndarray, data: bytearray) -> dict:
-    """Append each slice, as the smaller of PNG and WebP; say where they are, their types and their size in pixels."""
+    """Append each slice, as the smaller of PNG and WebP; say where they are, their types and their size in pixels.
+
+    A slice that is there already (a twin differs only where the finding was) is not sent again.
+    """
     at, types = [], []
     for image in images:
         picture = Image.fromarray(image)
@@ -121,9 +124,10 @@ def _pictures(images: np.ndarray, data: bytearray) -> dict:
             picture.save(file, kind, **options)
             files[f"image/{kind.lower()}"] = file.getvalue()
         kind = min(files, key=lambda name: len(files[name]))
-        at += [len(data), len(files[kind])]
+        start = data.find(files[kind])
+        at += [len(data) if start < 0 else start, len(files[kind])]
         types.append(kind)
-        data += files[kind]
+        data += files[kind] if start < 0 else b""
     return {"at": at, "types": types, "width": picture.width, "height": picture.height}
 
 

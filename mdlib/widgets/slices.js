@@ -69,11 +69,12 @@ function writeSlices(parts, { film, record, slices }) {
   parts.strip.setAttribute("aria-label", stripWords(slices, record, film.outline));
   parts.outlinedKey.hidden = !outlined.length;
   parts.outlinedWords.textContent = `outline: ${film.outline}`;
-  parts.pickedKey.hidden = !picked.length;
+  parts.pickedKey.hidden = !film.marks.length;
   parts.slice.max = count;
   parts.slice.value = s + 1;
   parts.slice.setAttribute("aria-valuetext", sliceWords(slices));
   parts.sliceNumber.textContent = `${s + 1} of ${count}`;
+  parts.sliceNumber.style.minWidth = `${2 * String(count).length + 4}ch`; // nothing moves from 9 to 10
 }
 
 // Click or drag over the strip. It takes no focus: the slider below it does the same by keyboard.

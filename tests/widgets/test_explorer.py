@@ -203,13 +203,24 @@ def test_the_still_picture_draws_the_marks_of_the_class_shown_in_its_slice():
     assert tuple(np.asarray(widget.still())[8, 72 + 20]) == (76, 201, 240)
 
 
-def test_eight_volumes_of_thirty_slices_stay_below_their_bytes():
-    speckle = RNG.gamma(4, 20, (30, 64, 128)).clip(0, 255).astype(np.uint8)  # as hard to pack as a picture gets
+def test_a_volume_of_thirty_slices_with_two_methods_stays_below_120_kilobytes():
+    layers = np.where(abs(np.arange(64) - 30) < 12, 90, 15)[:, None]
+    image = (layers * RNG.gamma(6, 1 / 6, (30, 64, 128))).clip(0, 255).astype(np.uint8)  # speckle
     maps = {name: RNG.uniform(size=(30, 2, 8, 16)) for name in ("gradient x input", "contribution")}
-    case = make_volume(30, image=speckle, classes=("NORMAL", "DME"), probability=[0.1, 0.9], truth=[0, 1], maps=maps,
-                       signal={}, contours={"DME": [[RNG.uniform(size=(30, 2))]] * 30}, marks=())  # fmt: skip
+    lines = [[RNG.uniform(size=(40, 2))] if s < 10 else [] for s in range(30)]
+    case = make_volume(30, image=image, classes=("normal", "DME"), probability=[0.1, 0.9], truth=[0, 1], maps=maps,
+                       signal={}, contours={"DME": lines}, marks=())  # fmt: skip
     widget = explorer([case])
-    assert len(widget.data) < 120_000 * 2
+    assert len(widget.data) + len(json.dumps(widget.cases)) < 120_000
+
+
+def test_slices_that_a_twin_shares_with_its_case_are_sent_once():
+    image = make_volume().image
+    image[7] = 0
+    widget = explorer([make_volume(logits=np.ones(3), twins={"Mass": make_volume(image=image, logits=np.zeros(3))})])
+    film = widget.cases[0]
+    film, twin = (np.reshape(said["image"]["at"], (-1, 2)) for said in (film, film["twins"]["Mass"]))
+    assert ((film == twin).all(axis=1) == (np.arange(12) != 7)).all()
 
 
 @pytest.mark.parametrize(

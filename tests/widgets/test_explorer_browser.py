@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from explorer_cases import make_case, make_twins
+from explorer_cases import make_case, make_twins, make_volume, make_volume_twins
 from PIL import Image
 
 from mdlib.data.chestxray14 import CLASSES as CHEST
@@ -397,4 +397,195 @@ def test_nothing_moves_while_reading_choosing_and_toggling(page):
     for act in (view.klass("Edema").check, view.twin.check, view.button("Zoom in").click,
                 lambda: view.threshold.fill("0.5")):  # fmt: skip
         view.after(act)
+        assert view.root.evaluate(place) == where
+
+
+# Volumes
+
+
+def slice_seen(view) -> int:
+    """The slice drawn, told by its grey where maps are clear: `make_volume` gives each its own."""
+    grey = pixels(view)[0, 0, 0]
+    number = (grey - 60) / 5
+    assert abs(number - round(number)) <= 0.4
+    return round(number)
+
+
+def volumes(page, widget, **options):
+    """A page with the maps taken away, so that the pictures alone are seen."""
+    view = page(widget, css=ONE_TO_ONE, **options)
+    view.after(lambda: view.opacity.fill("0"))
+    return view
+
+
+def test_a_volume_starts_at_its_most_suspicious_slice_and_so_does_the_next_case(page):
+    view = volumes(page, explorer([make_volume(), make_volume(highest=3, name="volume 8")]))
+    assert slice_seen(view) == 7 and "volume 7. Slice 8 of 12, score 0.83." in view.status()
+    view.after(lambda: view.slice.fill("2"))
+    assert slice_seen(view) == 1 and "Slice 2 of 12, score 0.04." in view.status()
+    view.after(view.button("Next case").click)
+    assert slice_seen(view) == 3 and "volume 8. Slice 4 of 12, score 0.83." in view.status()
+    view.after(view.button("Previous case").click)
+    assert slice_seen(view) == 7
+
+
+def test_a_slice_chosen_in_python_is_the_first_one_seen(page):
+    widget = explorer([make_volume()])
+    widget.slice = 10
+    assert slice_seen(volumes(page, widget)) == 10
+
+
+def test_the_slider_goes_through_the_slices_by_keyboard_and_says_where_it_is(page):
+    view = volumes(page, explorer([make_volume()]))
+    view.press_until_focused("[data-part=slice]", limit=40)
+    told = []
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "Home", "End"):
+        view.after(lambda key=key: view.page.keyboard.press(key))
+        told.append((slice_seen(view), view.slice.get_attribute("aria-valuetext")))
+    score = 0.83 * np.exp(-abs(np.arange(12) - 7) / 2)
+    assert told == [(s, f"slice {s + 1} of 12, score {score[s]:.2f}") for s in (8, 7, 6, 0, 11)]
+    view.press_until_focused("[data-part=suspicious]")
+    view.after(lambda: view.page.keyboard.press("Enter"))
+    assert slice_seen(view) == 7 and view.visit.faults == []
+
+
+def test_the_strip_is_as_high_as_the_scores_and_a_click_or_drag_chooses_a_slice(page):
+    view = volumes(page, explorer([make_volume()]), device_scale_factor=2)
+    bars = view.strip.locator("span")
+    box = view.strip.bounding_box()
+    shot = np.asarray(Image.open(io.BytesIO(view.page.screenshot())).convert("L"), int)
+    scores = 0.83 * np.exp(-abs(np.arange(12) - 7) / 2)
+    for s, bar in enumerate(bar.bounding_box() for bar in bars.all()):
+        top, bottom, middle = bar["y"], bar["y"] + bar["height"], bar["x"] + bar["width"] / 2
+        column = shot[round(2 * top) : round(2 * bottom), round(2 * middle)]
+        assert (column < 200).mean() == pytest.approx(scores[s], abs=0.05)
+    mouse = view.page.mouse
+    mouse.move(box["x"] + box["width"] * 2.5 / 12, box["y"] + 5)
+    view.after(mouse.down)
+    assert slice_seen(view) == 2 and view.slice.input_value() == "3"
+    view.after(lambda: mouse.move(box["x"] + box["width"] * 9.5 / 12, box["y"] + 200))
+    assert slice_seen(view) == 9
+    view.after(lambda: mouse.move(box["x"] - 50, box["y"] + 5))
+    assert slice_seen(view) == 0
+    mouse.up()
+    mouse.move(box["x"] + box["width"] / 2, box["y"] + 5)
+    view.page.wait_for_timeout(100)
+    assert slice_seen(view) == 0
+    assert bars.evaluate_all("bars => bars.map((bar) => bar.matches('.mdx-now'))") == [True] + [False] * 11
+
+
+def test_the_strip_tells_in_signs_and_words_which_slices_are_outlined_and_picked(page):
+    view = page(explorer([make_volume(outline="cause")]))
+    view.after(view.klass("Mass").check)
+    signs = "bars => bars.map((bar) => ['outlined', 'picked'].map((sign) => bar.matches('.mdx-' + sign)))"
+    seen = view.strip.locator("span").evaluate_all(signs)
+    assert [s for s, (outlined, _) in enumerate(seen) if outlined] == [6, 7, 8]
+    assert [s for s, (_, picked) in enumerate(seen) if picked] == [6, 7, 8]
+    assert view.strip.get_attribute("aria-label") == (
+        "Score of each of 12 slices: highest 0.83 in slice 8; above 0.50 in slices 7 to 9; "
+        "cause outlined in slices 7 to 9; the network picked in slices 7 to 9")  # fmt: skip
+    view.after(view.klass("Edema").check)
+    assert view.strip.get_attribute("aria-label").endswith("the network picked in slice 8")
+    assert view.root.get_by_text("outline: cause", exact=True).is_visible()
+
+
+def test_a_single_picture_and_a_volume_of_one_slice_have_neither_strip_nor_slider(page):
+    one = make_volume(1, highest=0, contours={}, marks=(), name="eye 9")
+    view = page(explorer([make_case(), one, make_volume()]))
+    for hidden in (True, True, False):
+        assert view.strip.is_hidden() == hidden == view.slice.is_hidden()
+        assert ("Slice" in view.status()) != hidden
+        if hidden:
+            view.after(view.button("Next case").click)
+
+
+def test_maps_of_all_slices_are_drawn_against_one_maximum_and_read_as_raw_values(page):
+    case = make_volume()
+    view = page(explorer([case]), css=ONE_TO_ONE)
+    view.after(view.klass("Mass").check)
+    if view.marks.is_checked():
+        view.after(view.marks.uncheck)
+    values = case.maps["Grad-CAM"][:, 0]
+    for s in (7, 4):
+        view.after(lambda s=s: view.slice.fill(str(s + 1)))
+        heat = np.rint(255 * overlay.upsample(values[s], (32, 64)) / values.max()).astype(np.uint8)
+        assert abs(pixels(view) - overlay.blend(case.image[s], heat).astype(int)).max() <= 4
+    tops = re.fullmatch(r"maximum (\S+), of all slices (\S+)", view.values.first.inner_text()).groups()
+    assert [float(top) for top in tops] == pytest.approx([values[4].max(), values.max()], rel=0.06)
+    view.root.locator(".mdx-frame").hover(position={"x": 40.5, "y": 12.5})
+    value, share = reading(view.values.first.inner_text())
+    expected = overlay.upsample(values[4], (32, 64))[12, 40]
+    assert value == pytest.approx(expected, rel=0.06, abs=values.max() / 255)
+    assert share == pytest.approx(100 * expected / values.max(), abs=1)
+
+
+def test_side_by_side_every_method_shows_the_slice_chosen(page):
+    view = page(explorer([make_volume()]), css=ONE_TO_ONE)
+    view.after(lambda: view.slice.fill("10"))
+    alone = []
+    for i in range(2):
+        view.choose(view.method, i)
+        alone.append(pixels(view))
+    side_by_side(view)
+    assert all((pixels(view, i) == alone[i]).all() for i in range(2)) and "Slice 10 of 12" in view.status()
+    view.after(lambda: view.slice.fill("1"))
+    assert not any((pixels(view, i) == alone[i]).all() for i in range(2))
+
+
+def test_outlines_and_picks_are_drawn_only_in_their_slice_and_for_their_class(page):
+    view = volumes(page, explorer([make_volume()]))
+    bare = view.after(view.marks.uncheck)
+    assert bare != view.after(view.marks.check)
+    assert "Picked by the network here: 2." in view.status()
+    assert "here: 1, 2." in view.after(view.klass("Mass").check)[1]
+    cyan = (np.diff(pixels(view)[..., [0, 2]]) > 60).mean()  # far more blue than red
+    view.after(view.contour.check)
+    white = (pixels(view) == 255).all(axis=-1).mean()
+    assert cyan > 0.005 and white > 0.003
+    _, said = view.after(lambda: view.slice.fill("2"))
+    assert "Picked" not in said and "No outline is known for Mass here." in said
+    assert abs(pixels(view) - 65).max() <= 2
+    assert saved_picture(view)[0] == "volume_7-slice_2-Mass-Grad-CAM.png"
+
+
+def test_a_twin_stays_at_the_slice_and_brings_its_own_scores(page):
+    view = volumes(page, explorer([make_volume_twins()]))
+    heights = "bars => bars.map((bar) => parseFloat(bar.style.getPropertyValue('--score')))"
+    _, said = view.after(view.twin.check)
+    assert "volume 7 without Mass. Slice 8 of 12, score 0.16." in said
+    assert abs(pixels(view) - 30).max() <= 2
+    assert view.strip.locator("span").evaluate_all(heights) == pytest.approx(np.linspace(10, 20, 12), abs=0.01)
+    view.after(lambda: view.slice.fill("1"))
+    assert "Slice 1 of 12, score 0.83" not in view.after(view.twin.uncheck)[1] and slice_seen(view) == 0
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_volume_and_words_are_readable(page, scheme, viewport):
+    view = page(explorer([make_volume_twins()], title="Volumes"), color_scheme=scheme, viewport=viewport)
+    view.after(view.klass("Mass").check)
+    assert view.violations() == "" and view.contrast() >= 4.5
+    side_by_side(view)
+    view.after(view.twin.check)
+    view.after(lambda: view.slice.fill("3"))
+    assert view.violations() == "" and view.contrast() >= 4.5
+
+
+def test_no_word_of_a_volume_is_broken_or_clipped_at_any_width(page):
+    view = page(explorer([make_volume(128, highest=100, contours={}, marks=(), outline="radiologist's box")]))
+    for act in (lambda: view.klass("Mass").check(), lambda: view.method.select_option("all")):
+        view.after(act)
+        for width in range(340, 1001, 60):
+            view.page.set_viewport_size({"width": width, "height": 800})
+            assert view.root.evaluate(CLIPPED) == [], width
+            assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_moves_while_going_through_slices(page):
+    view = page(explorer([make_volume()]), viewport=WIDE)
+    place = "root => [...root.querySelectorAll('canvas, input, button, select, .mdx-strip')]"
+    place += ".map((node) => { const { x, y, width } = node.getBoundingClientRect(); return [x, y, width]; })"
+    where = view.root.evaluate(place)
+    for s in (1, 7, 12):
+        view.after(lambda s=s: view.slice.fill(str(s)))
         assert view.root.evaluate(place) == where
