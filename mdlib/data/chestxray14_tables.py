@@ -3,18 +3,14 @@
 Each file may be gzipped (`.csv.gz`, `.txt.gz`). Rows are counted as an editor counts lines: the header is row 1.
 """
 
-import csv
-import gzip
 import re
 import warnings
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mdlib.data.tables import Column, read_columns, read_lines, read_rows
 from mdlib.errors import DataError, SettingsError
 
 CLASSES = ("No Finding", "Cardiomegaly", "Emphysema", "Effusion", "Hernia", "Infiltration", "Mass", "Nodule",
@@ -24,33 +20,8 @@ IMAGES, OLDEST = 112_120, 120     # rows of the published table; ages above 120 
 BOX_PIXELS = 1024                 # boxes are given in pixels of NIH's 1024 x 1024 images
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = ("train_val_list.txt", "test_list.txt")
+NEEDED = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
 BOXES = "BBox_List_2017.csv"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table, and the row each of its texts stands in, so that an error can say so."""
-
-    file: Path
-    name: str
-    rows: list[int]
-    texts: list[str]
-
-    def wrong(self, index: int, what: str, remedy: str) -> DataError:
-        return DataError(what, f"{self.file}, row {self.rows[index]}, column {self.name!r}", remedy)
-
-    def one_of(self, known: tuple[str, ...]) -> list[str]:
-        unknown = [index for index, text in enumerate(self.texts) if text not in known]
-        if unknown:
-            raise self.wrong(unknown[0], f"unknown value {self.texts[unknown[0]]!r}; {len(unknown):,} such rows",
-                             f"Known are {', '.join(known)}; correct or remove the rows.")
-        return self.texts
-
-    def counts(self) -> list[int]:
-        for index, text in enumerate(self.texts):
-            if not (text.isdigit() and text.isascii() and len(text) < 19):  # what 64 bits hold
-                raise self.wrong(index, f"{text!r} is not a whole number", "Number the patients 1, 2, 3, ….")
-        return [int(text) for text in self.texts]
 
 
 def read_table(folder: Path | str, absurd_ages: str = "error") -> pd.DataFrame:
@@ -64,7 +35,7 @@ def read_table(folder: Path | str, absurd_ages: str = "error") -> pd.DataFrame:
     if absurd_ages not in ("error", "unknown"):
         raise SettingsError(f"unknown value {absurd_ages!r}", "parameter absurd_ages", "Use 'error' or 'unknown'.")
     file = _find(folder, TABLES, "This is the label table of ChestX-ray14; get it from NIH, or write one like it.")
-    columns = _columns(file)
+    columns = read_columns(file, NEEDED, further=("Follow-up #",))
     table = pd.DataFrame({
         "image": _images(columns["Image Index"]),
         "labels": _labels(columns["Finding Labels"]),
@@ -88,7 +59,7 @@ def read_lists(folder: Path | str) -> tuple[list[str], list[str]]:
     train_val, test = (read_list(file) for file in files)
     both = set(train_val) & set(test)
     if both:
-        row, name = next((row, name) for row, name in _lines(files[1]) if name in both)
+        row, name = next((row, name) for row, name in read_lines(files[1]) if name in both)
         raise DataError(f"image {name!r} is also in {files[0].name}; {len(both):,} in both lists",
                         f"{files[1]}, row {row}", "Keep each image in one list only.")
     return train_val, test
@@ -97,7 +68,7 @@ def read_lists(folder: Path | str) -> tuple[list[str], list[str]]:
 def read_list(file: Path | str) -> list[str]:
     """The image names of one list file, one a line; blank lines are skipped. Raises DataError, also when empty."""
     seen: dict[str, int] = {}
-    for row, name in _lines(Path(file)):
+    for row, name in read_lines(Path(file)):
         if name in seen:
             raise DataError(f"image {name!r} is already in row {seen[name]}", f"{file}, row {row}",
                             "Remove one of the two lines.")
@@ -115,7 +86,7 @@ def read_boxes(folder: Path | str) -> pd.DataFrame:
     """
     boxes = []
     for file in _existing(folder, (BOXES,))[:1]:
-        rows = _rows(file)
+        rows = read_rows(file)
         _, header = next(rows, (1, [""]))
         if header[0] != "Image Index":
             raise DataError("the first line is not NIH's header", f"{file}, row 1",
@@ -128,7 +99,7 @@ def read_boxes(folder: Path | str) -> pd.DataFrame:
 def place(folder: Path | str, names: tuple[str, ...], image: str) -> str:
     """"FILE, row N" of the first row with this image, in the first file of these names."""
     file = _existing(folder, names)[0]
-    return f"{file}, row {next(row for row, fields in _rows(file) if image in fields)}"
+    return f"{file}, row {next(row for row, fields in read_rows(file) if image in fields)}"
 
 
 def _box(file: Path, row: int, fields: list[str]) -> tuple:
@@ -147,29 +118,6 @@ def _box(file: Path, row: int, fields: list[str]) -> tuple:
         raise DataError(f"the box {','.join(fields[2:6])} is empty or leaves the image", f"{file}, row {row}",
                         "Write x,y,w,h in pixels of the 1024 x 1024 image.")
     return name, finding, x, y, w, h
-
-
-def _columns(file: Path) -> dict[str, Column]:
-    """The needed columns of the label table by NIH's names; what stands in further columns does not matter."""
-    needed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
-    lines = _rows(file)
-    _, header = next(lines, (1, []))
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise DataError(f"no column {', '.join(map(repr, missing))}; there are {', '.join(filter(None, header))}",
-                        f"{file}, row 1", f"The first line must name {', '.join(needed)}, separated by commas.")
-    place = {name: header.index(name) for name in (*needed, "Follow-up #") if name in header}
-    rows, kept = [], []
-    for row, fields in lines:
-        if len(fields) <= max(place.values()):
-            raise DataError(f"only {len(fields)} fields where the header has {len(header)}", f"{file}, row {row}",
-                            "The line is cut off: complete it, or get the file again.")
-        rows.append(row)
-        kept.append([fields[at] for at in place.values()])
-    if not rows:
-        raise DataError("the table has a header but no rows", f"{file}, row 1", "Get the file again.")
-    return {name: Column(file, name, rows, list(texts))
-            for name, texts in zip(place, zip(*kept, strict=True), strict=True)}
 
 
 def _images(names: Column) -> list[str]:
@@ -223,43 +171,6 @@ def _years(text: str) -> float:
     """Years from "58" or from "058Y", "011M", "003W", "001D"; NaN when it is neither."""
     match = re.fullmatch(r"(-?\d+(?:\.\d+)?)([YMWD]?)", text, re.ASCII)
     return float(match[1]) / {"": 1, "Y": 1, "M": 12, "W": 52.18, "D": 365.25}[match[2]] if match else np.nan
-
-
-def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped fields of each line that is not blank."""
-    with _open(file) as stream:
-        reader = csv.reader(stream)
-        for fields in _readable(reader, file):
-            fields = [field.strip() for field in fields]
-            if any(fields):
-                yield reader.line_num, fields
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Line number and stripped text of each line that is not blank."""
-    with _open(file) as stream:
-        for row, line in enumerate(_readable(stream, file), start=1):
-            if line.strip():
-                yield row, line.strip()
-
-
-def _readable(lines: Iterable, file: Path) -> Iterator:
-    """The lines of a text file; bytes that are no text, a damaged gzip file or a broken quote become a DataError."""
-    row = 0
-    try:
-        for line in lines:
-            row += 1
-            yield line
-    except (UnicodeError, csv.Error, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"this is not readable as text ({error})", f"{file}, after row {row}",
-                        "Save it as UTF-8 text, or get the file again.") from None
-
-
-def _open(file: Path):
-    if not file.is_file():
-        raise DataError("no such file", str(file), "Check the path.")
-    opener = gzip.open if file.suffix == ".gz" else open
-    return opener(file, "rt", encoding="utf-8-sig", newline="")
 
 
 def _existing(folder: Path | str, names: tuple[str, ...]) -> list[Path]:

@@ -46,10 +46,9 @@ def read_size(path: Path | str) -> tuple[int, int, int]:
         if not is_dicom(path):
             with Image.open(path) as image:
                 return 1, image.height, image.width
-        with path.open("rb") as file:
-            data = pydicom.dcmread(file, force=True, stop_before_pixels=True)
-            if len(file.read(8)) == 8:
-                return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
+        data = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        if "Rows" in data:
+            return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
     except (*BROKEN, *DICOM_BROKEN) as error:
         raise DataError(f"the image cannot be read ({type(error).__name__})", str(path),
                         "Copy or export it again.") from None

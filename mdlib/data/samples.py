@@ -17,11 +17,42 @@ AGE_MEAN, AGE_STD = 46.63, 16.6  # years; section 2.3
 
 
 def collate(batch: Any) -> Any:
-    """What `Samples` gives for a list of indices is a batch already: it passes through."""
+    """What a `Mapped` set gives for a list of indices is a batch already: it passes through."""
     return batch
 
 
-class Samples(Dataset):
+class Mapped(Dataset):
+    """Some rows of a collection whose pixels are mapped from a file: what all sets of samples have in common.
+
+    `rows` says which rows of a table of `count` rows are in the set, in what order. A worker process opens the mapped
+    file anew and copies none of it. Raises DataError for a row that the table does not have.
+    """
+
+    def __init__(self, pixels: np.ndarray, rows: Sequence[int] | np.ndarray, count: int):
+        self.pixels, self.rows = pixels, np.asarray(rows, dtype=np.int64)
+        if len(self.rows) and not (self.rows.min() >= 0 and self.rows.max() < count):
+            raise DataError(f"rows {self.rows.min()} to {self.rows.max()} of {count}", "parameter rows",
+                            "Rows count from 0 in the collection's table.")
+
+    collate = staticmethod(collate)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if _is_whole_map(self.pixels):
+            state["pixels"] = {"filename": self.pixels.filename, "dtype": self.pixels.dtype, "mode": "r",
+                               "offset": self.pixels.offset, "shape": self.pixels.shape}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.pixels, dict):
+            self.pixels = np.memmap(**self.pixels)
+
+
+class Samples(Mapped):
     """Some rows of a collection as dicts of tensors (Tan et al., sections 2.3 and 2.4).
 
     A sample: image float32 (1, crop, crop) in [0, 1], the centre of the resized image; target float32 (K,), 0, 1 or
@@ -40,18 +71,10 @@ class Samples(Dataset):
         lengths = {"pixels": len(pixels), "targets": len(targets), "nonimage": len(nonimage)}
         if len(set(lengths.values())) > 1:
             raise DataError(f"{lengths} are not of one length", "parameters of Samples", "Give one row a table row.")
-        self.pixels, self.crop = pixels, crop
-        self.rows = np.asarray(rows, dtype=np.int64)
-        if len(self.rows) and not (self.rows.min() >= 0 and self.rows.max() < len(pixels)):
-            raise DataError(f"rows {self.rows.min()} to {self.rows.max()} of {len(pixels)}", "parameter rows",
-                            "Rows count from 0 in the collection's table.")
+        super().__init__(pixels, rows, len(pixels))
+        self.crop = crop
         self.targets = np.asarray(targets, dtype=np.float32)
         self.nonimage = np.asarray(nonimage, dtype=np.float32)
-
-    collate = staticmethod(collate)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {name: value[0] for name, value in self.__getitems__([index]).items()}
@@ -62,18 +85,6 @@ class Samples(Dataset):
         grey = torch.from_numpy(np.asarray(window[rows]))  # (B, crop, crop): the cut is all that is read and copied
         return {"image": grey.unsqueeze(1).float().div_(255), "target": torch.from_numpy(self.targets[rows]),
                 "nonimage": torch.from_numpy(self.nonimage[rows]), "index": torch.from_numpy(rows)}
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        if _is_whole_map(self.pixels):
-            state["pixels"] = {"filename": self.pixels.filename, "dtype": self.pixels.dtype, "mode": "r",
-                               "offset": self.pixels.offset, "shape": self.pixels.shape}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if isinstance(self.pixels, dict):
-            self.pixels = np.memmap(**self.pixels)
 
 
 def nonimage(table: pd.DataFrame) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which images train, validate and test: the paper's own subset, to the image, and splits that keep patients apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -109,26 +110,77 @@ def _stratified(table: pd.DataFrame, n_splits: int, val_fraction: float, seed: i
 def patient_split(table: pd.DataFrame, fraction: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
     """Names of the images that train and of those that validate, no patient in both (ours).
 
-    Patients are lined up by their rarest finding, then by their number of images, equal ones in random order, and
-    `fraction` of the line is taken at even distances from a random start: so findings and images come out in about
-    the same proportion. Names are in the table's order. Raises SettingsError for a fraction outside (0, 1), DataError
-    when one part would be empty.
+    Patients are drawn by `_drawn`, a patient's kind being its rarest finding. Names are in the table's order. Raises
+    SettingsError for a fraction outside (0, 1), DataError when one part would be empty.
+    """
+    by_rarity = [CLASSES[k] for k in np.argsort(targets(table).sum(axis=0), kind="stable")]
+    rarest = {text: min(by_rarity.index(name) for name in text.split("|")) for text in table["labels"].unique()}
+    val = _drawn(table["patient"], table["labels"].map(rarest), fraction, seed)
+    return table["image"][~val].tolist(), table["image"][val].tolist()
+
+
+def bag_split(table: pd.DataFrame, test: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the bags that train and of those that test, int64, ascending: no patient in both (ours).
+
+    `table` has patient and label. The classes come out in about the same proportion in both parts: patients are drawn
+    by `_drawn`, a patient's kind being its rarest class. Li et al. (section 3.1) give fractions only, 0.33 (Cirrus),
+    0.5 (Spectralis) and 0.3 (MMD) for testing. Raises as `patient_split`.
+    """
+    kind = table["label"].map({name: rank for rank, name in enumerate(table["label"].value_counts().index[::-1])})
+    chosen = _drawn(table["patient"], kind, test, seed).to_numpy()
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _drawn(patient: pd.Series, kind: pd.Series, fraction: float, seed: int) -> pd.Series:
+    """bool (N,): the rows of the patients that are drawn; `kind` is a number a row, the smallest counts for a patient.
+
+    Patients are lined up by kind, then by their number of rows, equal ones in random order, and `fraction` of the
+    line is taken at even distances from a random start: so kinds and rows come out in about the same proportion.
     """
     if not 0 < fraction < 1:
         raise SettingsError(f"{fraction} is not between 0 and 1", "parameter fraction",
-                            "The paper's is 0.1 (--set validation=0.1).")
+                            "Choose one that is (--set validation=0.1, or test=0.3).")
     random = np.random.default_rng(seed)
-    by_rarity = [CLASSES[k] for k in np.argsort(targets(table).sum(axis=0), kind="stable")]
-    rarest = {text: min(by_rarity.index(name) for name in text.split("|")) for text in table["labels"].unique()}
-    line = table["labels"].map(rarest).groupby(table["patient"]).agg(["min", "size"])
+    line = kind.groupby(patient).agg(["min", "size"])
     line = line.iloc[random.permutation(len(line))].sort_values(["min", "size"], kind="stable")
     steps = np.floor(np.arange(len(line) + 1) * fraction + random.random())
-    val = table["patient"].isin(line.index[np.diff(steps) > 0])
-    if val.all() or not val.any():
+    drawn = patient.isin(line.index[np.diff(steps) > 0])
+    if drawn.all() or not drawn.any():
         raise DataError(f"{len(line):,} patients are too few for {fraction:.0%} of them",
                         f"parameter fraction = {fraction}",
                         "Choose a fraction nearer to 0.5 (--set validation=0.3, or test=0.3), or more patients.")
-    return table["image"][~val].tolist(), table["image"][val].tolist()
+    return drawn
+
+
+def tuning(table: pd.DataFrame, rows: np.ndarray, share: float = 0.02, seed: int = 0
+           ) -> tuple[np.ndarray, np.ndarray, Leak]:
+    """Rows moved out of `rows` for tuning, rows that stay, ascending, and the patients that both then share.
+
+    Of each class `share` is drawn at random, one by one and not patient by patient: so Li et al. (supplementary A)
+    moved 2 % of the test tiles of CRC-MSI, and the patients of these stay in the test set: that is the leak.
+    Raises SettingsError for a share outside (0, 1), DataError when a class is too small to give one and keep one.
+    """
+    if not 0 < share < 1:
+        raise SettingsError(f"{share} is not between 0 and 1", "parameter share", "The paper's is 0.02.")
+    random, moved = np.random.default_rng(seed), []
+    for label, of_class in sorted(table["label"].iloc[rows].groupby(table["label"].iloc[rows]).indices.items()):
+        count = round(share * len(of_class))
+        if not 0 < count < len(of_class):
+            raise DataError(f"{count} of {len(of_class)} images of class {label} would be moved",
+                            f"parameter share = {share}", "Choose another share, or more images.")
+        moved.append(random.permutation(rows[of_class])[:count])
+    moved = np.sort(np.concatenate(moved))
+    rest = np.setdiff1d(rows, moved)
+    return moved, rest, shared(table["patient"], moved, rest)
+
+
+def refuse_shared_patients(table: pd.DataFrame, parts: Mapping[str, np.ndarray], where: str) -> None:
+    """Raise DataError where a patient has rows of `table` in two of the parts, which are rows by name."""
+    for (name, some), (other, others) in combinations(parts.items(), 2):
+        both = table["patient"].iloc[some][table["patient"].iloc[some].isin(table["patient"].iloc[others])]
+        if len(both):
+            raise DataError(f"patient {both.iloc[0]} is in {name} and in {other}; {both.nunique():,} patients are in "
+                            "both", where, "Move each patient into one part, or split by patient.")
 
 
 def leak_experiment(table: pd.DataFrame, rows: np.ndarray, share: float, seed: int = 0
@@ -159,10 +211,14 @@ def leak_experiment(table: pd.DataFrame, rows: np.ndarray, share: float, seed: i
 
 def leaks(table: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> Leak:
     """The patients and images that two sets of image names share; as text, a sentence. Raises DataError."""
-    patients = table.set_index("image")["patient"]
-    of_a, of_b = patients.iloc[rows(table, a)], patients.iloc[rows(table, b)]
-    shared = set(of_a) & set(of_b)
-    return Leak(len(shared), int(of_a.isin(shared).sum()), int(of_b.isin(shared).sum()), len(set(a) & set(b)),
+    return shared(table["patient"], rows(table, a), rows(table, b))
+
+
+def shared(patients: pd.Series, a: np.ndarray, b: np.ndarray) -> Leak:
+    """The patients and images that two sets of rows share; as text, a sentence."""
+    of_a, of_b = patients.iloc[a], patients.iloc[b]
+    both = set(of_a) & set(of_b)
+    return Leak(len(both), int(of_a.isin(both).sum()), int(of_b.isin(both).sum()), len(np.intersect1d(a, b)),
                 (of_a.nunique(), of_b.nunique()), (len(a), len(b)))
 
 
