@@ -82,6 +82,26 @@ def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **clean)
 
 
+Allowed = dict[str, tuple[str, Callable[[Any], bool]]]    # setting: what is allowed, in words, and the test of it
+
+
+def choose(profiles: dict[str, Any], allowed: Allowed, profile: str, overrides: dict[str, Any]) -> Any:
+    """The settings of a profile with some fields replaced. Raises SettingsError naming what makes no sense."""
+    if profile not in profiles:
+        raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(profiles)}.")
+    settings = check_overrides(profiles[profile], overrides)
+    for name, (words, test) in allowed.items():
+        if not test(getattr(settings, name)):
+            raise SettingsError(f"{getattr(settings, name)!r} is not {words}", f"setting {name}")
+    return settings
+
+
+def check_seed(seed: Any) -> None:
+    """Raises SettingsError unless it is a whole number of 0 or more."""
+    if type(seed) is not int or seed < 0:
+        raise SettingsError(f"{seed!r} is not a whole number of 0 or more", "parameter seed")
+
+
 def folder_of(chapter: str, profile: str = "embedded", data_dir: str = "", seed: int = 0, run_dir: str = "",
               overrides: dict[str, Any] | None = None, **_other: Any) -> Path:
     """`run_dir`, or data/runs/CHAPTER/PROFILE, with a short name of whatever differs from the defaults behind it."""

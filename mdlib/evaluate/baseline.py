@@ -20,7 +20,7 @@ def five_numbers(view: np.ndarray, sex: np.ndarray, age: np.ndarray, mean: np.nd
     return np.column_stack(columns)
 
 
-def five_number_baseline(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+def number_baseline(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     """Probabilities (M, K) by logistic regression, a class at a time, on standardised columns (ours).
 
     train_x (N, F), test_x (M, F): NaN becomes the column's mean over train_x. train_y (N, K): 0, 1, or NaN where

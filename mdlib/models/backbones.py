@@ -3,9 +3,10 @@
     image (B, 1, H, W) in [0, 1] -> ImageNetInput -> features -> the chapter's own layers -> logits (B, classes)
 
 `densenet121` and `resnet50` are the baselines of chapter "chest" (Tan et al., sections 2.1-2.6); `resnet_features`
-also gives chapter "mims" its ResNet-101 and ResNet-34 (Li et al., section 3.2). Layer names are torchvision's below `features` (`features.transition1`, `features.norm5`, `features.layer4`), so
-ImageNet weights fit, and an explainer finds them. The ReLU after norm5 is `features.relu5` and writes into a tensor
-of its own: torchvision's overwrites the output of norm5, which is the map A that section 2.5 explains.
+also gives chapter "mims" its ResNet-101 and ResNet-34 (Li et al., section 3.2). Layer names are torchvision's below
+`features` (`features.transition1`, `features.norm5`, `features.layer4`), so ImageNet weights fit, and an explainer
+finds them. The ReLU after norm5 is `features.relu5` and writes into a tensor of its own: torchvision's overwrites the
+output of norm5, which is the map A that Tan et al., section 2.5, explain.
 """
 
 import pickle

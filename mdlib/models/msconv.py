@@ -58,19 +58,19 @@ class MSConv(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[list[Tensor]]:
         """Primary maps, one (S, C, h, w) a scale of the image -> for each kernel size, one (S, n, h', w') a pathway."""
-        resized = [resize(x, scale) for x, scale in product(maps, self.scales)]
+        resized = [(scale, resize(x, scale)) for x, scale in product(maps, self.scales)]
         groups = []
         for kernel, magnitude in zip(self.kernels, self.magnitude, strict=True):
             pathways = zip(product(resized, self.dilations), magnitude, strict=True)
-            groups.append([norm(self._convolve(x, kernel, dilation)) for (x, dilation), norm in pathways])
+            groups.append([norm(self._convolve(x, kernel, dilation, scale))
+                           for ((scale, x), dilation), norm in pathways])
         return groups
 
-    def _convolve(self, x: Tensor, kernel: nn.Conv2d, dilation: int) -> Tensor:
+    def _convolve(self, x: Tensor, kernel: nn.Conv2d, dilation: int, scale: float) -> Tensor:
         span = (kernel.kernel_size[0] - 1) * dilation + 1
         if min(x.shape[2:]) + 2 * self.padding < span:
-            size = f"{x.shape[2]} x {x.shape[3]}"
-            raise SettingsError(f"maps of {size} (at the smallest of the scales {_names(self.scales)}) are smaller "
-                                f"than a kernel that spans {span} x {span}", "MSConv",
+            raise SettingsError(f"maps of {x.shape[2]} x {x.shape[3]} (at scale {scale:g}) are smaller than a kernel "
+                                f"that spans {span} x {span}", "MSConv",
                                 "Use smaller kernels or dilations, larger scales, larger images, or smaller strides.")
         return F.conv2d(x, kernel.weight, padding=self.padding, dilation=dilation)         # F_j of eq. 1
 
@@ -93,7 +93,3 @@ def resize(x: Tensor, scale: float) -> Tensor:
     if size == list(x.shape[2:]):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)               # Resize_i of eq. 1
-
-
-def _names(scales: tuple[float, ...]) -> str:
-    return ", ".join(f"{scale:g}" for scale in scales)

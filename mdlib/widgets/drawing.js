@@ -1,9 +1,10 @@
 // The explorer's drawing: bytes in, pictures and values out. It knows no control and no trait but `data` and `palette`.
-// explorer.py puts this file before explorer.js: the two are one module.
+// First part of the module, see explorer.py.
 const CLOSEST = 8; // the largest zoom
+const PICKED = "#4cc9f0"; // of marks; as in explorer.py
 
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-const slice = (data, [start, length]) => data.subarray(start, start + length);
+const stored = (data, [start, length]) => data.subarray(start, start + length);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const element = (tag, attributes = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), attributes);
@@ -27,9 +28,9 @@ function bilinear(bytes, width, [left, right, along], [top, bottom, down]) {
 }
 
 // The value of a pane's map at a place of the picture, and its share of the maximum.
-function valueAt({ bytes, maps, peak }, [x, y]) {
+function valueAt({ bytes, maps, top }, [x, y]) {
   const share = bilinear(bytes, maps.width, between(x, maps.width), between(y, maps.height)) / 255;
-  return { share, value: share * peak };
+  return { share, value: share * top };
 }
 
 // A map in colour at the size of the picture: interpolated first, so that a colour between two cells is that of the
@@ -55,15 +56,19 @@ function layers(model) {
   const pictures = new Map();
   let maps = new Map();
   const palette = new Uint32Array(Uint8Array.from(bytesOf(model.get("palette"))).buffer); // 256 times R, G, B, A
-  const decode = async ({ at, type }) => {
+  const decode = async (at, type) => {
     const image = new Image();
-    image.src = URL.createObjectURL(new Blob([slice(bytesOf(model.get("data")), at)], { type }));
+    image.src = URL.createObjectURL(new Blob([stored(bytesOf(model.get("data")), at)], { type }));
     await image.decode();
     URL.revokeObjectURL(image.src);
     return image;
   };
   return {
-    picture: ({ image }) => pictures.get(image.at[0]) ?? pictures.set(image.at[0], decode(image)).get(image.at[0]),
+    picture: ({ image }, s) => {
+      const at = image.at.slice(2 * s, 2 * s + 2);
+      if (!pictures.has(at[0])) pictures.set(at[0], decode(at, image.types[s]));
+      return pictures.get(at[0]);
+    },
     overlays: (panes, image, threshold) => {
       const key = (pane) => `${pane.bytes.byteOffset} ${threshold}`;
       maps = new Map(panes.filter((pane) => !pane.empty).map((pane) =>
@@ -93,8 +98,8 @@ const view = () => ({
   },
 });
 
-// Outlines in white on a dark halo: seen on any picture and any colour of the map.
-function paint(canvas, picture, overlay, { opacity, polylines, seen }) {
+// Outlines in white and marks in thin cyan, on a dark halo: seen on any picture and any colour of the map.
+function paint(canvas, picture, overlay, { opacity, polylines, marks, seen }) {
   canvas.width = Math.round((canvas.clientWidth || 400) * devicePixelRatio); // 0 while the page has not placed it yet
   canvas.height = Math.round((canvas.width * picture.naturalHeight) / picture.naturalWidth);
   const context = canvas.getContext("2d");
@@ -113,6 +118,16 @@ function paint(canvas, picture, overlay, { opacity, polylines, seen }) {
       context.beginPath();
       for (let i = 0; i < points.length; i += 2) context.lineTo(x + points[i] * width, y + points[i + 1] * height);
       context.stroke();
+    }
+  }
+  context.font = `600 ${12 * devicePixelRatio}px system-ui, sans-serif`;
+  for (const [colour, thickness] of [["#000", 3], [PICKED, 1]]) {
+    Object.assign(context, { strokeStyle: colour, fillStyle: colour, lineWidth: thickness * devicePixelRatio });
+    for (const { box: [left, top, wide, high], label } of marks) {
+      const corner = [x + left * width, y + top * height];
+      context.strokeRect(...corner, wide * width, high * height);
+      const write = colour === PICKED ? "fillText" : "strokeText";
+      context[write](label, corner[0] + 4 * devicePixelRatio, corner[1] + 13 * devicePixelRatio);
     }
   }
 }

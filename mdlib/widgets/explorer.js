@@ -1,4 +1,4 @@
-// The explorer's browser half: reads the traits, draws by drawing.js, writes the reader's choices back.
+// The explorer's browser half: reads the traits, draws by drawing.js and slices.js, writes the reader's choices back.
 // Works with a kernel and without: nothing here waits for an answer.
 const MOST_PROBABLE = ""; // the value of `klass` that follows the network's highest probability
 const SIDE_BY_SIDE = "all"; // the entry of the list of methods that shows them all
@@ -10,9 +10,10 @@ const HTML = `
   <div class="mdx-picture">
     <div class="mdx-stage" data-part="stage" tabindex="0" role="application" aria-label="Picture: arrow keys move a
       crosshair and read the map, plus and minus zoom, 0 shows the whole, Escape takes the crosshair away"></div>
+    ${SLICES}
     <div class="mdx-look">
       <div class="mdx-legend" data-part="legend"><span>0</span><span class="mdx-ramp" data-part="ramp"></span>
-        <span>maximum of each map</span></div>
+        <span data-part="legendWords"></span></div>
       <label class="mdx-field"><span>Opacity</span><input type="range" min="0" max="1" step="0.05" data-part="opacity"
         aria-label="Opacity of the map"><span class="mdx-number" data-part="opacityNumber" aria-hidden="true"></span></label>
       <label class="mdx-field"><span>Hide below</span><input type="range" min="0" max="0.95" step="0.05"
@@ -23,9 +24,11 @@ const HTML = `
         <span class="mdx-times" data-part="times"></span>
         <button type="button" data-part="closer" aria-label="Zoom in">+</button>
         <button type="button" data-part="whole">Reset</button></div>
-      <div class="mdx-field mdx-ends">
+      <div class="mdx-field mdx-wrap mdx-ends">
         <label class="mdx-tick" data-part="contourField"><input type="checkbox" data-part="contour">
           <span data-part="contourWords"></span></label>
+        <label class="mdx-tick" data-part="marksField"><input type="checkbox" data-part="marks">
+          <span>Network's picks</span></label>
         <button type="button" data-part="save">Save as PNG</button></div>
     </div>
   </div>
@@ -52,13 +55,14 @@ const number = (value) =>
 const truthWord = (truth) => (truth === null ? "unknown" : truth ? "present" : "absent");
 // Why nothing is drawn of a map, as a sentence without its full stop; "" where it is drawn. Zeros and rounding are no
 // signal; a map that is negative everywhere is one, of which eq. 7's ReLU leaves nothing.
-function whyEmpty(maps, m) {
-  if (!maps.signal[m]) return "this map carries no signal";
-  return maps.peak[m] > 0 ? "" : "nothing speaks for this class here: all values are 0 or below";
+function whyEmpty(maps, at) {
+  if (!maps.signal[at]) return "this map carries no signal";
+  return maps.peak[at] > 0 ? "" : "nothing speaks for this class here: all values are 0 or below";
 }
 
-// What the traits ask for, with every gap filled: the film or its twin `without` a finding, the class, and the map of
-// each method shown. Class, outline and order are those of the film, so that they stay when its twin is shown.
+// What the traits ask for, with every gap filled: the film or its twin `without` a finding, the class, the slice, and its
+// map of each method shown, whose bytes are shares of `top`, the maximum over all slices. Class, slice, outline and order
+// are those of the film, so that they stay when its twin is shown.
 function chosen(model) {
   const cases = model.get("cases");
   const index = clamp(model.get("case"), 0, cases.length - 1);
@@ -71,16 +75,20 @@ function chosen(model) {
   const klass = film.classes[k];
   const offered = [klass, ...ranked.map((i) => film.classes[i])].find((name) => Object.hasOwn(film.twins, name));
   const methods = model.get("side_by_side") ? model.get("methods") : [model.get("method")];
+  const slices = slicesOf(model, film, record, klass);
   const panes = methods.map((method) => {
     const maps = record.maps[method];
     const m = maps.count === 1 ? 0 : k;
-    const empty = whyEmpty(maps, m);
+    const at = slices.s * maps.count + m;
     const cells = maps.width * maps.height;
-    const bytes = slice(bytesOf(model.get("data")), [maps.at + m * cells, cells]);
-    return { method, maps, bytes, empty, peak: maps.peak[m], shared: maps.count === 1 && film.classes.length > 1 };
+    const bytes = stored(bytesOf(model.get("data")), [maps.at + at * cells, cells]);
+    const top = Math.max(...maps.peak.filter((_, i) => i % maps.count === m && maps.signal[i]));
+    const most = `maximum ${number(maps.peak[at])}${slices.count > 1 ? `, of all slices ${number(top)}` : ""}`;
+    return { method, maps, bytes, empty: whyEmpty(maps, at), top, most,
+      shared: maps.count === 1 && film.classes.length > 1 };
   });
   return { index, film, record, without, removable: without || offered || "", ranked, k, klass, automatic: wanted < 0,
-    panes, outlines: film.contours[klass] ?? [] };
+    slices, panes };
 }
 
 // What the finding taken away does to the logit of the class shown.
@@ -95,21 +103,25 @@ function effect({ film, record, without, klass, k }) {
     `(probability ${record.probability[k].toFixed(2)} to ${film.probability[k].toFixed(2)}).`;
 }
 
+const labels = (marks) => marks.map((mark) => mark.label).join(", ");
+
 // The sentence under the picture, which screen readers speak when it changes.
 function sentence(model, choice, seen) {
-  const { index, film, record, without, k, klass, panes, outlines } = choice;
-  const methods = panes.map(({ method, shared, empty, peak }) => {
+  const { index, film, record, without, k, klass, panes, slices } = choice;
+  const methods = panes.map(({ method, shared, empty, most }) => {
     const whose = shared ? `${method} (one map for all classes)` : method;
     if (empty) return `${whose}: ${empty}, so nothing is drawn.`;
-    return panes.length > 1 ? "" : `${whose}: maximum ${number(peak)}.`;
+    return panes.length > 1 ? "" : `${whose}: ${most}.`;
   });
   const threshold = model.get("threshold");
   return [`Case ${index + 1} of ${model.get("cases").length}, ${film.name}${without && ` without ${words(without)}`}.`,
+    slices.count > 1 ? `S${sliceWords(slices).slice(1)}.` : "",
     `${words(klass)}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`,
     effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods,
     threshold ? `Values below ${percent(threshold)} of a map's maximum are hidden.` : "",
-    !model.get("contour") ? "" : !outlines.length ? `No outline is known for ${words(klass)} here.` :
+    !model.get("contour") ? "" : !slices.outlines.length ? `No outline is known for ${words(klass)} here.` :
       `The white outline is the ${film.outline}.`,
+    model.get("marks") && slices.marks.length ? `Picked by the network here: ${labels(slices.marks)}.` : "",
     seen.scale > 1 ? `Zoom ${seen.scale.toFixed(1)}.` : ""].filter(Boolean).join(" ");
 }
 
@@ -163,7 +175,7 @@ function placeFilms(parts, panes) {
 
 // Put the state of the controls and all words in agreement with the traits.
 function write(parts, model, choice, seen) {
-  const { index, film, record, without, removable, klass, panes } = choice;
+  const { index, film, record, without, removable, klass, panes, slices } = choice;
   const sideBySide = model.get("side_by_side");
   parts.case.value = index;
   parts.previous.disabled = index === 0;
@@ -179,19 +191,22 @@ function write(parts, model, choice, seen) {
   parts.times.textContent = `${seen.scale.toFixed(1)}×`;
   parts.contour.checked = model.get("contour");
   parts.contourWords.textContent = `Outline: ${film.outline}`;
+  parts.marks.checked = model.get("marks");
   parts.twin.checked = Boolean(without);
   parts.twin.disabled = !removable;
   parts.twinWords.textContent = removable ? `What if ${words(removable)} were not there?` : "No finding here to take away";
   listClasses(parts, choice);
+  writeSlices(parts, choice);
+  parts.legendWords.textContent = slices.count > 1 ? "maximum over all slices" : "maximum of each map";
   parts.legend.classList.toggle("mdx-off", panes.every((pane) => pane.empty));
   placeFilms(parts, panes);
-  panes.forEach(({ method, empty, peak }, i) => {
+  const subject = [record.alt || record.name, sliceWords(slices)].filter(Boolean).join(", ");
+  panes.forEach(({ method, empty, most }, i) => {
     const { canvas, badge, silent, method: name } = parts.films[i];
     badge.textContent = without && `without ${words(without)}`;
     silent.textContent = empty && `${empty[0].toUpperCase()}${empty.slice(1)}.`;
     name.textContent = method;
-    canvas.setAttribute("aria-label", `${record.alt || record.name}; map of ${method} for ${words(klass)}, ` +
-      (empty || `maximum ${number(peak)}`));
+    canvas.setAttribute("aria-label", `${subject}; map of ${method} for ${words(klass)}, ${empty || most}`);
   });
   parts.notes.textContent = record.notes;
   const said = sentence(model, choice, seen);
@@ -206,8 +221,8 @@ function read(parts, { panes }, seen, spoken = false) {
     cross.hidden = !inside || inside.some((place) => place < 0 || place > 1);
     if (inside) [cross.style.left, cross.style.top] = inside.map((place) => `${100 * place}%`);
     const here = seen.at && !pane.empty ? valueAt(pane, seen.at) : null;
-    value.textContent = pane.empty ? "nothing drawn" : here === null ? `maximum ${number(pane.peak)}`
-      : `${number(here.value)} here, ${percent(here.share)} of ${number(pane.peak)}`;
+    value.textContent = pane.empty ? "nothing drawn" : here === null ? pane.most
+      : `${number(here.value)} here, ${percent(here.share)} of ${number(pane.top)}`;
     return `${pane.method} ${here === null ? pane.empty : `${number(here.value)}, ${percent(here.share)} of its maximum`}`;
   });
   if (spoken && seen.at) {
@@ -265,12 +280,13 @@ function explore(stage, seen, moved, pointed) {
   });
 }
 
-function save(parts, { film, klass, without, panes }) {
-  const captions = panes.map(({ method, empty, peak }) =>
-    [without && `Without ${words(without)}`, method, empty ? `nothing is drawn: ${empty}` : `maximum ${number(peak)}`]
+function save(parts, { film, klass, without, panes, slices: { s, count } }) {
+  const captions = panes.map(({ method, empty, most }) =>
+    [without && `Without ${words(without)}`, method, empty ? `nothing is drawn: ${empty}` : most]
       .filter(Boolean).join(" · "));
   const sheet = poster(parts.films.map(({ canvas }) => canvas), captions, parts.status.textContent);
-  const name = [film.name, klass, without && `without ${without}`, panes.length > 1 ? "all methods" : panes[0].method];
+  const name = [film.name, count > 1 && `slice ${s + 1}`, klass, without && `without ${without}`,
+    panes.length > 1 ? "all methods" : panes[0].method];
   sheet.toBlob((blob) => {
     const link = element("a", { href: URL.createObjectURL(blob) });
     link.download = `${name.filter(Boolean).join("-").replace(/[^\w.-]+/g, "_")}.png`;
@@ -292,6 +308,7 @@ function build(model) {
   parts.method.append(...methods.map((name, i) => new Option(name, i)));
   if (methods.length > 1) parts.method.append(new Option(`All ${methods.length}, side by side`, SIDE_BY_SIDE));
   parts.contourField.hidden = cases.every((film) => Object.keys(film.contours).length === 0);
+  parts.marksField.hidden = cases.every((film) => film.marks.length === 0);
   parts.twinField.hidden = cases.every((film) => Object.keys(film.twins).length === 0);
   parts.ramp.style.backgroundImage = gradient(bytesOf(model.get("palette")));
   return parts;
@@ -306,11 +323,12 @@ function render({ model, el }) {
     const mine = ++turn;
     const choice = chosen(model);
     write(parts, model, choice, seen);
-    const image = await picture(choice.record);
+    const image = await picture(choice.record, choice.slices.s);
     if (mine !== turn) return; // a later choice is already being drawn
-    const polylines = model.get("contour") ? choice.outlines : [];
+    const polylines = model.get("contour") ? choice.slices.outlines : [];
+    const marks = model.get("marks") ? choice.slices.marks : [];
     const drawn = overlays(choice.panes, choice.record.image, model.get("threshold"));
-    const how = { opacity: model.get("opacity"), polylines, seen };
+    const how = { opacity: model.get("opacity"), polylines, marks, seen };
     parts.films.forEach(({ canvas }, i) => paint(canvas, image, drawn[i], how));
     read(parts, choice, seen, spoken === true);
     parts.root.dataset.drawn = turn;
@@ -322,7 +340,7 @@ function render({ model, el }) {
   const goTo = (index) => {
     seen.at = null; // another film is seen whole, and as it is
     seen.zoom(0);
-    choose({ twin: "", case: index });
+    choose({ twin: "", slice: MOST_SUSPICIOUS, case: index });
   };
   const zoom = (factor) => show(seen.zoom(factor));
   const on = (name, event, act) => parts[name].addEventListener(event, act);
@@ -333,14 +351,17 @@ function render({ model, el }) {
     : { side_by_side: false, method: model.get("methods")[parts.method.value] }));
   on("classes", "change", (event) => choose({ klass: event.target.value }));
   on("twin", "change", () => choose({ twin: parts.twin.checked ? chosen(model).removable : "" }));
-  on("contour", "change", () => choose({ contour: parts.contour.checked }));
+  for (const name of ["contour", "marks"]) on(name, "change", () => choose({ [name]: parts[name].checked }));
+  on("slice", "input", () => choose({ slice: Number(parts.slice.value) - 1 }));
+  on("suspicious", "click", () => choose({ slice: MOST_SUSPICIOUS }));
+  scrub(parts.strip, (s) => choose({ slice: s }));
   for (const name of ["opacity", "threshold"]) on(name, "input", () => choose({ [name]: Number(parts[name].value) }));
   on("out", "click", () => zoom(1 / 1.5));
   on("closer", "click", () => zoom(1.5));
   on("whole", "click", () => zoom(0));
   on("save", "click", () => save(parts, chosen(model)));
   explore(parts.stage, seen, show, () => read(parts, chosen(model), seen));
-  const traits = ["case", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "twin"]
+  const traits = ["case", "slice", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "marks", "twin"]
     .map((name) => `change:${name}`);
   const redraw = () => show();
   for (const trait of traits) model.on(trait, redraw);

@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import SettingsError
-from mdlib.evaluate.baseline import five_number_baseline, five_numbers
+from mdlib.evaluate.baseline import five_numbers, number_baseline
 
 
 def some_numbers(count, seed):
@@ -23,7 +23,7 @@ def test_five_numbers_are_the_columns_in_order():
 
 
 def test_it_finds_what_age_tells_and_nothing_in_chance():
-    score, (_, truth) = five_number_baseline(*some_numbers(2000, 0), some_numbers(2000, 1)[0]), some_numbers(2000, 1)
+    score, (_, truth) = number_baseline(*some_numbers(2000, 0), some_numbers(2000, 1)[0]), some_numbers(2000, 1)
     assert roc_auc_score(truth[:, 0], score[:, 0]) > 0.85
     assert 0.45 < roc_auc_score(truth[:, 1], score[:, 1]) < 0.55
     assert score.shape == (2000, 2) and (score > 0).all() and (score < 1).all()
@@ -33,31 +33,31 @@ def test_it_is_logistic_regression_on_standardised_columns():
     (x, y), (test, _) = some_numbers(300, 2), some_numbers(50, 3)
     expected = LogisticRegression(max_iter=1000).fit((x - x.mean(0)) / x.std(0), y[:, 0]).predict_proba(
         (test - x.mean(0)) / x.std(0))[:, 1]
-    np.testing.assert_allclose(five_number_baseline(x, y, test)[:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(number_baseline(x, y, test)[:, 0], expected, atol=1e-6)
 
 
 def test_the_unit_does_not_matter():
     (x, y), (test, _) = some_numbers(300, 2), some_numbers(50, 3)
     scale, shift = np.array([1, 1, 12, 255, 255]), np.array([0, 0, -7, 3, 0])
-    np.testing.assert_allclose(five_number_baseline(x * scale + shift, y, test * scale + shift),
-                               five_number_baseline(x, y, test), atol=1e-5)
+    np.testing.assert_allclose(number_baseline(x * scale + shift, y, test * scale + shift),
+                               number_baseline(x, y, test), atol=1e-5)
 
 
 def test_unknown_ages_become_the_training_mean_and_unknown_targets_are_left_out():
     (x, y), (test, _) = some_numbers(300, 4), some_numbers(20, 5)
     holes, filled = test.copy(), test.copy()
     holes[:5, 2], filled[:5, 2] = np.nan, x[:, 2].mean()
-    np.testing.assert_allclose(five_number_baseline(x, y, holes), five_number_baseline(x, y, filled))
+    np.testing.assert_allclose(number_baseline(x, y, holes), number_baseline(x, y, filled))
     unknown = y.copy()
     unknown[200:, 0] = np.nan
-    np.testing.assert_allclose(five_number_baseline(x, unknown, test)[:, 1], five_number_baseline(x, y, test)[:, 1])
-    np.testing.assert_allclose(five_number_baseline(x, unknown, test)[:, 0],
-                               five_number_baseline(np.concatenate([x[:200], x[:200]]), np.tile(y[:200], (2, 1)),
+    np.testing.assert_allclose(number_baseline(x, unknown, test)[:, 1], number_baseline(x, y, test)[:, 1])
+    np.testing.assert_allclose(number_baseline(x, unknown, test)[:, 0],
+                               number_baseline(np.concatenate([x[:200], x[:200]]), np.tile(y[:200], (2, 1)),
                                                     test)[:, 0], atol=0.05)
 
 
 def test_a_class_with_one_outcome_gets_a_constant_score():
     x, y = some_numbers(100, 6)
     y = np.column_stack([y, np.zeros(100), np.ones(100), np.full(100, np.nan)])
-    score = five_number_baseline(x, y, x[:7])
+    score = number_baseline(x, y, x[:7])
     assert score[:, 2:].tolist() == [[0.0, 1.0, 0.5]] * 7

@@ -6,7 +6,16 @@ import torchvision
 
 from mdlib.errors import SettingsError
 from mdlib.models.attention_densenet import att_a, att_b
-from mdlib.models.backbones import Classifier, ImageNetInput, densenet121, resnet50
+from mdlib.models.backbones import (
+    BasicBlock,
+    Bottleneck,
+    Classifier,
+    ImageNetInput,
+    densenet121,
+    layer_channels,
+    resnet50,
+    resnet_features,
+)
 
 SMALL = dict(growth=8, blocks=(2, 4, 4, 2), stem=16)
 SMALL_RESNET = dict(layers=(1, 1, 1, 1), width=8)
@@ -102,6 +111,33 @@ def test_resnet50_is_torchvisions_with_the_same_weights():
     torch.testing.assert_close(ours.eval()(grey)["logits"], theirs.eval()(imagenet_rgb(grey)))
 
 
+RESNETS = [(BasicBlock, (3, 4, 6, 3), torchvision.models.resnet34, "resnet34-b627a593.pth"),
+           (Bottleneck, (3, 4, 23, 3), torchvision.models.resnet101, "resnet101-63fe2227.pth")]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("block, layers, build, file", RESNETS)
+def test_other_resnets_are_torchvisions_up_to_layer4_with_the_same_weights(block, layers, build, file):
+    torch.manual_seed(0)
+    theirs = build(num_classes=2)
+    randomise_statistics(theirs)
+    ours = resnet_features(False, layers, 64, block)
+    ours.load_state_dict({name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")})
+    theirs.avgpool = theirs.fc = torch.nn.Identity()
+    image = torch.rand(2, 3, 70, 64)
+    torch.testing.assert_close(ours.eval()(image).flatten(1), theirs.eval()(image))
+    assert layer_channels(ours.layer4) == ours(image).shape[1] == 512 * block.expansion
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_smaller_strides_keep_larger_maps(block):
+    image = torch.rand(1, 3, 64, 128)
+    for strides, size in (((2, 2, 1, 2, 2, 2), (2, 4)), ((2, 2, 1, 2, 1, 1), (8, 16)), ((1, 1, 1, 1, 1, 2), (32, 64))):
+        features = resnet_features(False, (1, 1, 1, 1), 4, block, strides)
+        assert features(image).shape[2:] == size
+        assert hasattr(features, "maxpool") == (strides[1] > 1)
+
+
 def test_norm5_is_not_overwritten_by_the_relu_behind_it():
     model, seen = densenet121(**SMALL), []
     model.features.norm5.register_forward_hook(lambda layer, inputs, output: seen.append(output))
@@ -177,6 +213,25 @@ def test_a_damaged_file_of_imagenet_weights_is_named(hub):
 def test_other_sizes_have_no_imagenet_weights(build, size):
     with pytest.raises(SettingsError, match="parameter pretrained: ImageNet weights exist for"):
         build(pretrained=True, **size)
+
+
+@pytest.mark.parametrize("options", [dict(width=32), dict(strides=(2, 2, 1, 2, 1, 1)), dict(layers=(3, 4, 23, 3)),
+                                     dict(block=Bottleneck, layers=(1, 1, 1, 1))])
+def test_a_resnet_of_other_sizes_has_no_imagenet_weights_and_the_published_are_listed(options):
+    sizes = dict(block=BasicBlock, layers=(3, 4, 6, 3), width=64)
+    with pytest.raises(SettingsError, match=r"BasicBlock, \(3, 4, 6, 3\), 64, .* or \(Bottleneck, \(3, 4, 23, 3\)"):
+        resnet_features(True, **{**sizes, **options})
+
+
+@pytest.mark.parametrize("block, layers, build, file", RESNETS)
+def test_published_weights_of_other_resnets_are_loaded(hub, no_network, block, layers, build, file):
+    with pytest.raises(SettingsError, match="ImageNet weights cannot be downloaded"):
+        resnet_features(True, layers, 64, block)
+    hub.mkdir(exist_ok=True)
+    stored = build().state_dict()
+    torch.save(stored, hub / file)
+    loaded = resnet_features(True, layers, 64, block).state_dict()
+    assert all(torch.equal(value, stored[name]) for name, value in loaded.items())
 
 
 @pytest.mark.parametrize("build, theirs, file", [

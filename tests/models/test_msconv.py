@@ -106,9 +106,9 @@ def test_padding_keeps_the_size_of_kernel_3():
 
 
 def test_a_map_smaller_than_the_kernel_is_named_with_its_size_and_scale():
-    with pytest.raises(SettingsError, match=r"maps of 2 x 4 .*scales 0.5, 0.75, 1\).* spans 3 x 3"):
+    with pytest.raises(SettingsError, match=r"maps of 2 x 4 \(at scale 0.5\) .* spans 3 x 3"):
         MSConv(4, OCT)([torch.randn(2, 4, 4, 8)])
-    with pytest.raises(SettingsError, match=r"maps of 6 x 6 .* spans 7 x 7"):
+    with pytest.raises(SettingsError, match=r"maps of 6 x 6 \(at scale 1\) .* spans 7 x 7"):
         MSConv(4, {3: 2}, scales=(1,), dilations=(1, 2, 3))([torch.randn(2, 4, 6, 6)])
 
 

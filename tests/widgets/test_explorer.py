@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from explorer_cases import RNG, make_case, make_twins
+from explorer_cases import RNG, make_case, make_twins, make_volume
 from PIL import Image
 
 from mdlib.errors import SettingsError
@@ -133,6 +133,108 @@ def test_nothing_to_show_is_refused():
         explorer([])
     with pytest.raises(SettingsError, match="no method"):
         explorer([make_case(maps={})])
+
+
+# Volumes
+
+
+def sent_maps(widget, method: str) -> np.ndarray:
+    """The maps of the first case, as they travel: (S, K or 1, h, w)."""
+    sent = widget.cases[0]["maps"][method]
+    shape = (len(widget.cases[0]["scores"]), sent["count"], sent["height"], sent["width"])
+    return np.frombuffer(widget.data, np.uint8, int(np.prod(shape)), sent["at"]).reshape(shape)
+
+
+def test_the_slices_of_a_volume_share_one_maximum_a_class_and_method():
+    case = make_volume()
+    for method, maps in case.maps.items():
+        top = maps.max(axis=(0, 2, 3), keepdims=True)
+        expected = np.rint(255 * maps / top) * case.signal.get(method, np.ones(maps.shape[:2]))[..., None, None]
+        assert (sent_maps(explorer([case]), method) == expected).all()
+
+
+def test_a_slice_without_signal_does_not_dim_the_others():
+    maps = np.stack([np.eye(4), 100 * np.eye(4)])[:, None]
+    widget = explorer([make_volume(2, maps={"m": maps}, signal={"m": [[True], [False]]}, contours={}, marks=())])
+    assert (sent_maps(widget, "m")[:, 0] == [255 * np.eye(4), np.zeros((4, 4))]).all()
+
+
+def test_a_picture_and_a_volume_of_this_one_slice_travel_alike():
+    single = make_case(marks=[(0, 0, 1, 1, "1", None)])
+    volume = make_case(
+        image=single.image[None],
+        scores=[0.0],
+        maps={method: maps[None] for method, maps in single.maps.items()},
+        signal={method: signal[None] for method, signal in single.signal.items()},
+        contours={name: [lines] for name, lines in single.contours.items()},
+        marks=[single.marks],
+    )
+    sent, other = explorer([single]), explorer([volume])
+    assert sent.cases == other.cases and sent.data == other.data
+
+
+def test_each_outline_and_mark_keeps_its_slice():
+    sent = explorer([make_volume()]).cases[0]
+    assert sent["outlined"] == {"Mass": [6, 7, 8]} and len(sent["contours"]["Mass"]) == 3
+    assert [(mark["slice"], mark["label"], mark["klass"]) for mark in sent["marks"]] == [
+        (6, "1", "Mass"), (7, "1", "Mass"), (7, "2", None), (8, "1", "Mass")]  # fmt: skip
+
+
+def test_the_slice_is_the_most_suspicious_one_until_chosen_and_again_in_the_next_case():
+    widget = explorer([make_volume(), make_volume(highest=3)])
+    grey = [np.asarray(widget.still(), int)[0, 0, 0]]
+    for name, value in (("slice", 2), ("case", 1), ("slice", 11), ("slice", -1)):
+        setattr(widget, name, value)
+        grey.append(np.asarray(widget.still(), int)[0, 0, 0])
+    assert grey == [60 + 5 * s for s in (7, 2, 3, 11, 3)]
+    with pytest.raises(SettingsError, match="explorer, slice"):
+        widget.slice = 12
+    assert "OCT volume, slice 4 of 12; " in widget._repr_mimebundle_()[1]["image/jpeg"]["alt"]
+
+
+def test_the_still_picture_draws_the_marks_of_the_class_shown_in_its_slice():
+    widget = explorer([make_volume()], methods=["attention"])
+    widget.klass, widget.opacity = "Edema", 0
+    for s, ticked, drawn in ((7, True, [False, True]), (6, True, [False, False]), (7, False, [False, False])):
+        widget.slice, widget.marks = s, ticked
+        right = np.asarray(widget.still(), int)[:, 72:]
+        assert [tuple(right[row, column]) == (76, 201, 240) for row, column in ((8, 20), (24, 40))] == drawn
+    widget.klass, widget.marks = "Mass", True
+    assert tuple(np.asarray(widget.still())[8, 72 + 20]) == (76, 201, 240)
+
+
+def test_eight_volumes_of_thirty_slices_stay_below_their_bytes():
+    speckle = RNG.gamma(4, 20, (30, 64, 128)).clip(0, 255).astype(np.uint8)  # as hard to pack as a picture gets
+    maps = {name: RNG.uniform(size=(30, 2, 8, 16)) for name in ("gradient x input", "contribution")}
+    case = make_volume(30, image=speckle, classes=("NORMAL", "DME"), probability=[0.1, 0.9], truth=[0, 1], maps=maps,
+                       signal={}, contours={"DME": [[RNG.uniform(size=(30, 2))]] * 30}, marks=())  # fmt: skip
+    widget = explorer([case])
+    assert len(widget.data) < 120_000 * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": np.zeros(11)}, "scores must be 12 numbers"),
+        ({"scores": np.full(12, np.nan)}, "scores"),
+        ({"image": np.zeros((0, 32, 64), np.uint8)}, r"uint8 \(S, H, W\)"),
+        ({"image": np.zeros((32, 64), np.uint8)}, r"uint8 \(S, H, W\)"),
+        ({"maps": {"Grad-CAM": np.ones((3, 4, 8))}}, r"\(12, 3, h, w\) or \(12, 1, h, w\)"),
+        ({"maps": {"Grad-CAM": np.ones((11, 3, 4, 8))}}, "12, 3, h, w"),
+        ({"signal": {"Grad-CAM": np.ones(3, bool)}}, "12, 3 of True"),
+        ({"contours": {"Mass": [[]] * 11}}, "12 lists"),
+        ({"contours": {"Mass": [np.zeros((4, 2))] + [[]] * 11}}, r"\(n, 2\)"),
+        ({"marks": [[]] * 3}, "12 lists"),
+        ({"marks": [[(0, 0, 1, 1, "1", "Fracture")]] * 12}, "a class or None"),
+        ({"marks": [[(0, 0, 1, 1, "1")]] * 12}, "x, y, w, h"),
+        ({"marks": [[(0, 0, np.nan, 1, "1", None)]] * 12}, "x, y, w, h"),
+        ({"logits": np.ones(3), "twins": {"Mass": make_case(logits=np.ones(3))}}, "size and slices"),
+        ({"logits": np.ones(3), "twins": {"Mass": make_volume(11, logits=np.ones(3))}}, "size and slices"),
+    ],
+)
+def test_parts_of_a_volume_that_do_not_fit_are_refused_naming_the_case(changes, message):
+    with pytest.raises(SettingsError, match=f"case 1 'volume 7'.*{message}"):
+        explorer([make_volume(), make_volume(**changes)], methods=["Grad-CAM"])
 
 
 # The still picture

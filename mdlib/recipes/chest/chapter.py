@@ -119,8 +119,7 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     """
     settings = choose(profile, overrides or {})
     device = reproducible.choose_device(device)
-    if type(seed) is not int or seed < 0:
-        raise SettingsError(f"{seed!r} is not a whole number of 0 or more", "parameter seed")
+    runs.check_seed(seed)
     folder = runs.absolute(data_dir) if data_dir else phantoms()
     lists = settings.split == "official" or settings.subset
     xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=lists,

@@ -83,12 +83,7 @@ ALLOWED = {
 
 def choose(profile: str, overrides: dict[str, Any]) -> Chest:
     """The settings of a profile with some replaced. Raises SettingsError naming what makes no sense."""
-    if profile not in PROFILES:
-        raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
-    settings = runs.check_overrides(PROFILES[profile], overrides)
-    for name, (words, allowed) in ALLOWED.items():
-        if not allowed(getattr(settings, name)):
-            raise SettingsError(f"{getattr(settings, name)!r} is not {words}", f"setting {name}")
+    settings = runs.choose(PROFILES, ALLOWED, profile, overrides)
     if settings.slow_rate == settings.learning_rate:
         raise SettingsError("it equals learning_rate, so that Fig. 7 would compare nothing", "setting slow_rate")
     if settings.crop > settings.resize:

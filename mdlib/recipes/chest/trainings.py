@@ -132,4 +132,4 @@ def five_number_scores(chapter: Chapter, fit: str, part: str) -> np.ndarray:
     table, moments = chapter.table, chapter.moments
     numbers = baseline.five_numbers(table["view"] == "AP", table["sex"] == "M", table["age"], *moments)
     fitted, predicted = chapter.part(fit), chapter.part(part)
-    return baseline.five_number_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]
+    return baseline.number_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]

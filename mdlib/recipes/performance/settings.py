@@ -30,19 +30,17 @@ PROFILES = {"paper": Performance(),
             # the whole page in under two minutes on two cores
             "embedded": replace(Performance(), images=24, resize=128, crop=112, explained=2, batch=8, steps=2, runs=3)}
 
+ALLOWED = {"batch": ("2 or more: a batch of one image cannot be normalised", lambda value: value >= 2),
+           **{name: ("above 0", lambda value: value > 0)
+              for name in ("images", "pixels", "resize", "crop", "growth", "stem", "classes", "explained", "steps",
+                           "runs")}}
+
 
 def choose(profile: str, overrides: dict[str, Any]) -> Performance:
     """The settings of a profile with some replaced. Raises SettingsError naming what makes no sense."""
-    if profile not in PROFILES:
-        raise SettingsError("no such profile", f"parameter profile: {profile!r}", f"Known: {', '.join(PROFILES)}.")
-    settings = runs.check_overrides(PROFILES[profile], overrides)
-    for name in ("images", "pixels", "resize", "crop", "growth", "stem", "classes", "explained", "steps", "runs"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{getattr(settings, name)!r} is not above 0", f"setting {name}")
+    settings = runs.choose(PROFILES, ALLOWED, profile, overrides)
     for small, large in (("crop", "resize"), ("resize", "pixels"), ("batch", "images")):
         if getattr(settings, small) > getattr(settings, large):
             raise SettingsError(f"{getattr(settings, small)} is more than {large} = {getattr(settings, large)}",
                                 f"setting {small}")
-    if settings.batch < 2:
-        raise SettingsError("a batch of one image cannot be normalised", "setting batch", "Choose 2 or more.")
     return settings
