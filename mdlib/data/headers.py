@@ -1,5 +1,7 @@
 """What an image file says of itself that a network or a reader needs, and nothing that names a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,30 +31,36 @@ class Header(NamedTuple):
 def read_header(path: Path | str) -> Header:
     """The header of an image file that `images.read_grey` reads. Raises DataError for a damaged one."""
     path = Path(path)
-    try:
+    with _readable(path):
         if is_dicom(path):
             return _of_dicom(pydicom.dcmread(path, force=True))
         with Image.open(path) as image:
             return Header(_colour(image))
-    except (*BROKEN, *DICOM_BROKEN) as error:
-        raise DataError(f"the image cannot be read ({type(error).__name__})", str(path),
-                        "Copy or export it again.") from None
 
 
 def read_size(path: Path | str) -> tuple[int, int, int]:
     """Frames, height and width as an image file's header gives them; its pixels are not read. Raises DataError."""
     path = Path(path)
-    try:
+    with _readable(path):
         if not is_dicom(path):
             with Image.open(path) as image:
                 return 1, image.height, image.width
         data = pydicom.dcmread(path, force=True, stop_before_pixels=True)
-        if "Rows" in data:
-            return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
+        if "Rows" not in data:
+            raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
+        return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What reading a broken file raises becomes a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
     except (*BROKEN, *DICOM_BROKEN) as error:
         raise DataError(f"the image cannot be read ({type(error).__name__})", str(path),
                         "Copy or export it again.") from None
-    raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
 
 
 def _colour(image: Image.Image) -> float:

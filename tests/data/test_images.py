@@ -1,6 +1,7 @@
 """Every file format an X-ray comes in, with grey values known beforehand; and the geometry of section 2.4."""
 
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pydicom.uid import (
 )
 from torchvision import transforms
 
-from mdlib.data.images import centre_crop, fit_square, read_grey, seen, shown
+from mdlib.data.images import centre_crop, fit_square, image_names, read_colour, read_grey, resized, seen, shown
 from mdlib.errors import DataError, SettingsError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -246,6 +247,81 @@ def test_several_frames_and_no_pixels(tmp_path):
     data.save_as(tmp_path / "y.dcm")
     with pytest.raises(DataError, match="no pixel data"):
         read_grey(tmp_path / "y.dcm")
+
+
+def frames_of(path: Path, count: int = 64, **elements) -> tuple[Path, np.ndarray]:
+    frames = np.random.default_rng(0).integers(0, 4096, (count, 200, 200), dtype=np.uint16)
+    return dicom(path, frames, 12, NumberOfFrames=count, **elements), frames
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
+def test_a_frame_is_what_a_file_of_its_own_would_be(tmp_path, syntax):
+    path, frames = frames_of(tmp_path / "x.dcm", 3, syntax=syntax)
+    for number, frame in enumerate(frames):
+        np.testing.assert_array_equal(read_grey(path, number), read_grey(dicom(tmp_path / "y.dcm", frame, 12)))
+    np.testing.assert_array_equal(read_grey(tmp_path / "y.dcm", 0), read_grey(path, 2))
+    with pytest.raises(DataError, match=r"x\.dcm"):
+        read_grey(path, 3)
+
+
+def test_only_the_frame_asked_for_is_read(tmp_path):
+    path, frames = frames_of(tmp_path / "x.dcm")
+    read_grey(path, 0)
+    tracemalloc.start()
+    read_grey(path, 63)
+    assert tracemalloc.get_traced_memory()[1] < frames.nbytes / 3
+    tracemalloc.stop()
+
+
+def test_rescale_and_window_of_an_enhanced_file_stand_in_its_functional_groups(tmp_path):
+    def group(**elements) -> pydicom.Dataset:
+        item, outer = pydicom.Dataset(), pydicom.Dataset()
+        for name, value in elements.items():
+            setattr(item, name, value)
+        name = "FrameVOILUTSequence" if "WindowCenter" in elements else "PixelValueTransformationSequence"
+        setattr(outer, name, Sequence([item]))
+        return outer
+
+    windows = [(1000, 500), (2000, 3000)]
+    path, frames = frames_of(
+        tmp_path / "x.dcm", 2,
+        SharedFunctionalGroupsSequence=Sequence([group(RescaleSlope=2, RescaleIntercept=-1024)]),
+        PerFrameFunctionalGroupsSequence=Sequence([group(WindowCenter=c, WindowWidth=w) for c, w in windows]))
+    for number, (centre, width) in enumerate(windows):
+        alone = dicom(tmp_path / "y.dcm", frames[number], 12, RescaleSlope=2, RescaleIntercept=-1024,
+                      WindowCenter=centre, WindowWidth=width)
+        np.testing.assert_array_equal(read_grey(path, number), read_grey(alone))
+
+
+def test_colour_comes_back_and_grey_becomes_three_equal_channels(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    Image.fromarray(colour).save(tmp_path / "x.png")
+    Image.fromarray(colour).convert("RGBA").save(tmp_path / "alpha.png")
+    for name in ("x.png", "alpha.png"):
+        np.testing.assert_array_equal(read_colour(tmp_path / name), colour)
+    path = dicom(tmp_path / "x.dcm", RAMP, 8, SamplesPerPixel=3, PhotometricInterpretation="RGB", Rows=6, Columns=9,
+                 PlanarConfiguration=0, PixelData=colour.tobytes())
+    np.testing.assert_array_equal(read_colour(path), colour)
+    Image.fromarray(RAMP).save(tmp_path / "grey.png")
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for path in (tmp_path / "grey.png", tmp_path / "deep.png", dicom(tmp_path / "grey.dcm", RAMP, 8)):
+        np.testing.assert_array_equal(read_colour(path), np.stack([RAMP] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_the_whole_image_is_resized_as_torchvision_does_it(channels):
+    image = np.random.default_rng(1).integers(0, 256, (40, 70, *channels), dtype=np.uint8)
+    assert resized(image, (40, 70)) is image
+    theirs = transforms.Resize((13, 50))(Image.fromarray(image))
+    np.testing.assert_array_equal(resized(image, (13, 50)), np.asarray(theirs))
+
+
+def test_the_names_of_images_in_a_folder(tmp_path):
+    for name in ("b.png", "a.JPG", ".c.png", "notes.txt", "d.dcm", "png"):
+        (tmp_path / name).touch()
+    assert image_names(tmp_path) == ["a.JPG", "b.png", "d.dcm"]
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        image_names(tmp_path / "nowhere")
 
 
 def test_floating_point_and_deeper_grey_is_refused(tmp_path):

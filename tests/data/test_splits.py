@@ -5,7 +5,19 @@ import pandas as pd
 import pytest
 
 from mdlib.data.chestxray14 import CLASSES, read_list, read_lists, read_table
-from mdlib.data.splits import Subset, leak_experiment, leaks, paper_subset, patient_split, rows, write_lists
+from mdlib.data.splits import (
+    Subset,
+    bag_split,
+    leak_experiment,
+    leaks,
+    paper_subset,
+    patient_split,
+    refuse_shared_patients,
+    rows,
+    shared,
+    tuning,
+    write_lists,
+)
 from mdlib.errors import DataError, SettingsError
 
 
@@ -184,3 +196,72 @@ def test_without_patients_of_several_images_there_is_no_leak_to_measure():
     table = pd.DataFrame({"image": list("abcdef"), "patient": range(6)})
     with pytest.raises(DataError, match="several images"):
         leak_experiment(table, np.arange(4), 0.2)
+
+
+def eyes(patients: int, dme: float) -> pd.DataFrame:
+    """A bag an eye, two a patient; of a patient with DME every second one in both eyes."""
+    random = np.random.default_rng(0)
+    ill = random.random(patients) < dme
+    both = random.random(patients) < 0.5
+    label = np.stack([ill, ill & both], axis=1).ravel()
+    return pd.DataFrame({"patient": np.repeat(np.arange(patients), 2), "label": np.where(label, "DME", "normal")})
+
+
+@pytest.mark.parametrize("patients, dme, test", [(170, 0.3, 0.33), (98, 0.7, 0.5), (6000, 0.05, 0.3)])
+def test_bags_are_split_by_patient_in_the_papers_fractions_and_with_their_classes_alike(patients, dme, test):
+    table = eyes(patients, dme)
+    for seed in range(5):
+        train, tested = bag_split(table, test, seed)
+        assert sorted([*train, *tested]) == list(range(len(table))) and (np.diff(tested) > 0).all()
+        refuse_shared_patients(table, {"train": train, "test": tested}, "here")
+        assert len(tested) / len(table) == pytest.approx(test, abs=1 / patients)
+        share = table["label"].iloc[tested].value_counts() / table["label"].value_counts()
+        assert share.to_dict() == pytest.approx({"DME": test, "normal": test}, abs=0.04)
+    again = bag_split(table, test, 4)
+    assert np.array_equal(again[1], tested) and not np.array_equal(bag_split(table, test, 5)[1], tested)
+
+
+def test_the_real_eyes_split_by_patient(real_data):
+    from mdlib.data.volumes import oct_eyes
+
+    table = oct_eyes(real_data / "oct_dme").table
+    train, test = bag_split(table, 0.33, seed=0)
+    assert shared(table["patient"], train, test).patients == 0
+    share = table["label"].iloc[test].value_counts() / table["label"].value_counts()
+    assert share.between(0.30, 0.36).all()
+
+
+def test_an_impossible_split_of_bags_is_refused():
+    with pytest.raises(SettingsError, match="parameter fraction"):
+        bag_split(eyes(10, 0.5), 1.5)
+    with pytest.raises(DataError, match="1 patients are too few"):
+        bag_split(eyes(1, 0.5), 0.3)
+
+
+def test_two_percent_of_the_test_tiles_of_each_class_tune_and_their_patients_leak():
+    patient = np.repeat(np.arange(50), 100)
+    table = pd.DataFrame({"patient": patient, "label": np.where(patient % 5, "MSS", "MSIMUT")})
+    rows = np.arange(1000, 5000)
+    moved, rest, leak = tuning(table, rows, 0.02, seed=3)
+    assert np.array_equal(np.sort(np.concatenate([moved, rest])), rows)
+    assert table["label"].iloc[moved].value_counts().to_dict() == {"MSS": 64, "MSIMUT": 16}
+    theirs = set(patient[moved])
+    assert leak.patients == leak.all_patients[0] == len(theirs) > 30 and leak.same_images == 0
+    assert leak.images_a == 80 and leak.images_b == np.isin(patient[rest], list(theirs)).sum()
+    assert np.array_equal(tuning(table, rows, 0.02, seed=3)[0], moved)
+    assert not np.array_equal(tuning(table, rows, 0.02, seed=4)[0], moved)
+
+
+def test_an_impossible_tuning_set_is_refused():
+    table = pd.DataFrame({"patient": range(20), "label": ["MSS"] * 15 + ["MSIMUT"] * 5})
+    with pytest.raises(SettingsError, match="parameter share"):
+        tuning(table, np.arange(20), 1.0)
+    with pytest.raises(DataError, match=r"0 of 5 images of class MSIMUT would be moved"):
+        tuning(table, np.arange(20), 0.05)
+
+
+def test_a_patient_on_both_sides_of_a_split_is_named():
+    table = pd.DataFrame({"patient": [7, 7, 8, 9, 9]})
+    refuse_shared_patients(table, {"train": [0, 1], "val": [2], "test": [3, 4]}, "labels.csv")
+    with pytest.raises(DataError, match=r"^labels\.csv: patient 9 is in train and in test; 1 patients are in both"):
+        refuse_shared_patients(table, {"train": [0, 1, 3], "val": [2], "test": [4]}, "labels.csv")
