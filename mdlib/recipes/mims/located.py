@@ -107,7 +107,7 @@ def localised(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
         for of, labels, slices in _by_volume(chapter, collection, table):
             own = labels == of["lesion"].to_numpy()[:, None, None]
             found = {name: of_interest(maps) for name, maps in
-                     explained.maps(model, slices[of["slice"].to_numpy()]).items()}
+                     explained.maps(model, slices[of["slice"].tolist()]).items()}
             found |= {UNIFORM: np.ones((len(of), 1, 1)), USUAL: np.broadcast_to(usual, own.shape)}
             for name, raw in found.items():
                 maps = overlay.upsample(raw, own.shape[1:]) * (own | (labels == 0))
@@ -220,7 +220,7 @@ def agreement(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
 
 def _effects(chapter: Chapter, collection: str, model: nn.Module, of: pd.DataFrame, labels: np.ndarray,
              slices: Tensor) -> pd.DataFrame:
-    where, row = of["slice"].to_numpy(), of["row"].iloc[0]
+    where, row = of["slice"].tolist(), of["row"].iloc[0]
     twins = torch.stack([seen(chapter, collection, drawn_without(chapter, collection, row, (lesion,)))
                          for lesion in of["lesion"]])                                              # (n, S, 1, H, W)
     without = twins[torch.arange(len(of)), where]

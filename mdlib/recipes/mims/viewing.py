@@ -11,7 +11,7 @@ from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
 
 MARKS = 12      # (ours) instances of a class that are drawn on the slices of a volume: those that add most
-SIDE = 64       # (ours) cells of a map on its longer side: a page holds the maps of many slices
+SIDE = 32       # (ours) cells of a map on its longer side: a page holds the maps of many slices
 
 
 def cases(chapter: Chapter, method: str, collection: str = "cirrus", count: int = 8) -> list[dict]:
