@@ -32,7 +32,31 @@ def scored(chapter: Any, table: pd.DataFrame, scores: pd.DataFrame, reference: d
     return means(chapter, table, scores, **named) + means(chapter, table, beyond, **named)
 
 
-def mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def amounts(maps: dict[str, np.ndarray], without: dict[str, np.ndarray], masks: np.ndarray) -> dict[tuple, np.ndarray]:
+    """Columns (method, measure): each map's `mass in the cause`, and `its change` when the cause is taken away.
+
+    maps and without: raw maps (N, h, w) by method, of the images and of their twins without the cause; masks
+    (N, H, W). The mass is what a map has above 0 within the mask; its change is that less what the twin's map has in
+    the same pixels. NaN where the map shows nothing. `size of the cause`, of no image: the mask's share of the image.
+    """
+    columns = {(NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
+    for method, raw in maps.items():
+        inside = np.where((raw != 0).any(axis=(1, 2)), _mass(raw, masks), np.nan)
+        columns[method, "mass in the cause"] = inside
+        columns[method, "its change"] = inside - _mass(without[method], masks)
+    return columns
+
+
+def agreed(chapter: Any, table: pd.DataFrame, effect: np.ndarray, values: pd.DataFrame, network: str) -> list[dict]:
+    """The mean `effect` (N,) by finding, and its rank correlation with each column of `amounts`, as records."""
+    rows = means(chapter, table, pd.DataFrame({"effect": effect}), network=network, method=NO_IMAGE)
+    found = stratified.rank_agreement(effect, values, table["finding"], table["patient"],
+                                      draws=chapter.settings.draws, seed=chapter.seed)
+    return rows + [{"network": network, "method": method, "measure": measure, **row} for (method, measure), row
+                   in zip(found.index, found.to_dict("records"), strict=True)]
+
+
+def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
     maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
     return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
@@ -53,5 +77,5 @@ def means(chapter: Any, table: pd.DataFrame, values: pd.DataFrame, *, by_finding
 def numbers(records: list[dict]) -> pd.DataFrame:
     """A table of what was remembered; what has no value is NaN."""
     table = pd.DataFrame(records)
-    floats = [name for name in ("mean", "low", "high", "correlation") if name in table]
+    floats = [name for name in ("mean", "low", "high", "chance", "correlation") if name in table]
     return table.astype(dict.fromkeys(floats, float))

@@ -10,14 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from mdlib import reproducible
 from mdlib.evaluate import faithfulness as curves
-from mdlib.evaluate import stratified
 from mdlib.explain import gradients, overlay, randomise
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.mapped import LAYERS, OwnClass, batches, networks, own_maps, signal
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.viewing import inputs_of
-from mdlib.recipes.measuring import NO_IMAGE, mass, means, numbers
+from mdlib.recipes.measuring import NO_IMAGE, agreed, amounts, means, numbers
 
 TWINS = 10          # (ours) test images a finding whose twin is drawn
 FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights
@@ -148,12 +147,8 @@ def agreement(chapter: Chapter) -> pd.DataFrame:
             parts = [_amounts(model, batch, batch | {"image": twins[of.index].to(chapter.device)}, masks[of.index])
                      for of, batch in batches(chapter, name, table)]
             values = pd.concat(parts, ignore_index=True)
-            effect = values.pop((NO_IMAGE, "effect"))
-            rows += means(chapter, table, effect.to_frame("effect"), network=name, method=NO_IMAGE)
-            agreed = stratified.rank_agreement(effect.to_numpy(), values, table["finding"], table["patient"],
-                                               draws=chapter.settings.draws, seed=chapter.seed)
-            rows += [{"network": name, "method": method, "measure": measure, **row} for (method, measure), row
-                     in zip(agreed.index, agreed.to_dict("records"), strict=True)]
+            effect = values.pop((NO_IMAGE, "effect")).to_numpy()
+            rows += agreed(chapter, table, effect, values, name)
         return rows
     return numbers(chapter.run.remember("measured_agreement", compute, pairs=TWINS))
 
@@ -163,13 +158,8 @@ def _amounts(model: OwnClass, batch: dict[str, torch.Tensor], without: dict[str,
     """A row a pair: the effect, the size of the cause, and the mass of each map in it; columns (method, measure)."""
     with torch.inference_mode():
         logits, logits_without = (model(**inputs)["logits"][:, 0].cpu().numpy() for inputs in (batch, without))
-    columns = {(NO_IMAGE, "effect"): logits - logits_without, (NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
-    maps, maps_without = own_maps(model, batch), own_maps(model, without)
-    for method, raw in maps.items():
-        inside = np.where(signal(raw), mass(raw, masks), np.nan)
-        columns[method, "mass in the cause"] = inside
-        columns[method, "its change"] = inside - mass(maps_without[method], masks)
-    return pd.DataFrame(columns)
+    columns = amounts(own_maps(model, batch), own_maps(model, without), masks)
+    return pd.DataFrame({(NO_IMAGE, "effect"): logits - logits_without} | columns)
 
 
 def cost(chapter: Chapter) -> pd.DataFrame:
