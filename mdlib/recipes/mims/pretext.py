@@ -12,11 +12,12 @@ from mdlib.recipes.mims.settings import Mims
 
 COLLECTION = "shapes"
 TESTED = 0.1    # of the drawn images
+SHAPE = (64, 64)    # pixels
 
 
 def samples(settings: Mims, seed: int, part: str) -> BagSamples:
-    """The drawn images of `train` or `test`, a bag each, of the height and width of the Cirrus slices."""
-    pixels, bags = _drawn(settings.shapes, settings.cirrus, seed)
+    """The drawn images of `train` or `test`, a bag each."""
+    pixels, bags = _drawn(settings.shapes, SHAPE, seed)
     tested = np.arange(len(pixels)) < TESTED * len(pixels)
     return BagSamples(pixels, bags, np.flatnonzero(tested == (part == "test")), draw=None)
 

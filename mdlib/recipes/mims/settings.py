@@ -61,9 +61,9 @@ PROFILES = {
     # phantoms in minutes on two cores
     "embedded": replace(
         Mims(), methods=("mi_pre", "mi_pre_conv", "mims_noresizing", "mims"), poolings=("mean", "max", "top5"),
-        seeds=1, pretrained="shapes", shapes=6000, shapes_epochs=3, cirrus=(64, 128), spectralis=(64, 96),
-        crc_msi=(48, 48), oct_dme=(64, 160), iterations=300, finetune=40, volumes=4, learning_rate=0.02,
-        last_rate=0.008, layers=(1, 1, 1, 1), width=16, strides=(2, 2, 1, 2, 1, 1), scratch_layers=(1, 1, 1, 1),
+        seeds=1, pretrained="shapes", shapes=4000, shapes_epochs=6, cirrus=(64, 128), spectralis=(64, 96),
+        crc_msi=(48, 48), oct_dme=(64, 160), iterations=200, finetune=40, volumes=4, learning_rate=0.02,
+        last_rate=0.008, layers=(1, 1, 1, 1), width=8, strides=(2, 2, 1, 2, 1, 1), scratch_layers=(1, 1, 1, 1),
         channels_last=True, draws=500),
 }
 
