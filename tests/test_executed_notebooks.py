@@ -1,10 +1,13 @@
 """The book shows what a run left in a notebook, and says so where there is nothing to show."""
 
+import base64
 import io
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 EXTENSIONS = Path(__file__).parents[1] / "book/_ext"
 COPY = "data/runs/chest/embedded/notebooks/1_data.ipynb"
@@ -102,3 +105,16 @@ def test_a_copy_that_ends_in_an_error_fails_the_build(book, sphinx_build):
     nbformat.write(copy, book / COPY)
     status, warnings = sphinx_build(book)
     assert status != 0 and "ends in an error" in warnings
+
+
+def test_a_figure_stands_in_the_page_pixel_for_pixel_as_webp(book, sphinx_build):
+    figure, file = np.random.default_rng(0).integers(0, 256, (40, 60, 4), np.uint8), io.BytesIO()
+    Image.fromarray(figure).save(file, "PNG")
+    copy = nbformat.read(book / COPY, 4)
+    shown = nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(file.getvalue()).decode()})
+    copy.cells[-1].outputs = [shown]
+    nbformat.write(copy, book / COPY)
+    assert sphinx_build(book) == (0, "")
+    (sent,) = (book / "_build/_images").iterdir()
+    assert sent.suffix == ".webp" and (np.asarray(Image.open(sent)) == figure).all()
+    assert f"_images/{sent.name}" in (book / "_build/notebooks/1_chest/1_data.html").read_text()
