@@ -1,0 +1,64 @@
+"""Figures of runs of chapter 2, kept as small JSON under data/results/mims."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mdlib.recipes import keeping
+from mdlib.recipes.measuring import numbers
+from mdlib.recipes.mims import results
+from mdlib.recipes.mims.chapter import Chapter
+
+
+def keep(chapter: Chapter, name: str) -> Path:
+    """Write the AUROCs, differences and manifest of a run to data/results/mims/runs/NAME.json; no image, no name."""
+    return keeping.write("mims", f"runs/{name}", chapter.run, figures(chapter))
+
+
+def keep_grid(chapter: Chapter, name: str) -> Path:
+    """Train all methods and poolings, and write the same to data/results/mims/grid/NAME.json."""
+    return keeping.write("mims", f"grid/{name}", chapter.run, figures(chapter))
+
+
+def figures(chapter: Chapter) -> dict[str, Any]:
+    """What is kept of a run: AUROCs and differences of each table, and how large each part is."""
+    aurocs = {name: results.aurocs(chapter, name, of(chapter)) for name, of in results.TABLES.items()}
+    return {"parts": {collection: sizes(chapter, collection) for collection in chapter.collections},
+            "aurocs": {name: keeping.records(table) for name, table in aurocs.items()},
+            "differences": {name: keeping.records(results.differences(chapter, name, pairs(chapter)))
+                            for name, pairs in results.PAIRS.items()}}
+
+
+def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
+    """Bags, patients and slices of each part of a collection, of real scans those of the first fold."""
+    table = chapter.bags(collection).table
+    parts = ("train", "tuning", "test") if collection == "crc_msi" else ("train", "test")
+    found = {part: table.iloc[chapter.part(collection, part)] for part in parts}
+    return {part: {"bags": len(of), "patients": int(of["patient"].nunique()), "slices": int(of["count"].sum())}
+            for part, of in found.items()}
+
+
+def aurocs(name: str, table: str) -> pd.DataFrame:
+    """The AUROCs of a table in a kept result, as `results.aurocs` gives them; name as `grid/embedded`."""
+    return numbers(keeping.read("mims", name, needs="aurocs")["aurocs"][table])
+
+
+def differences(name: str, table: str) -> pd.DataFrame:
+    """The differences of a table in a kept result, as `results.differences` gives them."""
+    return numbers(keeping.read("mims", name, needs="differences")["differences"][table])
+
+
+def told(name: str) -> str:
+    """Where and from what a kept result came, in a sentence."""
+    manifest = keeping.read("mims", name)["manifest"]
+    start, asked = manifest["steps"]["start"], manifest["asked"]
+    return (f"From a run of profile {asked['profile']} on {start['data_dir']}: {asked['settings']['seeds']} seeds, "
+            f"{backbone(asked['settings'])}, on {start['name']}; code {manifest['code']}.")
+
+
+def backbone(settings: dict[str, Any]) -> str:
+    """A ResNet by its depth and width, and what it was pre-trained on."""
+    depth = 3 * sum(settings["layers"]) + 2
+    learned = {"imagenet": "ImageNet", "shapes": f"{settings['shapes']:,} drawn shapes", "none": "nothing"}
+    return f"ResNet-{depth} of width {settings['width']}, pre-trained on {learned[settings['pretrained']]}"

@@ -1,0 +1,192 @@
+"""What the trainings of chapter 2 came to: AUROCs and differences of each table, with intervals, beside the paper."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from mdlib.evaluate import classification
+from mdlib.evaluate.tables import interval
+from mdlib.recipes.measuring import numbers
+from mdlib.recipes.mims import plan
+from mdlib.recipes.mims.chapter import Chapter, default_phantoms
+from mdlib.recipes.mims.methods import COLUMNS, NAMES, TABLE_1, TABLE_2
+from mdlib.recipes.mims.plan import REAL, Training
+from mdlib.recipes.mims.settings import PROFILES
+from mdlib.recipes.mims.trainings import grey_scores, predictions, train_all
+
+GREY = "grey values"    # mean and spread of the pictures alone
+# what the paper says comes out: the first above each of the others
+ORDER = {"mims": ("mi_pre_conv", "resnet34_scratch", "mims_patchcls", "mi_pre_conv_patchcls", "mi_pre",
+                  "mims_noresizing", "pyramid_mims", "si_cnn", "mi_pre_trident", "featpyra", "pyramid_mi_pre"),
+         "si_cnn": ("mi_pre_conv",), "mi_pre_conv": ("resnet34_scratch", "mi_pre_conv_patchcls")}
+COLLECTION_NAMES = {"cirrus": "Cirrus", "spectralis": "Spectralis", "mmd": "MMD", "crc_msi": "CRC-MSI",
+                    "oct_dme": "all eyes", "oct_dme_matched": "matched eyes"}
+
+
+def tested(chapter: Chapter, collection: str) -> tuple[np.ndarray, np.ndarray, pd.Series]:
+    """Rows of the test part, of real scans those of all folds; which are of the last class (N, 1); the patients."""
+    folds = range(chapter.settings.folds) if collection in REAL else (0,)
+    rows = np.concatenate([chapter.part(collection, "test", fold) for fold in folds])
+    bags = chapter.bags(collection)
+    return rows, (bags.targets[rows] == len(bags.classes) - 1)[:, None].astype(float), bags.table["patient"].iloc[rows]
+
+
+def scores(chapter: Chapter, training: Training) -> np.ndarray:
+    """The scores of a method on the test part in the order of `tested`, (seeds, N, 1)."""
+    folds = range(chapter.settings.folds) if training.collection in REAL else (0,)
+    every = [[replace(training, seed=seed, fold=fold) for fold in folds] for seed in chapter.seeds]
+    train_all(chapter, [one for of_seed in every for one in of_seed])
+    return np.stack([np.concatenate([predictions(chapter, one)["score"] for one in of_seed]) for of_seed in every]
+                    )[..., None]
+
+
+def baseline(chapter: Chapter, collection: str) -> np.ndarray:
+    """The scores of the grey values alone, (1, N, 1)."""
+    folds = range(chapter.settings.folds) if collection in REAL else (0,)
+    return np.concatenate([grey_scores(chapter, collection, fold) for fold in folds])[None, :, None]
+
+
+def aurocs(chapter: Chapter, name: str, trainings: Sequence[Training]) -> pd.DataFrame:
+    """A row a training, of all seeds and folds, and the grey values: method, pooling, collection, auroc, low, high."""
+    def compute() -> list[dict]:
+        rows = []
+        for collection in dict.fromkeys(training.collection for training in trainings):
+            _, target, patients = tested(chapter, collection)
+            of = [training for training in trainings if training.collection == collection]
+            every = [(training.method, training.pooling, scores(chapter, training)) for training in of]
+            for method, pooling, score in [(GREY, "", baseline(chapter, collection)), *every]:
+                table = classification.bootstrap(target, score, patients, names=["of interest"], seed=chapter.seed,
+                                                 draws=chapter.settings.draws).loc["of interest"]
+                rows.append({"method": method, "pooling": pooling, "collection": collection, "seeds": len(score),
+                             "bags": len(target), "positives": int(target.sum()),
+                             **table[["auroc", "low", "high"]].to_dict()})
+        return rows
+    return numbers(chapter.run.remember(f"aurocs_{name}", compute, trainings=[one.slug for one in trainings]))
+
+
+def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Training | None]]) -> pd.DataFrame:
+    """How much higher the first of each pair is (None: the grey values), on the same bags: a row a pair, in words."""
+    def compute() -> list[dict]:
+        rows = []
+        for first, second in pairs:
+            _, target, patients = tested(chapter, first.collection)
+            other = baseline(chapter, first.collection) if second is None else scores(chapter, second)
+            found = classification.paired_difference(target, scores(chapter, first), other, patients, average="plain",
+                                                     draws=chapter.settings.draws, seed=chapter.seed)
+            a, b = label(first), GREY if second is None else label(second)
+            rows.append({"collection": first.collection, "first": a, "second": b, "mean": found.mean,
+                         "low": found.low, "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})
+        return rows
+    slugs = [[first.slug, second.slug if second else ""] for first, second in pairs]
+    return numbers(chapter.run.remember(f"differences_{name}", compute, pairs=slugs))
+
+
+def label(training: Training) -> str:
+    """A method, and its pooling where it is not that of Table 1."""
+    return NAMES[training.method] + ("" if training.pooling == "top5" else f", {NAMES[training.pooling]}")
+
+
+def _first_seed(trainings: Sequence[Training]) -> list[Training]:
+    """One training for all seeds and folds of a method: those of the first."""
+    return list(dict.fromkeys(replace(training, seed=0, fold=0) for training in trainings))
+
+
+def methods(chapter: Chapter) -> list[Training]:
+    """The trainings of Table 1, one for all seeds."""
+    return _first_seed(plan.table_1(chapter.settings, chapter.collections, [0]))
+
+
+def poolings(chapter: Chapter) -> list[Training]:
+    """The trainings of Table 2, one for all seeds."""
+    return _first_seed(plan.table_2(chapter.settings, chapter.collections, [0]))
+
+
+def real(chapter: Chapter) -> list[Training]:
+    """The trainings on real scans, one for all seeds and folds."""
+    return _first_seed(plan.real(chapter.settings, chapter.collections, [0]))
+
+
+def order(chapter: Chapter) -> list[tuple[Training, Training]]:
+    """The pairs of which the paper's Table 1 has the first above the second, as far as they are in this run."""
+    there = set(methods(chapter))
+    pairs = [(Training(first, collection), Training(second, collection)) for collection in chapter.collections
+             for first, others in ORDER.items() for second in others]
+    return [pair for pair in pairs if set(pair) <= there]
+
+
+def real_pairs(chapter: Chapter) -> list[tuple[Training, Training | None]]:
+    """On real scans, MIMS against each other method and against the grey values."""
+    of = real(chapter)
+    others = [(one, other) for one in of if one.method == "mims" for other in of
+              if other.collection == one.collection and other != one]
+    return others + [(one, None) for one in of if one.method == "mims"]
+
+
+TABLES = {"methods": methods, "poolings": poolings, "real": real}
+PAIRS = {"order": order, "real": real_pairs}
+
+
+def table_1(table: pd.DataFrame) -> pd.DataFrame:
+    """Table 1 from `aurocs`: a row a method, for each collection the paper's AUROC and ours with its interval."""
+    columns, shown = {}, [name for name in (*TABLE_1, GREY) if name in set(table["method"])]
+    for collection in [name for name in COLLECTION_NAMES if name in set(table["collection"])]:
+        of = table[table["collection"] == collection].set_index("method")
+        title = f"{COLLECTION_NAMES[collection]} ({of['bags'].iloc[0]}, {of['positives'].iloc[0]} positive)"
+        if collection in COLUMNS:
+            columns[title, "paper"] = [_paper(name, collection) for name in shown]
+        columns[title, "ours"] = [cell(of.loc[name]) if name in of.index else "" for name in shown]
+    return pd.DataFrame(columns, index=[NAMES.get(name, name) for name in shown])
+
+
+def table_2(table: pd.DataFrame) -> pd.DataFrame:
+    """Table 2 from `aurocs`: a column a pooling, the paper's AUROC and ours with its interval."""
+    of = table[table["method"] == "mims"].set_index("pooling")
+    return pd.DataFrame({NAMES[name]: {"paper": f"{TABLE_2[name]:.3f}", "ours": cell(of.loc[name])}
+                         for name in TABLE_2 if name in of.index})
+
+
+def _paper(name: str, collection: str) -> str:
+    values = dict(zip(COLUMNS, TABLE_1.get(name, ()), strict=False))
+    return f"{values[collection]:.3f}" if collection in values else ""
+
+
+def cell(row: pd.Series) -> str:
+    """An AUROC with its interval."""
+    return f"{row['auroc']:.3f} ({interval(row['low'], row['high'], digits=3)})"
+
+
+def in_words(table: pd.DataFrame) -> Markdown:
+    """The sentences of `differences` as a list, by collection."""
+    return Markdown("\n".join(f"- *{COLLECTION_NAMES[row.collection]}.* {row.sentence}" for row in
+                              table.rename(columns={"in words": "sentence"}).itertuples()))
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """How much of the paper's order came out: for each pair and collection the difference, and what it decides."""
+    said = np.select([table["low"] > 0, table["high"] < 0], ["as in the paper", "the other way round"], "undecided")
+    return table.assign(difference=[f"{row.mean:+.3f} ({interval(row.low, row.high, digits=3)})"
+                                    for row in table.itertuples()], verdict=said,
+                        collection=table["collection"].map(COLLECTION_NAMES))[
+        ["collection", "first", "second", "difference", "seeds", "verdict"]]
+
+
+def committed(chapter: Chapter) -> bool:
+    """Whether this is the run that the book shows: its phantoms, the embedded settings, seed 0, a CPU."""
+    return (chapter.data_dir == default_phantoms() and chapter.settings == PROFILES["embedded"]
+            and chapter.seed == 0 and chapter.device == "cpu")
+
+
+def check_phantoms(chapter: Chapter) -> str:
+    """In the book's own run, assert that MIMS on Cirrus is above the grey values: there is something to explain."""
+    if not committed(chapter):
+        return "Not the phantoms and settings of the book: nothing is asked of the AUROCs."
+    table = aurocs(chapter, "methods", methods(chapter))
+    of = table[table["collection"] == "cirrus"].set_index("method")["auroc"]
+    assert 0.35 < of[GREY] < 0.65, of
+    assert of["mims"] > of[GREY] + 0.2, of
+    return "On Cirrus, MIMS is at least 0.2 above the grey values, which stay between 0.35 and 0.65."
+
+
