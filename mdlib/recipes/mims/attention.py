@@ -176,7 +176,7 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
     game = MEASURES[0]
     for name in (*explained.LAYERS, explained.PICKED):
         beyond = low[f"{game} beyond {USUAL}", name] > 0
-        said.append(f"**{name}.** The highest pixel lies in the lesion in {over[game, name]:.0%} of the lesions; chance "
+        said.append(f"**{name}.** The highest pixel lies in the lesion for {over[game, name]:.0%} of them; chance "
                     f"is {over[game, UNIFORM]:.0%}, the usual place scores {over[game, USUAL]:.0%}: "
                     f"{'more than' if beyond else 'not shown to be more than'} a map that never looks.")
     effect = located.agreement(chapter, method, collection).set_index(["measure", "finding"])
