@@ -47,14 +47,6 @@ class Place:
     form: str           # "cyst" or one of OPEN
     lesion: int         # 1, 2, ... for cysts, 0 for others
 
-    @property
-    def first(self) -> int:
-        return int(np.floor(self.z - self.slices / 2 + 0.5))
-
-    @property
-    def last(self) -> int:
-        return int(np.ceil(self.z + self.slices / 2 - 0.5))
-
 
 def places(knobs: Knobs, shape: tuple[int, int, int], closed: int, rng: np.random.Generator) -> tuple[Place, ...]:
     """The places of a volume (S, H, W), `closed` of them cysts; the others are the same whatever `closed` is."""
