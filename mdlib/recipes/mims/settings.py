@@ -50,6 +50,7 @@ class Mims:
     scratch_layers: tuple[int, ...] = (3, 4, 6, 3)      # ResNet-34
     shapes: int = 0                 # (ours) drawn images to pre-train on, with pretrained = "shapes"
     shapes_epochs: int = 1          # (ours)
+    shapes_rate: float = 0.1        # (ours)
     draws: int = 1000               # (ours) bootstrap resamples of patients
     precision: str = "32-true"      # or "bf16-mixed" (ours)
     channels_last: bool = False     # (ours)
@@ -87,7 +88,7 @@ ALLOWED = {
     "momentum": ("0 or more, below 1", lambda value: 0 <= value < 1),
     **{name: ("above 0", lambda value: value > 0)
        for name in ("seeds", "central", "fewest", "most", "iterations", "volumes", "finetune", "epochs", "batch",
-                    "width", "learning_rate", "last_rate", "backbone_rate", "shapes_epochs", "draws")},
+                    "width", "learning_rate", "last_rate", "backbone_rate", "shapes_epochs", "shapes_rate", "draws")},
 }
 
 

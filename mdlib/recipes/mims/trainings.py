@@ -45,7 +45,7 @@ def stages(settings: Mims, collection: str) -> tuple[Stage, ...]:
     """How a network is trained on a collection (appendix A); that MMD and real scans are as Cirrus is ours."""
     s = settings
     if collection == pretext.COLLECTION:
-        return (Stage("train", s.learning_rate, epochs=s.shapes_epochs),)
+        return (Stage("train", s.shapes_rate, epochs=s.shapes_epochs),)
     if collection == "crc_msi":
         return (Stage("train", s.learning_rate, epochs=s.epochs), Stage("tuning", s.learning_rate, epochs=1),
                 Stage("tuning", s.last_rate, epochs=1))
