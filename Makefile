@@ -20,6 +20,7 @@ $(BIN)/installed: requirements.lock pyproject.toml
 # The notebooks run only where their code, the library or the settings changed; Sphinx then builds the changed pages.
 book: $(BIN)/installed
 	$(BIN)/mdlib run chest --if-changed
+	$(BIN)/mdlib run mims --if-changed
 	$(BIN)/mdlib run performance --if-changed
 	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 

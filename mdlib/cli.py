@@ -11,7 +11,8 @@ import click
 
 from mdlib.errors import MdlibError, SettingsError
 
-CHAPTERS = ("chest",)                       # papers: they have networks that are trained
+CHAPTERS = ("chest", "mims")                # papers: they have networks that are trained
+PREDICTS = ("chest",)                        # their networks answer for new images
 PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 
 
@@ -151,12 +152,12 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
 @run_options
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder; under torchrun on several devices."""
-    chest = recipe(chapter)
-    chest.train_all(chest.start(**parameters_of(**asked)))
+    pages = recipe(chapter)
+    pages.train_all(pages.start(**parameters_of(**asked)))
 
 
 @main.command()
-@click.argument("chapter", type=click.Choice(CHAPTERS))
+@click.argument("chapter", type=click.Choice(PREDICTS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
               help="RUN/networks/NETWORK-train-…: the folder of one training, with its card.")
@@ -233,3 +234,16 @@ def subset(table: Path, out: Path, by_patient: bool) -> None:
 def phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom X-rays, in NIH's layout, with their truth beside them."""
     click.echo(f"Phantoms: {recipe('chest').phantoms(out, seed)}")
+
+
+@main.group(name="mims", cls=Group)
+def mims_group() -> None:
+    """Chapter 2: phantoms."""
+
+
+@mims_group.command(name="phantoms")
+@folder_option("--out", "Default: data/phantoms/mims, where the notebooks look for it.")
+@click.option("--seed", default=0, show_default=True)
+def volume_phantoms(out: Path | None, seed: int) -> None:
+    """Draw the phantom OCT volumes and tissue tiles, in published layouts, with their truth beside them."""
+    click.echo(f"Phantoms: {recipe('mims').phantoms(out, seed)}")

@@ -25,7 +25,7 @@ class Knobs:
     aspect: tuple[float, float] = (0.85, 0.50)      # height over width of the smallest and of the largest
     slices: tuple[float, float] = (1.2, 8.0)        # extent of the smallest and of the largest
     darkness: tuple[float, float] = (0.65, 0.90)    # share of the light that is missing
-    rim: float = 0.32                               # light of the rim, where the nerve fibre layer has about 0.8
+    rim: float = 0.38                               # light of the rim, where the nerve fibre layer has about 0.8
     rim_share: float = 0.28                         # of the radius: the rim grows with its cyst
     fill: float = 0.74                              # of the retina's thickness; larger places swell it
     drusen: tuple[int, int] = (0, 5)                # in a volume
@@ -46,14 +46,6 @@ class Place:
     angle: float
     form: str           # "cyst" or one of OPEN
     lesion: int         # 1, 2, ... for cysts, 0 for others
-
-    @property
-    def first(self) -> int:
-        return int(np.floor(self.z - self.slices / 2 + 0.5))
-
-    @property
-    def last(self) -> int:
-        return int(np.ceil(self.z + self.slices / 2 - 0.5))
 
 
 def places(knobs: Knobs, shape: tuple[int, int, int], closed: int, rng: np.random.Generator) -> tuple[Place, ...]:

@@ -25,7 +25,7 @@ class Device:
     gamma: float
 
 
-DEVICES = {"cirrus": Device((64, 128), (36, 36), 0.26, (0.45, 0.60), 0.10, 1.0),
+DEVICES = {"cirrus": Device((64, 128), (36, 36), 0.20, (0.45, 0.60), 0.10, 1.0),
            "spectralis": Device((62, 96), (25, 31), 0.17, (0.70, 1.30), 0.03, 1.35)}
 
 # Reflectivity from the inner limiting membrane (0) to the RPE (1): nerve fibres, ganglion cells, inner plexiform,

@@ -7,8 +7,9 @@ import pandas as pd
 
 from mdlib.recipes import keeping
 from mdlib.recipes.measuring import numbers
-from mdlib.recipes.mims import results
+from mdlib.recipes.mims import exhibits, results
 from mdlib.recipes.mims.chapter import Chapter
+from mdlib.recipes.mims.settings import Mims
 
 
 def keep(chapter: Chapter, name: str) -> Path:
@@ -26,6 +27,7 @@ def figures(chapter: Chapter) -> dict[str, Any]:
     aurocs = {name: results.aurocs(chapter, name, of(chapter)) for name, of in results.TABLES.items()}
     return {"parts": {collection: sizes(chapter, collection) for collection in chapter.collections},
             "aurocs": {name: keeping.records(table) for name, table in aurocs.items()},
+            "by_size": keeping.records(exhibits.by_size(chapter)) if "cirrus" in chapter.collections else [],
             "differences": {name: keeping.records(results.differences(chapter, name, pairs(chapter)))
                             for name, pairs in results.PAIRS.items()}}
 
@@ -54,11 +56,16 @@ def told(name: str) -> str:
     manifest = keeping.read("mims", name)["manifest"]
     start, asked = manifest["steps"]["start"], manifest["asked"]
     return (f"From a run of profile {asked['profile']} on {start['data_dir']}: {asked['settings']['seeds']} seeds, "
-            f"{backbone(asked['settings'])}, on {start['name']}; code {manifest['code']}.")
+            f"{backbone_of(Mims(**asked['settings']))}, on {start['name']}; code {manifest['code']}.")
 
 
-def backbone(settings: dict[str, Any]) -> str:
+def backbone_of(settings: Mims) -> str:
     """A ResNet by its depth and width, and what it was pre-trained on."""
-    depth = 3 * sum(settings["layers"]) + 2
-    learned = {"imagenet": "ImageNet", "shapes": f"{settings['shapes']:,} drawn shapes", "none": "nothing"}
-    return f"ResNet-{depth} of width {settings['width']}, pre-trained on {learned[settings['pretrained']]}"
+    learned = {"imagenet": "ImageNet", "shapes": f"{settings.shapes:,} drawn shapes", "none": "nothing"}
+    return (f"ResNet-{3 * sum(settings.layers) + 2} of width {settings.width}, pre-trained on "
+            f"{learned[settings.pretrained]}")
+
+
+def by_size(name: str) -> pd.DataFrame:
+    """`exhibits.by_size` of a kept result."""
+    return numbers(keeping.read("mims", name, needs="by_size")["by_size"])
