@@ -112,3 +112,18 @@ def test_every_local_link_of_a_page_leads_somewhere(page):
     assert page != "README.md" or "book/assets/explorer.png" in links
     for link in links:
         assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_every_module_stands_in_the_reference():
+    named = {name for page in (ROOT / "book/reference").glob("*.md")
+             for name in re.findall(r"automodule:: mdlib\.(\S+)", page.read_text())}
+    modules = {".".join(path.relative_to(ROOT / "mdlib").with_suffix("").parts) for path in SOURCES
+               if path.stem not in ("__init__", "__main__", "cli")}
+    parts = {name for name in modules if name.startswith("data.phantoms.") and name.rpartition("_")[0] in modules}
+    assert modules - named - parts == set()
+
+
+def test_every_notebook_and_page_stands_in_the_contents():
+    contents = (ROOT / "book/_toc.yml").read_text()
+    pages = {str(path.relative_to(ROOT).with_suffix("")) for path in [*NOTEBOOKS, *(ROOT / "book").rglob("*.md")]}
+    assert {page for page in pages if not re.search(rf"\b{page}$", contents, re.M)} == set()
