@@ -23,9 +23,9 @@ from mdlib.data.samples import Samples
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.progress import track
 from mdlib.recipes import cam_peers
+from mdlib.recipes.clock import now, rounds
 from mdlib.recipes.performance import opponents
 from mdlib.recipes.performance.chapter import Chapter
-from mdlib.recipes.performance.clock import now, rounds
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
