@@ -122,13 +122,13 @@ class BagSamples(Mapped):
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         rows = self.rows[np.asarray(indices, dtype=np.int64)]
-        chosen = [self._slices(row) for row in rows]
+        chosen = [self.slices_of(row) for row in rows]
         images = torch.from_numpy(np.asarray(self.pixels[np.concatenate(chosen)]))
         bag = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
         return {"bag": bag.float().div_(255).contiguous(), "sizes": torch.tensor([len(each) for each in chosen]),
                 "target": torch.from_numpy(self.targets[rows]), "index": torch.from_numpy(rows)}
 
-    def _slices(self, row: int) -> np.ndarray:
+    def slices_of(self, row: int) -> np.ndarray:
         """The rows in `pixels` that stand for a bag this time, ascending."""
         count = int(self.count[row])
         if self.draw is None or count <= self.draw[0]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mdlib import reproducible
 from mdlib.explain import gradients, overlay
 from mdlib.explain.recorder import replaced
+from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
@@ -152,7 +153,7 @@ def noise_figure(chapter: Chapter) -> Figure:
             h = maps[0, k].clamp(min=0).numpy()
             pictures.append(overlay.blend(grey, overlay.stretch(h)))
             titles.append(f"{name}, {figures.words(chapter.classes[k])}\n{way}: maximum {h.max():.1e}")
-    return figures.pictures(pictures, titles, columns=3, width=8)
+    return shared.pictures(pictures, titles, columns=3, width=8)
 
 
 def check_cancelling(moved: pd.DataFrame, dead: pd.DataFrame) -> str:

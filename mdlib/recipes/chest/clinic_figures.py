@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdlib.recipes.chest.figures import COLOURS, grid_of_axes, words
+from mdlib.recipes.chest.figures import words
+from mdlib.recipes.figures import COLOURS, grid_of_axes
 
 MARKS = "osD^v"
 

@@ -1,7 +1,5 @@
 """The tables and figures of chapter 1: one function an exhibit, called by the notebooks."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,6 +7,7 @@ from scipy.ndimage import median_filter
 
 from mdlib.data import chestxray14, images, splits
 from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import PAPER_WEIGHTS, count, network
@@ -20,9 +19,7 @@ from mdlib.recipes.chest.trainings import left_out, planned, train_all
 
 def settings(chapter: Chapter) -> pd.DataFrame:
     """The settings of this run beside the paper's."""
-    paper = dataclasses.asdict(PROFILES["paper"])
-    table = pd.DataFrame({"this run": dataclasses.asdict(chapter.settings), "paper profile": paper}).astype(str)
-    return table.rename_axis("setting")
+    return shared.settings(chapter.settings, PROFILES["paper"])
 
 
 def picture(chapter: Chapter, row: int) -> np.ndarray:
@@ -61,7 +58,7 @@ def one_a_class(chapter: Chapter, count: int) -> list[int]:
 def pictures(chapter: Chapter, count: int = 12) -> Figure:
     """Images of the test part, each class once before any comes twice."""
     rows = one_a_class(chapter, count)
-    return figures.pictures([picture(chapter, row) for row in rows], [title(chapter, row) for row in rows])
+    return shared.pictures([picture(chapter, row) for row in rows], [title(chapter, row) for row in rows])
 
 
 def table_1(chapter: Chapter) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The figures of chapter 1. Each says what is on its axes, of how many images, and (where it varies) by how much."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,31 +8,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-COLOURS = sns.color_palette("colorblind")
+from mdlib.recipes.figures import COLOURS, grid_of_axes, pictures
 
 
 def words(name: str) -> str:
     """A class name for people: `Pleural_Thickening` is Pleural Thickening."""
     return name.replace("_", " ")
-
-
-def grid_of_axes(*grid: int, **options: Any) -> tuple[Figure, Any]:
-    """plt.subplots that pyplot forgets at once: a notebook shows the figure where it is returned, only there."""
-    figure, axes = plt.subplots(*grid, layout="constrained", **options)
-    plt.close(figure)
-    return figure, axes
-
-
-def pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, width: float = 10) -> Figure:
-    """Grey pictures, uint8 (H, W), in rows of `columns`, each under its title; the full grey range everywhere."""
-    rows = -(-len(images) // columns)
-    figure, axes = grid_of_axes(rows, columns, figsize=(width, rows * (width / columns + 0.45)), squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axis.set_title(title, fontsize=9)
-    return figure
 
 
 def per_class(counts: pd.DataFrame) -> Figure:

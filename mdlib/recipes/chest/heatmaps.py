@@ -5,6 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mdlib.explain import gradients, overlay
+from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.exhibits import as_seen
@@ -38,7 +39,7 @@ def figure_5(chapter: Chapter) -> Figure | str:
     large = np.rint(overlay.upsample(h, image.shape)).astype(np.uint8)
     steps = {f"map, {h.shape[0]} × {h.shape[1]}": h, f"bilinear to {image.shape[0]} × {image.shape[1]}": large,
              "coloured": overlay.colour(large), "over the image": overlay.blend(image, h)}
-    return figures.pictures(list(steps.values()), list(steps), columns=4)
+    return shared.pictures(list(steps.values()), list(steps), columns=4)
 
 
 def figure_10(chapter: Chapter) -> Figure | str:
@@ -65,7 +66,7 @@ def figure_10(chapter: Chapter) -> Figure | str:
             why = "" if signal and h.max() > 0 else "nothing speaks for it" if signal else "no signal"
             titles.append(f"{figures.words(chapter.classes[k])}: {probability[k]:.2f}\n{why}")
             outlines.append([line * len(image) for line in known.get(chapter.classes[k], [])])
-    figure = figures.pictures(pictures, titles, columns=TOP + 1, width=6.4)
+    figure = shared.pictures(pictures, titles, columns=TOP + 1, width=6.4)
     for axis, lines in zip(figure.axes, outlines, strict=False):
         axis.autoscale(False)
         for line in lines:

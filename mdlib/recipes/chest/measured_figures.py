@@ -8,7 +8,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mdlib.explain import overlay
-from mdlib.recipes.chest.figures import COLOURS, grid_of_axes, words
+from mdlib.recipes.chest.figures import words
+from mdlib.recipes.figures import COLOURS, grid_of_axes
 
 NAMES = {"densenet121": "DenseNet-121", "att_a": "attA", "att_b": "attB", "no image": "no image"}
 LINES = (("0.3", ":"), ("0.3", "--"))    # of the references

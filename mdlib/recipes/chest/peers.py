@@ -20,6 +20,7 @@ from mdlib.explain.recorder import recorded
 from mdlib.models.backbones import Backbone
 from mdlib.progress import track
 from mdlib.recipes import cam_peers
+from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.exhibits import as_seen
@@ -140,7 +141,7 @@ def figure(chapter: Chapter) -> Figure:
     image = as_seen(chapter, found["row"])
     maps = [overlay.blend(image, overlay.stretch(values)) for values in found["maps"].values()]
     titles = [f"present: {figures.words(found['class'])}", *found["maps"]]
-    picture = figures.pictures([image, *maps], titles, columns=len(titles), width=11)
+    picture = shared.pictures([image, *maps], titles, columns=len(titles), width=11)
     picture.suptitle("Grad-CAM at norm5 of one network (torchvision's, ReLU in place): dark 0, bright its maximum",
                    fontsize=10)
     return picture
