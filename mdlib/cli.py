@@ -67,7 +67,7 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 RUN_OPTIONS = (
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: minutes on two cores; laptop: real images, small networks; paper: its settings."),
+                 help="embedded: minutes on two cores; laptop (of chest): real images, small networks; paper."),
     folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
     folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
     folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),

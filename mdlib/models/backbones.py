@@ -182,7 +182,8 @@ def imagenet(build: Callable[..., nn.Module], weights: models.WeightsEnum) -> nn
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingsError(f"{what} ({why})", "parameter pretrained",
                             f"Fetch {weights.url} on a machine with network and put it at {path}, "
-                            "or start from random weights with pretrained=False (--set pretrained=false).") from error
+                            "or start from random weights with pretrained=False (--set pretrained=false; in chapter "
+                            "mims --set pretrained=none).") from error
 
 
 def _refuse_other_sizes(found: tuple, published: Collection[tuple], names: str) -> None:

@@ -150,8 +150,9 @@ def _devices(folder: Path, central: int) -> dict[str, Bags]:
 
 def _eyes(folder: Path) -> dict[str, Bags]:
     bags = volumes.oct_eyes(folder)
-    matched = np.flatnonzero(bags.table["matched_subset"].astype(int) == 1)
-    return {"oct_dme": bags, "oct_dme_matched": bags.only(matched)}
+    if "matched_subset" not in bags.table:
+        return {"oct_dme": bags}
+    return {"oct_dme": bags, "oct_dme_matched": bags.only(np.flatnonzero(bags.table["matched_subset"] == 1))}
 
 
 def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0, device: str = "auto",

@@ -226,6 +226,7 @@ def table_3(chapter: Chapter) -> pd.DataFrame | str:
         drawn = np.random.default_rng(chapter.seed).choice(len(samples), min(CORRELATED, len(samples)), replace=False)
         images = samples.__getitems__(drawn)["bag"].to(chapter.device)
         model = network("mi_pre", "crc_msi", chapter.settings).to(chapter.device).eval()
+        torch.manual_seed(chapter.seed)
         fresh = network("mi_pre", "crc_msi", dataclasses.replace(chapter.settings, pretrained="none"))
         if chapter.settings.pretrained == "shapes":
             model.features.load_state_dict(trained(chapter, PRETEXT).features.state_dict())
