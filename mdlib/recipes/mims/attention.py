@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from mdlib.evaluate import stratified
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
-from mdlib.recipes.chest.figures import COLOURS, grid_of_axes
+from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.measuring import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter

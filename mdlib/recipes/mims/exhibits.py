@@ -13,7 +13,7 @@ from mdlib.evaluate import classification
 from mdlib.models.msconv import resize
 from mdlib.models.topk import TopK
 from mdlib.recipes import clock
-from mdlib.recipes.chest.figures import COLOURS, grid_of_axes
+from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import located, pretext, results
 from mdlib.recipes.mims.chapter import Chapter

@@ -42,7 +42,8 @@ class Mims:
     learning_rate: float = 0.01     # appendix A, on the CRC tiles; on the others (ours)
     last_rate: float = 0.004        # of the last epoch on the tuning tiles
     backbone_rate: float = 0.5      # of the learning rate, for the layers below
-    momentum: float = 0.9           # (ours)
+    optimizer: str = "sgd"          # or "adam" (ours: the text names none)
+    momentum: float = 0.9           # (ours) of sgd
     weight_decay: float = 0.0001    # (ours)
     layers: tuple[int, ...] = (3, 4, 23, 3)             # ResNet-101
     width: int = 64
@@ -75,6 +76,7 @@ ALLOWED = {
                 lambda value: "mims" in value and set(value) <= set(METHODS)),
     "poolings": (f"some of {', '.join(POOLINGS)}", lambda value: set(value) <= set(POOLINGS)),
     "pretrained": ("imagenet, shapes or none", lambda value: value in ("imagenet", "shapes", "none")),
+    "optimizer": ("sgd or adam", lambda value: value in ("sgd", "adam")),
     "precision": ("32-true or bf16-mixed", lambda value: value in ("32-true", "bf16-mixed")),
     "folds": ("2 or more", lambda value: value >= 2),
     "strides": ("six numbers, each 1 or 2", lambda value: len(value) == 6 and set(value) <= {1, 2}),

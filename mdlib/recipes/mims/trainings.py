@@ -124,12 +124,14 @@ def bags_a_step(settings: Mims, collection: str) -> int:
 
 
 def optimizer(model: Network, rate: float, settings: Mims) -> torch.optim.Optimizer:
-    """SGD with two learning rates: the layers below learn at `backbone_rate` of it (appendix A)."""
+    """SGD or Adam with two learning rates: the layers below learn at `backbone_rate` of it (appendix A)."""
     below = list(model.features.parameters())
     known = set(map(id, below))
     top = [weight for weight in model.parameters() if id(weight) not in known]
-    return torch.optim.SGD([{"params": below, "lr": settings.backbone_rate * rate}, {"params": top}], lr=rate,
-                           momentum=settings.momentum, weight_decay=settings.weight_decay)
+    groups = [{"params": below, "lr": settings.backbone_rate * rate}, {"params": top}]
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def loss_of(training: Training):
