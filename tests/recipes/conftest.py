@@ -1,10 +1,13 @@
-"""One tiny chapter for all tests of the chest recipe: what one test has trained, the others find."""
+"""One tiny run of each chapter for all tests of its recipe: what one test has trained, the others find."""
 
 import pytest
 from tiny_chest import TINY
+from tiny_mims import TINY as TINY_MIMS
 
 from mdlib.data.phantoms import chest as phantom_chest
-from mdlib.recipes import chest
+from mdlib.data.phantoms import oct as phantom_oct
+from mdlib.data.phantoms import tiles as phantom_tiles
+from mdlib.recipes import chest, mims
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,19 @@ def tiny(phantoms, tmp_path_factory):
     """A chapter on these phantoms; what is asked of it is trained then."""
     return chest.start(data_dir=str(phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
                        overrides=TINY)
+
+
+@pytest.fixture(scope="session")
+def mims_phantoms(tmp_path_factory):
+    """The folder of the volumes of 16 phantom patients and of 86 tiles."""
+    folder = tmp_path_factory.mktemp("mims")
+    phantom_oct.write(folder / "oct", patients=16, workers=1)
+    phantom_tiles.write(folder / "crc_msi", train=15, test=40, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_mims(mims_phantoms, tmp_path_factory):
+    """Chapter 2 on these phantoms; what is asked of it is trained then."""
+    return mims.start(data_dir=str(mims_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                      overrides=TINY_MIMS)

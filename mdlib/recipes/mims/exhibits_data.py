@@ -101,15 +101,10 @@ def volumes(chapter: Chapter, columns: int = 4) -> Figure | str:
 
 
 def lesions(chapter: Chapter) -> pd.DataFrame:
-    """A row a known cyst: collection, row of its volume, the columns of truth/lesions.csv, slices that show it."""
-    found = [pd.DataFrame(columns=["volume", "lesion", "first", "last", "width"])]
-    for collection in chapter.collections:
-        if located.known(chapter, collection):
-            bags = chapter.bags(collection)
-            rows = pd.DataFrame({"volume": bags.table["bag"], "row": np.arange(len(bags.table))})
-            found.append(pd.read_csv(bags.truth / "lesions.csv").merge(rows).assign(collection=collection))
-    table = pd.concat(found[1:] or found, ignore_index=True)
-    return table.assign(slices=table["last"] - table["first"] + 1)
+    """A row a known cyst of any part, as `located.lesions`, with its collection."""
+    found = [located.lesions(chapter, collection, part).assign(collection=collection)
+             for collection in chapter.collections for part in ("train", "test")]
+    return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
 
 
 def scale(chapter: Chapter) -> Figure | str:
@@ -142,15 +137,9 @@ def extremes(chapter: Chapter) -> Figure | str:
         of = of.sort_values("width", kind="stable")
         for name, at in (("narrowest", 0), ("median", len(of) // 2), ("widest", -1)):
             one = of.iloc[at]
-            shown.append((collection, int(one["row"]), largest(chapter, one)))
+            shown.append((collection, one["row"], one["slice"]))
             titles.append(f"{COLLECTION_NAMES[collection]}: {name}, {one['width']} pixels,\nin {one['slices']} slices")
     return outlined(chapter, shown, titles, columns=3)
-
-
-def largest(chapter: Chapter, lesion: pd.Series) -> int:
-    """The slice, among the central ones, where a row of `lesions` has most pixels."""
-    labels = located.mask(chapter, lesion["collection"], int(lesion["row"]))
-    return int((labels == lesion["lesion"]).sum(axis=(1, 2)).argmax())
 
 
 def twins(chapter: Chapter) -> Figure | str:
@@ -161,7 +150,7 @@ def twins(chapter: Chapter) -> Figure | str:
     widest = table.loc[table.groupby("collection")["width"].idxmax()]
     figure, axes = grid_of_axes(len(widest), 3, figsize=(10, 2 * len(widest)), squeeze=False)
     for line, (_, one) in zip(axes, widest.iterrows(), strict=True):
-        collection, row, where = one["collection"], int(one["row"]), largest(chapter, one)
+        collection, row, where = one["collection"], one["row"], one["slice"]
         bags = chapter.bags(collection)
         image = bags.read(int(bags.table["first"].iloc[row]) + where)
         without = located.drawn_without(chapter, collection, row)[where]
@@ -169,7 +158,7 @@ def twins(chapter: Chapter) -> Figure | str:
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
         changed = line[2].imshow(image.astype(int) - without, cmap="PuOr", vmin=-150, vmax=150)
         figure.colorbar(changed, ax=line[2], label="grey levels")
-        for axis, words in zip(line, (f"{one['volume']}, slice {where}", "without its cysts", "difference"),
+        for axis, words in zip(line, (f"{one['bag']}, slice {where}", "without its cysts", "difference"),
                                strict=True):
             axis.set_axis_off()
             axis.set_title(words, fontsize=9)

@@ -42,18 +42,19 @@ def mask(chapter: Chapter, collection: str, row: int) -> np.ndarray:
 
 
 def lesions(chapter: Chapter, collection: str, part: str = "test") -> pd.DataFrame:
-    """A row a lesion: row (of its volume), bag, patient, lesion, slice (where it is largest), width there, finding.
+    """A row a lesion: row (of its volume), bag, patient, lesion, slice (where it is largest), width there, slices.
 
-    finding is its size. Of lesions in the central slices; empty where the truth is not known.
+    slices: how many show it; finding: its size. Of lesions in the central slices; empty where the truth is not known.
     """
     table, found = chapter.bags(collection).table, []
     for row in chapter.part(collection, part) if known(chapter, collection) else ():
         of, labels = table.iloc[row], mask(chapter, collection, row)
         for lesion in np.unique(labels[labels > 0]):
-            where = int((labels == lesion).sum(axis=(1, 2)).argmax())
+            areas = (labels == lesion).sum(axis=(1, 2))
+            where = int(areas.argmax())
             width = int(np.ptp(np.flatnonzero((labels[where] == lesion).any(axis=0)))) + 1
-            found.append((int(row), of["bag"], of["patient"], int(lesion), where, width))
-    table = pd.DataFrame(found, columns=["row", "bag", "patient", "lesion", "slice", "width"])
+            found.append((int(row), of["bag"], of["patient"], int(lesion), where, width, int((areas > 0).sum())))
+    table = pd.DataFrame(found, columns=["row", "bag", "patient", "lesion", "slice", "width", "slices"])
     edges = np.quantile(table["width"], [1 / 3, 2 / 3]) if len(table) else [0, 0]
     return table.assign(finding=np.array(SIZES)[np.searchsorted(edges, table["width"])])
 
