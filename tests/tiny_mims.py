@@ -1,7 +1,7 @@
 """Settings with which a network of the MIMS chapter is trained in a second.
 
-Not channels_last: there torch 2.14 on a CPU writes outside its memory in the backward pass of a strided 1 x 1
-convolution of fewer than 8 channels, as ResNet-34 of width 4 has.
+Not channels_last: there torch 2.14 on a CPU (oneDNN, issue 6035) writes outside its memory in the backward pass of a
+strided 1 x 1 convolution of fewer than 8 channels, as ResNet-34 of width 4 has.
 """
 
 TINY = {"methods": ["mi_pre", "resnet34_scratch", "mims", "mims_patchcls"], "poolings": ["mean", "max", "top5"],
