@@ -22,6 +22,7 @@ from mdlib.recipes.mims.explained import central, of_interest, said, suspicion, 
 from mdlib.recipes.mims.plan import THREE_D, Training
 
 SIZES = ("small", "medium", "large")
+TAKEN = 16      # (ours) lesions of each size, at most, that are taken away alone: each needs its volume drawn again
 
 
 def network(chapter: Chapter, method: str, collection: str) -> nn.Module:
@@ -202,12 +203,14 @@ def covered(inside: np.ndarray, picks: pd.DataFrame) -> np.ndarray:
 def agreement(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
     """Does a map's mass move with what a lesion does? network, method, measure, correlation, low, high, pairs.
 
-    The effect of a lesion is the log-odds of the slice where it is largest less those of the same slice drawn without
-    it; see `measuring.amounts` for what it is compared with. Measure `effect` has the mean effect by size, in columns
+    Of at most TAKEN lesions of each size, drawn by the seed. The effect of a lesion is the log-odds of the slice where
+    it is largest less those of the same slice drawn without it; see `measuring.amounts` for what it is compared with.
+    Measure `effect` has the mean effect by size, in columns
     finding, mean, low, high; `effect on the volume` the same of the log-odds of the whole volume.
     """
     def compute() -> list[dict]:
         table = lesions(chapter, collection)
+        table = table.sample(frac=1, random_state=chapter.seed).groupby("finding").head(TAKEN).sort_index()
         if table.empty:
             return []
         model = network(chapter, method, collection)

@@ -66,7 +66,7 @@ PROFILES = {
         seeds=1, pretrained="shapes", shapes=4000, shapes_epochs=6, cirrus=(64, 128), spectralis=(64, 96),
         crc_msi=(48, 48), oct_dme=(64, 160), iterations=200, finetune=40, volumes=4, learning_rate=0.02,
         last_rate=0.008, layers=(1, 1, 1, 1), width=8, strides=(2, 2, 1, 2, 1, 1), scratch_layers=(1, 1, 1, 1),
-        channels_last=True, draws=500),
+        draws=500),
 }
 
 # setting: what is allowed, in words, and the test of it
@@ -100,6 +100,10 @@ def choose(profile: str, overrides: dict[str, Any]) -> Mims:
     if not settings.fewest <= settings.most <= settings.central:
         raise SettingsError(f"fewest = {settings.fewest}, most = {settings.most}, central = {settings.central}",
                             "settings fewest, most, central", "They must not decrease in this order.")
+    if settings.channels_last and settings.width < 16:
+        # oneDNN issue 6035: on a CPU a strided 1 x 1 convolution of few channels corrupts memory, or its gradients
+        raise SettingsError(f"channels_last with width = {settings.width}", "setting channels_last",
+                            "Use a width of 16 or more: below, a CPU may compute wrong gradients.")
     if settings.pretrained == "shapes" and settings.shapes == 0:
         raise SettingsError("there is nothing to pre-train on", "setting shapes", "As --set shapes=6000.")
     return settings
