@@ -47,7 +47,7 @@ class Lesion(NamedTuple):
 @dataclass(frozen=True)
 class Settings:
     """What decides every voxel of a collection."""
-    patients: int = 240
+    patients: int = 300
     seed: int = 0
     knobs: Knobs = field(default_factory=Knobs)
 
@@ -77,7 +77,7 @@ def _eyes(settings: Settings, number: int, device: str, ill: bool) -> list[Case]
             for eye, there in zip(eyes, has, strict=False)]
 
 
-def write(folder: Path | str, patients: int = 240, seed: int = 0, knobs: Knobs | None = None,
+def write(folder: Path | str, patients: int = 300, seed: int = 0, knobs: Knobs | None = None,
           workers: int | None = None) -> Path:
     """Draw a collection into `folder`: labels.csv, a folder of grey PNGs a volume, truth/; returns the folder.
 

@@ -23,14 +23,14 @@ class Knobs:
     places: tuple[int, int] = (4, 7)                # in a volume, dark
     cysts: tuple[int, int] = (1, 3)                 # of them closed, in a DME volume
     aspect: tuple[float, float] = (0.85, 0.50)      # height over width of the smallest and of the largest
-    slices: tuple[float, float] = (1.2, 8.0)        # extent of the smallest and of the largest
-    darkness: tuple[float, float] = (0.65, 0.90)    # share of the light that is missing
-    rim: float = 0.38                               # light of the rim, where the nerve fibre layer has about 0.8
+    slices: tuple[float, float] = (1.8, 9.0)        # extent of the smallest and of the largest
+    darkness: tuple[float, float] = (0.72, 0.93)    # share of the light that is missing
+    rim: float = 0.50                               # light of the rim, where the nerve fibre layer has about 0.8
     rim_share: float = 0.28                         # of the radius: the rim grows with its cyst
     fill: float = 0.74                              # of the retina's thickness; larger places swell it
     drusen: tuple[int, int] = (0, 5)                # in a volume
     shadows: tuple[int, int] = (1, 5)               # in a volume
-    speckle: float = 1.0                            # times that of the device
+    speckle: float = 0.8                            # times that of the device
 
 
 @dataclass(frozen=True)

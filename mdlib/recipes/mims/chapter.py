@@ -14,12 +14,14 @@ from mdlib.data import folders, splits, volumes
 from mdlib.data.bags import Bags, BagSamples
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
+from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
-from mdlib.recipes.mims.plan import REAL, THREE_D
+from mdlib.recipes.mims.plan import ONE_SIZE, REAL, THREE_D
 from mdlib.recipes.mims.settings import Mims, choose
 
 run_folder = functools.partial(runs.folder_of, "mims")
+ONE_WIDTH = (9.0, 15.0)     # (ours) pixels: of the lesions of `one_size`, and of what looks like them
 TESTED = {"cirrus": "cirrus_test", "spectralis": "spectralis_test", "mmd": "mmd_test"}    # the setting of its share
 
 
@@ -33,6 +35,7 @@ def phantoms(folder: Path | None = None, seed: int = 0) -> Path:
     folder = folder or default_phantoms()
     phantom_oct.write(folder / "oct", seed=seed)
     phantom_tiles.write(folder / "crc_msi", seed=seed)
+    phantom_oct.write(folder / ONE_SIZE, patients=220, seed=seed + 1, knobs=Knobs(width=ONE_WIDTH))
     return folder
 
 
@@ -50,8 +53,8 @@ class Chapter:
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The collections that are there and asked for, in the paper's order."""
-        return tuple(self.found)
+        """The collections that are there and asked for, in the paper's order; without `one_size`, which only trains."""
+        return tuple(name for name in self.found if name != ONE_SIZE)
 
     @property
     def seeds(self) -> list[int]:
@@ -84,7 +87,7 @@ class Chapter:
 
     def shape(self, collection: str) -> tuple[int, int]:
         """Height and width of the pictures of a collection as the networks see them."""
-        return getattr(self.settings, collection.removesuffix("_matched"))
+        return getattr(self.settings, "cirrus" if collection == ONE_SIZE else collection.removesuffix("_matched"))
 
     def pixels(self, collection: str) -> np.ndarray:
         """(slices, H, W) or (slices, H, W, 3) uint8, a row a slice of the collection, memory-mapped."""
@@ -99,6 +102,8 @@ class Chapter:
 
 def divide(bags: Bags, collection: str, settings: Mims, seed: int, fold: int) -> dict[str, np.ndarray]:
     """The rows of each part of a collection. No patient is in two of them, but in `tuning` and `test` of the tiles."""
+    if collection == ONE_SIZE:
+        return {"train": np.arange(len(bags.table))}
     if collection in REAL:
         return dict(zip(("train", "test"), splits.folds(bags.table, settings.folds, seed)[fold], strict=True))
     if collection != "crc_msi":
@@ -116,7 +121,8 @@ def find(folder: Path, wanted: tuple[str, ...], central: int) -> dict[str, Bags]
     """
     readers: dict[str, Callable[[Path], dict[str, Bags]]] = {
         "oct": lambda path: _devices(path, central), "mmd": lambda path: {"mmd": folders.class_folders(path)},
-        "crc_msi": lambda path: {"crc_msi": folders.crc_msi(path)}, "oct_dme": _eyes}
+        "crc_msi": lambda path: {"crc_msi": folders.crc_msi(path)}, "oct_dme": _eyes,
+        ONE_SIZE: lambda path: {ONE_SIZE: _devices(path, central)["cirrus"]}}
     there = {name: folder / name for name in readers if (folder / name).is_dir()} or _itself(folder)
     found = {name: bags for kind, path in there.items() for name, bags in readers[kind](path).items()}
     found = {name: found[name] for name in wanted if name in found}

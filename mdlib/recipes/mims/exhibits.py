@@ -164,20 +164,24 @@ class _Step:
         return loss.item()
 
 
-def by_size(chapter: Chapter, collection: str = "cirrus") -> pd.DataFrame:
+def by_size(chapter: Chapter, trained_on: str = "cirrus") -> pd.DataFrame:
     """AUROC of each method for volumes whose largest lesion is small, medium or large, against all without a lesion.
 
-    Thirds of the test volumes by the width of their largest lesion. Columns method, size, widths (pixels), auroc, low,
+    On the test volumes of Cirrus, thirds by the width of their largest lesion; of networks trained on `cirrus` or on
+    `one_size`. Columns method, size, widths (pixels), auroc, low,
     high, positives. Empty where the truth is not known.
     """
     def compute() -> list[dict]:
-        widest = located.lesions(chapter, collection).groupby("row")["width"].max()
+        if "cirrus" not in chapter.collections:
+            return []
+        widest = located.lesions(chapter, "cirrus").groupby("row")["width"].max()
         if widest.empty:
             return []
-        rows, target, patients = results.tested(chapter, collection)
+        rows, target, patients = results.tested(chapter, "cirrus")
         third = pd.qcut(widest.rank(method="first"), 3, labels=list(located.SIZES))
         found = []
-        for training in [one for one in results.methods(chapter) if one.collection == collection]:
+        every = [*results.methods(chapter), *results.sizes(chapter)]
+        for training in [one for one in every if one.collection == trained_on]:
             score = results.scores(chapter, training)
             for size in located.SIZES:
                 of = widest[third == size]
@@ -187,7 +191,7 @@ def by_size(chapter: Chapter, collection: str = "cirrus") -> pd.DataFrame:
                 found.append({"method": training.method, "size": size, "widths": f"{of.min()}–{of.max()}",
                               "positives": len(of), **table[["auroc", "low", "high"]].to_dict()})
         return found
-    return numbers(chapter.run.remember(f"by_size_{collection}", compute))
+    return numbers(chapter.run.remember(f"by_size_{trained_on}", compute))
 
 
 def size_figure(table: pd.DataFrame) -> Figure | str:

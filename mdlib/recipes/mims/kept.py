@@ -27,7 +27,8 @@ def figures(chapter: Chapter) -> dict[str, Any]:
     aurocs = {name: results.aurocs(chapter, name, of(chapter)) for name, of in results.TABLES.items()}
     return {"parts": {collection: sizes(chapter, collection) for collection in chapter.collections},
             "aurocs": {name: keeping.records(table) for name, table in aurocs.items()},
-            "by_size": keeping.records(exhibits.by_size(chapter)) if "cirrus" in chapter.collections else [],
+            "by_size": {name: keeping.records(exhibits.by_size(chapter, name)) if "cirrus" in chapter.collections
+                        else [] for name in ("cirrus", "one_size")},
             "differences": {name: keeping.records(results.differences(chapter, name, pairs(chapter)))
                             for name, pairs in results.PAIRS.items()}}
 
@@ -66,6 +67,6 @@ def backbone_of(settings: Mims) -> str:
             f"{learned[settings.pretrained]}")
 
 
-def by_size(name: str) -> pd.DataFrame:
+def by_size(name: str, trained_on: str = "cirrus") -> pd.DataFrame:
     """`exhibits.by_size` of a kept result."""
-    return numbers(keeping.read("mims", name, needs="by_size")["by_size"])
+    return numbers(keeping.read("mims", name, needs="by_size")["by_size"][trained_on])

@@ -7,6 +7,8 @@ from mdlib.recipes.mims.settings import Mims
 
 REAL = ("oct_dme", "oct_dme_matched")       # scans of eyes, tested by folds; the second without the confound
 THREE_D = ("cirrus", "spectralis")
+ONE_SIZE = "one_size"       # volumes that train only: what they teach is tested on the lesions of Cirrus, of all sizes
+SCALES = ("mi_pre_conv", "mims_noresizing", "mims")             # compared after training on one size (ours)
 MATTER = ("mi_pre", "mi_pre_conv", "mims_noresizing", "mims")   # compared on the real scans (ours)
 
 
@@ -32,7 +34,7 @@ def table_1(settings: Mims, collections: tuple[str, ...], seeds: list[int]) -> l
     """Methods by collection; slices are classified in volumes only."""
     return [Training(method, collection, seed=seed) for seed in seeds for collection in collections
             for method in settings.methods
-            if collection not in REAL and (collection in THREE_D or not METHODS[method].slice_by_slice)]
+            if collection not in (*REAL, ONE_SIZE) and (collection in THREE_D or not METHODS[method].slice_by_slice)]
 
 
 def table_2(settings: Mims, collections: tuple[str, ...], seeds: list[int]) -> list[Training]:
@@ -48,7 +50,13 @@ def real(settings: Mims, collections: tuple[str, ...], seeds: list[int]) -> list
             if collection in collections and method in settings.methods]
 
 
+def sizes(settings: Mims, collections: tuple[str, ...], seeds: list[int]) -> list[Training]:
+    """The methods that tell what scales are for, trained on lesions of about one size (ours)."""
+    return [Training(method, ONE_SIZE, seed=seed) for seed in seeds for method in SCALES
+            if {ONE_SIZE, "cirrus"} <= set(collections) and method in settings.methods]
+
+
 def plan(settings: Mims, collections: tuple[str, ...], seeds: list[int]) -> list[Training]:
     """All trainings of a run, each once."""
-    parts = (table(settings, collections, seeds) for table in (table_1, table_2, real))
+    parts = (table(settings, collections, seeds) for table in (table_1, table_2, sizes, real))
     return list(dict.fromkeys(training for part in parts for training in part))

@@ -13,7 +13,7 @@ from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import plan
 from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.methods import COLUMNS, NAMES, TABLE_1, TABLE_2
-from mdlib.recipes.mims.plan import REAL, Training
+from mdlib.recipes.mims.plan import ONE_SIZE, REAL, Training
 from mdlib.recipes.mims.settings import PROFILES
 from mdlib.recipes.mims.trainings import grey_scores, predictions, train_all
 
@@ -23,11 +23,12 @@ ORDER = {"mims": ("mi_pre_conv", "resnet34_scratch", "mims_patchcls", "mi_pre_co
                   "mims_noresizing", "pyramid_mims", "si_cnn", "mi_pre_trident", "featpyra", "pyramid_mi_pre"),
          "si_cnn": ("mi_pre_conv",), "mi_pre_conv": ("resnet34_scratch", "mi_pre_conv_patchcls")}
 COLLECTION_NAMES = {"cirrus": "Cirrus", "spectralis": "Spectralis", "mmd": "MMD", "crc_msi": "CRC-MSI",
-                    "oct_dme": "all eyes", "oct_dme_matched": "matched eyes"}
+                    "oct_dme": "all eyes", "oct_dme_matched": "matched eyes", "one_size": "one size"}
 
 
 def tested(chapter: Chapter, collection: str) -> tuple[np.ndarray, np.ndarray, pd.Series]:
     """Rows of the test part, of real scans those of all folds; which are of the last class (N, 1); the patients."""
+    collection = "cirrus" if collection == ONE_SIZE else collection
     folds = range(chapter.settings.folds) if collection in REAL else (0,)
     rows = np.concatenate([chapter.part(collection, "test", fold) for fold in folds])
     bags = chapter.bags(collection)
@@ -45,6 +46,7 @@ def scores(chapter: Chapter, training: Training) -> np.ndarray:
 
 def baseline(chapter: Chapter, collection: str) -> np.ndarray:
     """The scores of the grey values alone, (1, N, 1)."""
+    collection = "cirrus" if collection == ONE_SIZE else collection
     folds = range(chapter.settings.folds) if collection in REAL else (0,)
     return np.concatenate([grey_scores(chapter, collection, fold) for fold in folds])[None, :, None]
 
@@ -104,6 +106,11 @@ def poolings(chapter: Chapter) -> list[Training]:
     return _first_seed(plan.table_2(chapter.settings, chapter.collections, [0]))
 
 
+def sizes(chapter: Chapter) -> list[Training]:
+    """The trainings on lesions of one size, one for all seeds."""
+    return _first_seed(plan.sizes(chapter.settings, tuple(chapter.found), [0]))
+
+
 def real(chapter: Chapter) -> list[Training]:
     """The trainings on real scans, one for all seeds and folds."""
     return _first_seed(plan.real(chapter.settings, chapter.collections, [0]))
@@ -125,8 +132,14 @@ def real_pairs(chapter: Chapter) -> list[tuple[Training, Training | None]]:
     return others + [(one, None) for one in of if one.method == "mims"]
 
 
-TABLES = {"methods": methods, "poolings": poolings, "real": real}
-PAIRS = {"order": order, "real": real_pairs}
+def size_pairs(chapter: Chapter) -> list[tuple[Training, Training]]:
+    """After training on one size, MIMS against the others."""
+    of = sizes(chapter)
+    return [(one, other) for one in of if one.method == "mims" for other in of if other != one]
+
+
+TABLES = {"methods": methods, "poolings": poolings, "real": real, "sizes": sizes}
+PAIRS = {"order": order, "real": real_pairs, "sizes": size_pairs}
 
 
 def table_1(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from mdlib.errors import SettingsError
 from mdlib.recipes.mims.methods import METHODS, POOLINGS
 
 OCT, MMD, TILES = ((2, 8), (3, 10)), ((2, 10), (3, 10)), ((1, 20), (2, 40))    # kernel size, channels; appendix A
-# collection: its kernels
-KERNELS = {"cirrus": OCT, "spectralis": OCT, "mmd": MMD, "crc_msi": TILES, "oct_dme": OCT, "oct_dme_matched": OCT}
+# collection: its kernels. Ours are eyes of real scans, and phantom volumes whose lesions are all of about one size
+KERNELS = {"cirrus": OCT, "spectralis": OCT, "mmd": MMD, "crc_msi": TILES, "oct_dme": OCT, "oct_dme_matched": OCT,
+           "one_size": OCT}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ PROFILES = {
     "embedded": replace(
         Mims(), methods=("mi_pre", "mi_pre_conv", "mims_noresizing", "mims"), poolings=("mean", "max", "top5"),
         seeds=1, pretrained="shapes", shapes=4000, shapes_epochs=6, shapes_rate=0.01, cirrus=(64, 128),
-        spectralis=(64, 96), crc_msi=(48, 48), oct_dme=(64, 160), iterations=400, finetune=80, volumes=2, epochs=4,
+        spectralis=(64, 96), crc_msi=(48, 48), oct_dme=(64, 160), iterations=300, finetune=60, volumes=2, epochs=4,
         batch=16, optimizer="adam", learning_rate=0.003, last_rate=0.001, layers=(1, 1, 1, 1), width=4,
         strides=(2, 2, 1, 2, 1, 1), scratch_layers=(1, 1, 1, 1), draws=500),
 }

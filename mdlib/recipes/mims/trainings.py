@@ -23,7 +23,7 @@ from mdlib.recipes.mims import pretext
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import METHODS
 from mdlib.recipes.mims.networks import network
-from mdlib.recipes.mims.plan import THREE_D, Training, plan
+from mdlib.recipes.mims.plan import ONE_SIZE, THREE_D, Training, plan
 from mdlib.recipes.mims.settings import Mims
 from mdlib.recipes.trainings import HISTORY, PREDICTIONS, folder
 from mdlib.training import checkpoints, loop
@@ -54,7 +54,7 @@ def stages(settings: Mims, collection: str) -> tuple[Stage, ...]:
 
 def planned(chapter: Chapter) -> list[Training]:
     """All trainings of this run."""
-    return plan(chapter.settings, chapter.collections, chapter.seeds)
+    return plan(chapter.settings, tuple(chapter.found), chapter.seeds)
 
 
 def begins_with(settings: Mims, training: Training) -> Training | None:
@@ -115,12 +115,14 @@ def samples_of(chapter: Chapter, training: Training, part: str, drawn: bool = Fa
     """The bags of a part of a training's collection; the pretext task has one of its own."""
     if training.collection == pretext.COLLECTION:
         return pretext.samples(chapter.settings, chapter.seed, part)
+    if (training.collection, part) == (ONE_SIZE, "test"):
+        return chapter.samples("cirrus", "test")
     return chapter.samples(training.collection, part, training.fold, drawn)
 
 
 def bags_a_step(settings: Mims, collection: str) -> int:
     """Volumes, or images, an iteration."""
-    return settings.volumes if collection in THREE_D else settings.batch
+    return settings.volumes if collection in (*THREE_D, ONE_SIZE) else settings.batch
 
 
 def optimizer(model: Network, rate: float, settings: Mims) -> torch.optim.Optimizer:
