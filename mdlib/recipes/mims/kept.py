@@ -10,6 +10,7 @@ from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import exhibits, results
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.settings import Mims
+from mdlib.recipes.mims.trainings import train_all
 
 
 def keep(chapter: Chapter, name: str) -> Path:
@@ -24,6 +25,7 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
 
 def figures(chapter: Chapter) -> dict[str, Any]:
     """What is kept of a run: AUROCs and differences of each table, and how large each part is."""
+    train_all(chapter)      # side by side, before single tables ask for theirs
     aurocs = {name: results.aurocs(chapter, name, of(chapter)) for name, of in results.TABLES.items()}
     return {"parts": {collection: sizes(chapter, collection) for collection in chapter.collections},
             "aurocs": {name: keeping.records(table) for name, table in aurocs.items()},
