@@ -7,6 +7,7 @@ from tiny_mims import TINY as TINY_MIMS
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
+from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.recipes import chest, mims
 
 
@@ -25,10 +26,11 @@ def tiny(phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def mims_phantoms(tmp_path_factory):
-    """The folder of the volumes of 16 phantom patients and of 86 tiles."""
+    """The folder of the volumes of 16 phantom patients, of 6 with lesions of one size, and of 86 tiles."""
     folder = tmp_path_factory.mktemp("mims")
     phantom_oct.write(folder / "oct", patients=16, workers=1)
     phantom_tiles.write(folder / "crc_msi", train=15, test=40, workers=1)
+    phantom_oct.write(folder / "one_size", patients=6, seed=1, knobs=Knobs(width=(9.0, 15.0)), workers=1)
     return folder
 
 

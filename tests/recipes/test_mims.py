@@ -110,7 +110,7 @@ def test_what_two_tables_need_is_trained_once():
 
 def test_all_that_is_planned_is_trained_once(tiny_mims):
     planned = mims.planned(tiny_mims)
-    assert len(planned) == 4 + 4 + 3 + 2
+    assert len(planned) == 4 + 4 + 3 + 2 + 1
     found = mims.train_all(tiny_mims)
     assert set(found) == set(planned)
     assert [epoch["stage"] for epoch in found[Training("mims", "crc_msi")]] == ["train", "tuning", "tuning"]

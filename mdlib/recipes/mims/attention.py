@@ -18,7 +18,11 @@ from mdlib.recipes.mims.methods import PYRAMID
 from mdlib.recipes.mims.viewing import in_turn
 
 CONV5, INPUT = explained.LAYERS
-SHOWN = 6       # instances in a figure
+PICKS = 6       # instances in a figure
+UNKNOWN = "Where the lesions are, is known of phantom volumes only."
+# what a table shows: the names of its measures
+SHOWN = {"measures": "|".join(MEASURES), "beyond usual": f".* beyond {USUAL}", "effect": "effect.*",
+         "scales": "picked|at .*"}
 
 
 def example(chapter: Chapter, collection: str) -> tuple[int, torch.Tensor]:
@@ -73,7 +77,7 @@ def picks(chapter: Chapter, method: str = "mims", collection: str = "cirrus") ->
     """What the pooling of a volume picked: the instances that add most to the logit, on their slices, by scale."""
     model = located.network(chapter, method, collection)
     row, slices = example(chapter, collection)
-    found = explained.picks(model, slices).query("contribution > 0").head(SHOWN)
+    found = explained.picks(model, slices).query("contribution > 0").head(PICKS)
     numbers = list(dict.fromkeys(found["slice"]))[:3]
     figure, axes = grid_of_axes(1, len(numbers), figsize=(3.8 * len(numbers), 2.9), squeeze=False)
     colours = {f"{scale:g}": COLOURS[i] for i, scale in enumerate(PYRAMID)}
@@ -100,7 +104,7 @@ def at_each_scale(chapter: Chapter, collection: str = "cirrus") -> Figure | str:
     """
     every = located.lesions(chapter, collection).sort_values("width", kind="stable")
     if every.empty:
-        return "Where the cysts are, is known of phantoms only."
+        return UNKNOWN
     model = located.network(chapter, "mims", collection)
     figure, axes = grid_of_axes(2, 1 + len(PYRAMID), figsize=(11, 3.6))
     shown = []
@@ -131,30 +135,35 @@ def responses(model: torch.nn.Module, slices: torch.Tensor) -> list[torch.Tensor
         return model.secondary["layer4"]([model.features(model.input(slices))])[-1]
 
 
-def table(found: pd.DataFrame, columns: str = "finding") -> pd.DataFrame:
-    """Means with intervals as text: a row a method and measure, a column a size."""
+def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
+    """Means with intervals as text, of the measures that SHOWN names: a row a measure and method, a column a size."""
     if found.empty:
-        return pd.DataFrame({"": ["Where the lesions are, is known of phantoms only."]})
-    shown = found.assign(text=[f"{row.mean_:.2f} ({interval(row.low, row.high)})" for row in
-                               found.rename(columns={"mean": "mean_"}).itertuples()])
-    wide = shown.pivot_table(index=["measure", "method"], columns=columns, values="text", aggfunc="first", sort=False)
-    return wide.rename_axis(index=["", ""], columns="").fillna("")
+        return UNKNOWN
+    if "method" not in found:
+        found = found.assign(method=found["network"])
+    shown = found[found["measure"].str.fullmatch(SHOWN[which])]
+    shown = shown.assign(text=[f"{row.mean_:.2f} ({interval(row.low, row.high)})" for row in
+                               shown.rename(columns={"mean": "mean_"}).itertuples()])
+    wide = shown.pivot_table(index=["measure", "method"], columns="finding", values="text", aggfunc="first", sort=False)
+    columns = [name for name in (*located.SIZES, stratified.MEAN) if name in wide]
+    return wide[columns].rename(columns={stratified.MEAN: "mean of sizes"}).rename_axis(
+        index=["", ""], columns="").fillna("")
 
 
-def volumes_table(found: pd.DataFrame) -> pd.DataFrame:
+def volumes_table(found: pd.DataFrame) -> pd.DataFrame | str:
     """Measures over volumes with intervals and chance, as text."""
     if found.empty:
-        return pd.DataFrame({"": ["Where the lesions are, is known of phantoms only."]})
+        return UNKNOWN
     return pd.DataFrame({"share (95 % interval)": [f"{m:.2f} ({interval(low, high)})" for m, low, high in
                                                    zip(found["mean"], found["low"], found["high"], strict=True)],
                          "chance": ["–" if np.isnan(value) else f"{value:.2f}" for value in found["chance"]],
                          "volumes": found["volumes"].to_numpy()}, index=found["measure"].rename(""))
 
 
-def correlations(found: pd.DataFrame) -> pd.DataFrame:
+def correlations(found: pd.DataFrame) -> pd.DataFrame | str:
     """The rank correlations of `located.agreement` with their intervals, as text."""
     if found.empty:
-        return pd.DataFrame({"": ["Where the lesions are, is known of phantoms only."]})
+        return UNKNOWN
     of = found.dropna(subset="correlation")
     return pd.DataFrame({"correlation (95 % interval)": [
         f"{c:+.2f} ({interval(low, high)})".replace("-", "−") for c, low, high in
@@ -166,7 +175,7 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
     """What the measurements of this page say, each sentence computed from them."""
     choice = located.slice_choice(chapter, method, collection)
     if choice.empty:
-        return Markdown("Where the lesions are, is known of phantoms only: nothing is concluded here.")
+        return Markdown(f"{UNKNOWN} Nothing is concluded here.")
     first, said = choice.set_index("measure").loc["most suspicious slice has a lesion"], []
     said.append(f"**Slices.** In {first['mean']:.0%} of the volumes with a lesion the most suspicious slice shows one "
                 f"(95 % interval {interval(first['low'], first['high'])}, chance {first['chance']:.2f}).")
