@@ -67,6 +67,14 @@ def test_bags_of_the_middle_slices_give_the_same_batches(samples):
         assert torch.equal(few[index]["bag"], samples[index]["bag"])
 
 
+def test_some_of_the_bags_keep_their_slices(samples):
+    bags = made_up([3, 1, 4])
+    chosen = bags.only(np.array([2, 0]))
+    assert chosen.table["bag"].tolist() == ["v2", "v0"] and chosen.table["first"].tolist() == [0, 4]
+    assert chosen.slices["path"].tolist() == [f"{i}.png" for i in (4, 5, 6, 7, 0, 1, 2)]
+    assert chosen.targets.tolist() == bags.targets[[2, 0]].tolist()
+
+
 def numbered(counts: list[int], **options) -> BagSamples:
     """Every slice is filled with its own number within its volume, up to 255."""
     bags = made_up(counts)

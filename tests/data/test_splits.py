@@ -8,6 +8,7 @@ from mdlib.data.chestxray14 import CLASSES, read_list, read_lists, read_table
 from mdlib.data.splits import (
     Subset,
     bag_split,
+    folds,
     leak_experiment,
     leaks,
     paper_subset,
@@ -219,6 +220,18 @@ def test_bags_are_split_by_patient_in_the_papers_fractions_and_with_their_classe
         assert share.to_dict() == pytest.approx({"DME": test, "normal": test}, abs=0.04)
     again = bag_split(table, test, 4)
     assert np.array_equal(again[1], tested) and not np.array_equal(bag_split(table, test, 5)[1], tested)
+
+
+def test_each_bag_is_tested_in_one_fold_without_its_patient_in_training():
+    table = eyes(90, 0.3)
+    parts = folds(table, 3, seed=1)
+    assert sorted(np.concatenate([test for _, test in parts])) == list(range(len(table)))
+    for train, test in parts:
+        assert shared(table["patient"], train, test).patients == 0 and len(train) + len(test) == len(table)
+        assert (table["label"].iloc[test] == "DME").mean() == pytest.approx((table["label"] == "DME").mean(), abs=0.05)
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(parts, folds(table, 3, seed=1), strict=True))
+    with pytest.raises(DataError, match="7 folds"):
+        folds(table.iloc[:4], 7)
 
 
 def test_the_real_eyes_split_by_patient(real_data):
