@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SITE = Path(os.environ.get("MDLIB_SITE", ROOT / "_build/html"))
 VIEWER = "notebooks/1_chest/4_attention.html"
+VOLUMES = "notebooks/2_mims/4_attention.html"
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 # True once the page has done what it set out to do: formulas set, explorers drawn.
@@ -207,3 +208,22 @@ def test_without_javascript_there_is_a_still_picture(open_at):
     with open_at(VIEWER, settle=False, java_script_enabled=False) as visit:
         still = visit.page.locator('img[src^="data:image/jpeg"]').first
         assert still.is_visible() and still.bounding_box()["width"] > 200 and still.get_attribute("alt")
+
+
+# The explorer of volumes, without a kernel
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_volume_starts_where_the_network_is_most_suspicious_and_goes_through_its_slices(open_at, scheme, viewport):
+    from explorer_page import ExplorerPage
+
+    with open_at(VOLUMES, viewport=viewport, color_scheme=scheme) as visit:
+        view = ExplorerPage(visit)
+        told = view.strip.get_attribute("aria-label")
+        assert f"in slice {view.slice.input_value()}" in told
+        other = "1" if view.slice.input_value() != "1" else "2"
+        before = view.seen()
+        after = view.after(lambda: view.slice.fill(other))
+        assert f"Slice {other} of 30" in after[1] and after[0] != before[0]
+        assert view.violations() == "" and visit.faults == []
