@@ -39,22 +39,29 @@ KINDS = [{}, {"primary": True}, {"scales": (1,)}, {"image_scales": (1 / 2, 1), "
          {"combine": mims.mean_of_slices}]
 
 
+def test_contrast_is_a_class_against_the_mean_of_the_others():
+    weight = torch.tensor([[1.0, 2.0], [4.0, 0.0], [7.0, 4.0]])
+    torch.testing.assert_close(explained.contrast(weight)[0], weight[0] - (weight[1] + weight[2]) / 2)
+    assert float(explained.contrast(torch.tensor([0.5, 2.0]))[1]) == 1.5
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_map_of_the_picked_instances_sums_to_the_logit_less_its_bias(kind, slices):
+def test_the_map_of_the_picked_instances_sums_to_the_log_odds_less_the_biases(kind, slices):
     model = network(**kind)
     found = explained.maps(model, slices)[explained.PICKED]
     assert found.values.shape == (6, 2, 8, 12) and found.signal.all()
-    torch.testing.assert_close(found.values.sum(dim=(2, 3)), found.logits - model.classifier.bias.detach())
+    expected = explained.contrast(found.logits.T - model.classifier.bias.detach()[:, None]).T
+    torch.testing.assert_close(found.values.sum(dim=(2, 3)), expected)
     torch.testing.assert_close(explained.said(model, slices)[1], found.logits)
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
-def test_the_picks_of_a_volume_sum_to_its_logit_less_its_bias(kind, slices):
+def test_the_picks_of_a_volume_sum_to_its_log_odds_less_the_biases(kind, slices):
     model = network(**kind)
     whole, _ = explained.said(model, slices)
     for k in (0, 1):
         found = explained.picks(model, slices, k)
-        expected = float(whole[k] - model.classifier.bias.detach()[k])
+        expected = float(explained.contrast(whole - model.classifier.bias.detach())[k])
         assert found["contribution"].sum() == pytest.approx(expected, abs=1e-5)
         assert found["contribution"].is_monotonic_decreasing and set(found["rank"]) == {1, 2, 3, 4, 5}
     assert len(found) == 5 * model.classifier.in_features

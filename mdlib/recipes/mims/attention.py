@@ -98,9 +98,9 @@ def picks(chapter: Chapter, method: str = "mims", collection: str = "cirrus") ->
 
 
 def at_each_scale(chapter: Chapter, collection: str = "cirrus") -> Figure | str:
-    """A small and a large cyst as MIMS sees them: the channel that speaks most for DME, at every scale.
+    """A small and a large cyst as MIMS sees them: the channel of the 3 x 3 kernels that speaks most for DME.
 
-    The smallest and the largest lesion of the test part, each in its largest slice; of the size-3 kernels.
+    The smallest and the largest lesion of the test part, each in its largest slice, at every scale.
     """
     every = located.lesions(chapter, collection).sort_values("width", kind="stable")
     if every.empty:
@@ -111,7 +111,7 @@ def at_each_scale(chapter: Chapter, collection: str = "cirrus") -> Figure | str:
     for of in (every.iloc[0], every.iloc[-1]):
         _, slices = next(explained.volumes(chapter, collection, np.array([of["row"]])))
         shown.append((of, slices[[of["slice"]]], responses(model, slices[[of["slice"]]].to(chapter.device))))
-    strongest = model.classifier.weight[-1] - model.classifier.weight[0]
+    strongest = explained.contrast(model.classifier.weight)[-1]
     channel = int(strongest[-shown[0][2][0].shape[1]:].argmax())
     most = max(float(part[0, channel].max()) for _, _, parts in shown for part in parts)
     least = min(float(part[0, channel].min()) for _, _, parts in shown for part in parts)
@@ -122,11 +122,23 @@ def at_each_scale(chapter: Chapter, collection: str = "cirrus") -> Figure | str:
         line[0].set_title(f"a cyst {of['width']} pixels wide", fontsize=9)
         for axis, part, scale in zip(line[1:], parts, PYRAMID, strict=True):
             drawn = axis.imshow(part[0, channel].cpu().numpy(), cmap="viridis", vmin=least, vmax=most)
-            axis.set_title(f"scale {scale:g}: at most {float(part[0, channel].max()):.1f}", fontsize=9)
+            at_cyst = float(at_lesion(chapter, collection, of, part[0, channel]).max())
+            axis.set_title(f"scale {scale:g}: over the cyst {at_cyst:.1f}", fontsize=9)
         for axis in line:
             axis.set_axis_off()
     figure.colorbar(drawn, ax=axes[:, -1], label="sw · BN(F(Resize(x))), eq. 1", shrink=0.8)
     return figure
+
+
+def at_lesion(chapter: Chapter, collection: str, of: pd.Series, part: torch.Tensor) -> torch.Tensor:
+    """The responses of a 3 x 3 kernel (h, w) whose kernel lies over the middle of a lesion."""
+    inside = np.argwhere(located.mask(chapter, collection, of["row"])[of["slice"]] == of["lesion"])
+    shape = located.mask(chapter, collection, of["row"]).shape[1:]
+    ranges = []
+    for middle, side, length in zip(inside.mean(axis=0) + 0.5, shape, part.shape, strict=True):
+        cell = int(middle / side * (length + 2))        # of the map that the kernel ran over
+        ranges.append(slice(min(max(cell - 2, 0), length - 1), min(cell, length - 1) + 1))
+    return part[tuple(ranges)]
 
 
 def responses(model: torch.nn.Module, slices: torch.Tensor) -> list[torch.Tensor]:

@@ -151,6 +151,8 @@ def _devices(folder: Path, central: int) -> dict[str, Bags]:
     if other := set(devices) - set(THREE_D):
         raise DataError(f"no such device: {', '.join(sorted(other))}", str(folder / "labels.csv"),
                         f"Known: {', '.join(THREE_D)}.")
+    refuse_both = bags.table.groupby(devices.to_numpy()).indices    # Spectralis begins with the network of Cirrus
+    splits.refuse_shared_patients(bags.table, refuse_both, str(folder / "labels.csv"))
     return {device: bags.only(np.flatnonzero(devices == device)).central(central) for device in devices.unique()}
 
 

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 from mdlib.evaluate import classification
+from mdlib.evaluate.tables import interval
 from mdlib.models.msconv import resize
 from mdlib.models.topk import TopK
 from mdlib.recipes import clock
 from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import located, pretext, results
-from mdlib.recipes.mims.chapter import Chapter
+from mdlib.recipes.mims.chapter import ONE_WIDTH, Chapter
 from mdlib.recipes.mims.methods import METHODS, NAMES, PYRAMID, TABLE_3
 from mdlib.recipes.mims.networks import backbone, network
 from mdlib.recipes.mims.plan import Training
@@ -192,6 +193,43 @@ def by_size(chapter: Chapter, trained_on: str = "cirrus") -> pd.DataFrame:
                               "positives": len(of), **table[["auroc", "low", "high"]].to_dict()})
         return found
     return numbers(chapter.run.remember(f"by_size_{trained_on}", compute))
+
+
+def beyond_one_size(chapter: Chapter) -> pd.DataFrame:
+    """After training on one size: MIMS less each other method, by how wide the largest lesion of a test volume is.
+
+    Paired, on the same volumes and seeds, each group with all volumes without a lesion. Columns lesions, second,
+    positives, mean, low, high, seeds.
+    """
+    def compute() -> list[dict]:
+        pairs = results.size_pairs(chapter)
+        widest = located.lesions(chapter, "cirrus").groupby("row")["width"].max() if pairs else None
+        rows, target, patients = results.tested(chapter, "cirrus") if pairs else (None, None, None)
+        found = []
+        for name, low, high in (("narrower", 0, ONE_WIDTH[0]), ("as trained", ONE_WIDTH[0], ONE_WIDTH[1] + 2),
+                                ("wider", ONE_WIDTH[1] + 2, np.inf)) if pairs else ():
+            of = widest[(widest >= low) & (widest < high)]
+            kept = np.isin(rows, of.index) | (target[:, 0] == 0)
+            for first, second in pairs:
+                scores = [results.scores(chapter, one)[:, kept] for one in (first, second)]
+                value = classification.paired_difference(target[kept], *scores, patients[kept], average="plain",
+                                                         draws=chapter.settings.draws, seed=chapter.seed)
+                found.append({"lesions": name, "second": second.method, "positives": len(of), "mean": value.mean,
+                              "low": value.low, "high": value.high, "seeds": value.seeds})
+        return found
+    return numbers(chapter.run.remember("beyond_one_size", compute))
+
+
+def beyond_table(table: pd.DataFrame) -> pd.DataFrame | str:
+    """`beyond_one_size` as text: a row a group of lesions, a column a method that MIMS is compared with."""
+    if table.empty:
+        return "There are no volumes with lesions of one size in this run."
+    cells = table.assign(text=[f"{row.mean_:+.3f} ({interval(row.low, row.high, digits=3)})".replace("-", "−")
+                               for row in table.rename(columns={"mean": "mean_"}).itertuples()],
+                         second=[f"MIMS − {NAMES[name]}" for name in table["second"]],
+                         lesions=[f"{row.lesions} ({row.positives} volumes)" for row in table.itertuples()])
+    return cells.pivot_table(index="lesions", columns="second", values="text", aggfunc="first", sort=False
+                             ).rename_axis(index="", columns="")
 
 
 def size_figure(table: pd.DataFrame) -> Figure | str:

@@ -85,18 +85,28 @@ def of_interest(found: Maps) -> np.ndarray:
 def picked_maps(model: nn.Module, batch: dict[str, Tensor]) -> Maps:
     """The instances picked in each of B slices, laid where they lie: values (B, K, h, w), cells of CELL pixels (ours).
 
-    A pick adds (classifier weight of its channel) x (weight of its rank) x (its value) to a logit. That amount is
-    spread evenly over the cells of the primary map that the pick saw, so that a map sums to the logit less its bias.
+    A pick adds (weight of its channel, see `contrast`) x (weight of its rank) x (its value). That amount is spread
+    evenly over the cells of the primary map that the pick saw, so that a map sums to the logit, less the mean of the
+    other classes' logits, less what the biases add.
     """
     with torch.inference_mode():
         answer = OfSlices(model)(**batch, instances=True)
         found = answer["instances"]
-        amount = (model.classifier.weight[:, :, None] * (found["weight"] * found["value"])[:, None]).flatten(2)
+        weight = contrast(model.classifier.weight)[:, :, None]
+        amount = (weight * (found["weight"] * found["value"])[:, None]).flatten(2)
         top, left, bottom, right = found["box"].flatten(1, 2).unbind(dim=-1)                     # (B, P) each
         height, width = (max(1, side // CELL) for side in batch["bag"].shape[2:])
         down, across = _share(top, bottom, height), _share(left, right, width)                   # (B, P, h), (B, P, w)
         values = (amount[:, :, None] * down.mT[:, None]) @ across[:, None]                       # (B, K, h, w)
     return Maps(values, gradients.has_signal(values, answer["logits"]), answer["logits"])
+
+
+def contrast(weight: Tensor) -> Tensor:
+    """Of each class its weights less the mean of the other classes' (K, ...), which alone change a probability (ours).
+
+    The sum of all classes' weights changes no probability, gets no gradient, and stays as it was drawn.
+    """
+    return (weight - weight.mean(dim=0)) * len(weight) / (len(weight) - 1)
 
 
 def _share(start: Tensor, stop: Tensor, cells: int) -> Tensor:
@@ -110,8 +120,9 @@ def picks(model: nn.Module, slices: Tensor, klass: int = -1) -> pd.DataFrame:
     """The instances that the pooling of a volume picked, the largest contribution first, a row each.
 
     slice, scale (of image and map; with its dilation, where there are several), channel, rank (from 1), weight of the
-    rank, value, contribution to the logit of `klass`, and top, left, bottom, right: what it saw of the primary map, in
-    fractions of the slice. Where a method classifies slices, those of each slice, contributing to the slice's logit.
+    rank, value, contribution to the logit of `klass` less the mean of the others' (see `contrast`), and top, left,
+    bottom, right: what it saw of the primary map, in fractions of the slice. Where a method classifies slices, those of
+    each slice, contributing to the slice's logit.
     """
     bag = slices.to(next(model.parameters()).device)
     with torch.inference_mode():
@@ -124,7 +135,7 @@ def picks(model: nn.Module, slices: Tensor, klass: int = -1) -> pd.DataFrame:
                "weight": found["weight"], "value": found["value"],
                **dict(zip(("top", "left", "bottom", "right"), np.moveaxis(found["box"], -1, 0), strict=True))}
     table = pd.DataFrame({name: values.ravel() for name, values in columns.items()}).query("slice >= 0")
-    weights = model.classifier.weight.detach().cpu().numpy()[klass]
+    weights = contrast(model.classifier.weight.detach())[klass].cpu().numpy()
     table["contribution"] = weights[table["channel"]] * table["weight"] * table["value"]
     return table.sort_values("contribution", ascending=False, ignore_index=True)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from mdlib.recipes import keeping
 from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import exhibits, results
-from mdlib.recipes.mims.chapter import Chapter
+from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.settings import Mims
 from mdlib.recipes.mims.trainings import train_all
 
@@ -31,8 +31,14 @@ def figures(chapter: Chapter) -> dict[str, Any]:
             "aurocs": {name: keeping.records(table) for name, table in aurocs.items()},
             "by_size": {name: keeping.records(exhibits.by_size(chapter, name)) if "cirrus" in chapter.collections
                         else [] for name in ("cirrus", "one_size")},
+            "beyond_one_size": keeping.records(exhibits.beyond_one_size(chapter)),
             "differences": {name: keeping.records(results.differences(chapter, name, pairs(chapter)))
                             for name, pairs in results.PAIRS.items()}}
+
+
+def beyond_one_size(name: str) -> pd.DataFrame:
+    """`exhibits.beyond_one_size` of a kept result."""
+    return numbers(keeping.read("mims", name, needs="beyond_one_size")["beyond_one_size"])
 
 
 def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
@@ -58,7 +64,8 @@ def told(name: str) -> str:
     """Where and from what a kept result came, in a sentence."""
     manifest = keeping.read("mims", name)["manifest"]
     start, asked = manifest["steps"]["start"], manifest["asked"]
-    return (f"From a run of profile {asked['profile']} on {start['data_dir']}: {asked['settings']['seeds']} seeds, "
+    where = "the phantoms" if start["data_dir"] == default_phantoms().name else start["data_dir"]
+    return (f"From a run of profile {asked['profile']} on {where}: {asked['settings']['seeds']} seeds, "
             f"{backbone_of(Mims(**asked['settings']))}, on {start['name']}; code {manifest['code']}.")
 
 

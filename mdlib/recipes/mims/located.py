@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mdlib.data import images
 from mdlib.data.phantoms import oct as phantom_oct
+from mdlib.data.phantoms.collection import is_phantom
 from mdlib.evaluate import resampling
 from mdlib.explain import overlay
 from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, agreed, amounts, means, measures, numbers, scored
@@ -32,7 +33,7 @@ def network(chapter: Chapter, method: str, collection: str) -> nn.Module:
 
 def known(chapter: Chapter, collection: str) -> bool:
     """Whether every voxel of every lesion is known: in phantom volumes."""
-    return collection in THREE_D and chapter.bags(collection).truth is not None
+    return collection in THREE_D and is_phantom(chapter.bags(collection).data_dir)
 
 
 def mask(chapter: Chapter, collection: str, row: int) -> np.ndarray:

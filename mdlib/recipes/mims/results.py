@@ -17,56 +17,83 @@ from mdlib.recipes.mims.plan import ONE_SIZE, REAL, Training
 from mdlib.recipes.mims.settings import PROFILES
 from mdlib.recipes.mims.trainings import grey_scores, predictions, train_all
 
-GREY = "grey values"    # mean and spread of the pictures alone
+GREY = "grey values"    # mean and spread of the pictures, and their number
+ON_MATCHED = "on_matched"
 # what the paper says comes out: the first above each of the others
-ORDER = {"mims": ("mi_pre_conv", "resnet34_scratch", "mims_patchcls", "mi_pre_conv_patchcls", "mi_pre",
-                  "mims_noresizing", "pyramid_mims", "si_cnn", "mi_pre_trident", "featpyra", "pyramid_mi_pre"),
-         "si_cnn": ("mi_pre_conv",), "mi_pre_conv": ("resnet34_scratch", "mi_pre_conv_patchcls")}
+LOWEST = ("resnet34_scratch", "mims_patchcls", "mi_pre_conv_patchcls")
+ORDER = {"mims": ("mi_pre_conv", *LOWEST, "mi_pre", "mims_noresizing", "pyramid_mims", "si_cnn", "mi_pre_trident",
+                  "featpyra", "pyramid_mi_pre"), "si_cnn": ("mi_pre_conv", *LOWEST), "mi_pre_conv": LOWEST}
 COLLECTION_NAMES = {"cirrus": "Cirrus", "spectralis": "Spectralis", "mmd": "MMD", "crc_msi": "CRC-MSI",
-                    "oct_dme": "all eyes", "oct_dme_matched": "matched eyes", "one_size": "one size"}
+                    "oct_dme": "all eyes", "on_matched": "trained on all, tested on matched eyes",
+                    "oct_dme_matched": "matched eyes", "one_size": "one size"}
 
 
 def tested(chapter: Chapter, collection: str) -> tuple[np.ndarray, np.ndarray, pd.Series]:
-    """Rows of the test part, of real scans those of all folds; which are of the last class (N, 1); the patients."""
+    """Rows of the test part, of real scans those of all folds; which are of the last class (N, folds); the patients.
+
+    A fold has a network of its own, whose scores are compared among themselves only: the target is NaN in the columns
+    of the other folds, and an AUROC is the mean over folds.
+    """
     collection = "cirrus" if collection == ONE_SIZE else collection
     folds = range(chapter.settings.folds) if collection in REAL else (0,)
-    rows = np.concatenate([chapter.part(collection, "test", fold) for fold in folds])
-    bags = chapter.bags(collection)
-    return rows, (bags.targets[rows] == len(bags.classes) - 1)[:, None].astype(float), bags.table["patient"].iloc[rows]
+    parts, bags = [chapter.part(collection, "test", fold) for fold in folds], chapter.bags(collection)
+    rows = np.concatenate(parts)
+    truth = (bags.targets[rows] == len(bags.classes) - 1).astype(float)
+    return rows, np.where(_own(parts), truth[:, None], np.nan), bags.table["patient"].iloc[rows]
+
+
+def _own(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Which bags are tested in which fold, bool (N, folds)."""
+    return np.repeat(np.eye(len(parts), dtype=bool), [len(part) for part in parts], axis=0)
 
 
 def scores(chapter: Chapter, training: Training) -> np.ndarray:
-    """The scores of a method on the test part in the order of `tested`, (seeds, N, 1)."""
+    """The scores of a method on the test part in the order of `tested`, (seeds, N, folds); 0 in other folds."""
     folds = range(chapter.settings.folds) if training.collection in REAL else (0,)
     every = [[replace(training, seed=seed, fold=fold) for fold in folds] for seed in chapter.seeds]
     train_all(chapter, [one for of_seed in every for one in of_seed])
-    return np.stack([np.concatenate([predictions(chapter, one)["score"] for one in of_seed]) for of_seed in every]
-                    )[..., None]
+    return np.stack([_by_fold([predictions(chapter, one)["score"].to_numpy() for one in of_seed]) for of_seed in every])
+
+
+def _by_fold(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """The scores of each fold in a column of its own, (N, folds)."""
+    return np.where(_own(scores), np.concatenate(scores)[:, None], 0.0)
 
 
 def baseline(chapter: Chapter, collection: str) -> np.ndarray:
-    """The scores of the grey values alone, (1, N, 1)."""
+    """The scores of the grey values, as `scores`, (1, N, folds)."""
     collection = "cirrus" if collection == ONE_SIZE else collection
     folds = range(chapter.settings.folds) if collection in REAL else (0,)
-    return np.concatenate([grey_scores(chapter, collection, fold) for fold in folds])[None, :, None]
+    return _by_fold([grey_scores(chapter, collection, fold) for fold in folds])[None]
 
 
 def aurocs(chapter: Chapter, name: str, trainings: Sequence[Training]) -> pd.DataFrame:
-    """A row a training, of all seeds and folds, and the grey values: method, pooling, collection, auroc, low, high."""
+    """A row a training, of all seeds and folds, and the grey values: method, pooling, collection, auroc, low, high.
+
+    With the name `on_matched`, networks trained on all real eyes are tested on those that are matched.
+    """
     def compute() -> list[dict]:
         rows = []
         for collection in dict.fromkeys(training.collection for training in trainings):
-            _, target, patients = tested(chapter, collection)
+            rows_of, target, patients = tested(chapter, collection)
+            if name == ON_MATCHED:
+                target = np.where(_matched(chapter, rows_of)[:, None], target, np.nan)
             of = [training for training in trainings if training.collection == collection]
             every = [(training.method, training.pooling, scores(chapter, training)) for training in of]
             for method, pooling, score in [(GREY, "", baseline(chapter, collection)), *every]:
-                table = classification.bootstrap(target, score, patients, names=["of interest"], seed=chapter.seed,
-                                                 draws=chapter.settings.draws).loc["of interest"]
-                rows.append({"method": method, "pooling": pooling, "collection": collection, "seeds": len(score),
-                             "bags": len(target), "positives": int(target.sum()),
-                             **table[["auroc", "low", "high"]].to_dict()})
+                table = classification.bootstrap(target, score, patients, names=range(target.shape[1]),
+                                                 seed=chapter.seed, draws=chapter.settings.draws)
+                rows.append({"method": method, "pooling": pooling,
+                             "collection": name if name == ON_MATCHED else collection, "seeds": len(score),
+                             "bags": int((~np.isnan(target)).sum()), "positives": int(np.nansum(target)),
+                             **table.loc[classification.PLAIN, ["auroc", "low", "high"]].to_dict()})
         return rows
     return numbers(chapter.run.remember(f"aurocs_{name}", compute, trainings=[one.slug for one in trainings]))
+
+
+def _matched(chapter: Chapter, rows: np.ndarray) -> np.ndarray:
+    """Which of these rows of all real eyes are in the matched subset, bool (n,)."""
+    return (chapter.bags("oct_dme").table["matched_subset"].iloc[rows] == 1).to_numpy()
 
 
 def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Training | None]]) -> pd.DataFrame:
@@ -117,11 +144,20 @@ def real(chapter: Chapter) -> list[Training]:
 
 
 def order(chapter: Chapter) -> list[tuple[Training, Training]]:
-    """The pairs of which the paper's Table 1 has the first above the second, as far as they are in this run."""
+    """The pairs of ORDER in this run, where the paper's Table 1 has the first above the second."""
     there = set(methods(chapter))
+
+    def above(first: str, second: str, collection: str) -> bool:
+        values = [dict(zip(COLUMNS, TABLE_1[name], strict=False)).get(collection) for name in (first, second)]
+        return None not in values and values[0] > values[1]
     pairs = [(Training(first, collection), Training(second, collection)) for collection in chapter.collections
-             for first, others in ORDER.items() for second in others]
+             for first, others in ORDER.items() for second in others if above(first, second, collection)]
     return [pair for pair in pairs if set(pair) <= there]
+
+
+def on_matched(chapter: Chapter) -> list[Training]:
+    """The trainings on all real eyes, where it is known which of them are matched."""
+    return [one for one in real(chapter) if one.collection == "oct_dme" and "oct_dme_matched" in chapter.collections]
 
 
 def real_pairs(chapter: Chapter) -> list[tuple[Training, Training | None]]:
@@ -138,12 +174,14 @@ def size_pairs(chapter: Chapter) -> list[tuple[Training, Training]]:
     return [(one, other) for one in of if one.method == "mims" for other in of if other != one]
 
 
-TABLES = {"methods": methods, "poolings": poolings, "real": real, "sizes": sizes}
+TABLES = {"methods": methods, "poolings": poolings, "real": real, ON_MATCHED: on_matched, "sizes": sizes}
 PAIRS = {"order": order, "real": real_pairs, "sizes": size_pairs}
 
 
-def table_1(table: pd.DataFrame) -> pd.DataFrame:
+def table_1(table: pd.DataFrame) -> pd.DataFrame | str:
     """Table 1 from `aurocs`: a row a method, for each collection the paper's AUROC and ours with its interval."""
+    if table.empty:
+        return "None of the collections of Table 1 is in this run."
     columns, shown = {}, [name for name in (*TABLE_1, GREY) if name in set(table["method"])]
     for collection in [name for name in COLLECTION_NAMES if name in set(table["collection"])]:
         of = table[table["collection"] == collection].set_index("method")
@@ -154,8 +192,10 @@ def table_1(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=[NAMES.get(name, name) for name in shown])
 
 
-def table_2(table: pd.DataFrame) -> pd.DataFrame:
+def table_2(table: pd.DataFrame) -> pd.DataFrame | str:
     """Table 2 from `aurocs`: a column a pooling, the paper's AUROC and ours with its interval."""
+    if table.empty:
+        return "Table 2 is of Cirrus, which is not in this run, or has no poolings."
     of = table[table["method"] == "mims"].set_index("pooling")
     return pd.DataFrame({NAMES[name]: {"paper": f"{TABLE_2[name]:.3f}", "ours": cell(of.loc[name])}
                          for name in TABLE_2 if name in of.index})

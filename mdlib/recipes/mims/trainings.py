@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mdlib import reproducible, runs
 from mdlib.data.bags import BagSamples
+from mdlib.errors import SettingsError
 from mdlib.evaluate import baseline
 from mdlib.files import atomic, fingerprint, write_json
 from mdlib.models.mims import Mims as Network
@@ -87,6 +88,10 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
     """Train one network stage by stage; keep what it says of the test part, and its history, in its folder."""
     reproducible.seed_everything(training.seed)
     settings, history = chapter.settings, []
+    if bags_a_step(settings, training.collection) % fabric.world_size:
+        raise SettingsError(f"{fabric.world_size} devices cannot share {bags_a_step(settings, training.collection)} "
+                            f"bags of {training.collection} a step", "settings volumes, batch",
+                            f"As --set volumes={fabric.world_size}; it makes a step larger than the paper's.")
     model = build(chapter, training)
     if before := begins_with(settings, training):
         _start_from(model, weights_of(chapter, before), body_only=before == PRETEXT)
@@ -94,7 +99,8 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
         samples = samples_of(chapter, training, stage.part, drawn=True)
         history += [{"stage": stage.part, "rate": stage.rate, **epoch} for epoch in loop.fit(
             fabric, model, optimizer(model, stage.rate, settings), samples, loss_of(training), epochs=stage.epochs,
-            iterations=stage.iterations, batch=bags_a_step(settings, training.collection), seed=training.seed,
+            iterations=stage.iterations, batch=bags_a_step(settings, training.collection),
+            seed=training.seed + 1000 * number,     # the stages do not go through the bags in the same order
             workers=settings.workers, folder=stage_folder(chapter, training, number),
             name_of=lambda row: name_of(chapter, training, row), channels_last=settings.channels_last,
             settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})]
@@ -175,7 +181,7 @@ def name_of(chapter: Chapter, training: Training, row: int) -> str:
 def predicted(chapter: Chapter, training: Training, model: Network, fabric: Fabric) -> pd.DataFrame:
     """A row a bag of the test part: its row in the collection, and its log-odds of the last class."""
     samples = samples_of(chapter, training, "test")
-    longest = 1 if training.collection == pretext.COLLECTION else chapter.settings.central
+    longest = int(samples.count[samples.rows].max())
     logits = loop.predict(fabric, model, samples, batch=max(1, SLICES // longest),
                           inputs=lambda batch: {"bag": batch["bag"], "sizes": batch["sizes"]})["logits"]
     others = np.logaddexp.reduce(logits[:, :-1], axis=1)
@@ -197,7 +203,7 @@ def trained(chapter: Chapter, training: Training) -> Network:
 
 
 def grey_scores(chapter: Chapter, collection: str, fold: int = 0) -> np.ndarray:
-    """What mean and spread of the pictures alone say of the test part, (N,): a network must beat it (ours)."""
+    """What mean and spread of the pictures, and their number, say of the test part, (N,): to be beaten (ours)."""
     numbers = moments(chapter, collection)
     train, test = (chapter.part(collection, part, fold) for part in ("train", "test"))
     target = chapter.bags(collection).targets[:, None].astype(np.float32)
