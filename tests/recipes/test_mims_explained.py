@@ -76,7 +76,8 @@ def test_a_map_of_picks_spreads_each_over_what_it_saw(slices):
     for channel in range(7):
         for rank in range(5):
             top, left, bottom, right = found["box"][2, channel, rank].tolist()
-            amount = float(model.classifier.weight.detach()[1, channel] * found["weight"][2, channel, rank]
+            weight = (model.classifier.weight[1] - model.classifier.weight[0]).detach()
+            amount = float(weight[channel] * found["weight"][2, channel, rank]
                            * found["value"][2, channel, rank])
             for row in range(8):
                 for column in range(12):

@@ -107,6 +107,11 @@ def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
     assert isinstance(attention.steps(tiles_only, collection="crc_msi"), Figure)
     assert "phantoms only" in exhibits.size_figure(exhibits.by_size(tiles_only))
     assert kept.figures(tiles_only)["by_size"] == {"cirrus": [], "one_size": []}
+    assert "not in this run" in results.table_2(results.aurocs(tiles_only, "poolings", results.poolings(tiles_only)))
+    assert "in this run" in results.table_1(results.aurocs(tiles_only, "none", []))
+    assert "in this run" in exhibits.beyond_table(exhibits.beyond_one_size(tiles_only))
+    assert list(results.table_1(results.aurocs(tiles_only, "methods", results.methods(tiles_only))).index) == [
+        "MI-Pre", "MIMS", results.GREY]
 
 
 def test_a_narrow_network_in_channels_last_is_refused():

@@ -33,7 +33,8 @@ def network(chapter: Chapter, method: str, collection: str) -> nn.Module:
 
 def known(chapter: Chapter, collection: str) -> bool:
     """Whether every voxel of every lesion is known: in phantom volumes."""
-    return collection in THREE_D and is_phantom(chapter.bags(collection).data_dir)
+    bags = chapter.bags(collection) if collection in THREE_D else None
+    return bags is not None and bags.truth is not None and is_phantom(bags.data_dir)
 
 
 def mask(chapter: Chapter, collection: str, row: int) -> np.ndarray:
