@@ -245,6 +245,14 @@ def test_folds_are_compared_within_themselves():
     assert found.loc[classification.PLAIN, "auroc"] == 1 and score.shape == target.shape == (5, 2)
 
 
+def test_the_claims_are_counted_from_the_differences(tiny_mims):
+    table = results.differences(tiny_mims, "order", results.order(tiny_mims))
+    said = results.claims(table).data.splitlines()
+    scratch = table[table["second"] == "ResNet34-scratch"]
+    assert said[1].startswith(f"- **Pre-training helps.** As in the paper in {(scratch['low'] > 0).sum()} of "
+                              f"{len(scratch)}, ") and len(said) == 3
+
+
 def test_a_tie_in_the_paper_is_no_order(tiny_mims):
     pairs = results.order(tiny_mims)
     assert (Training("mims", "cirrus"), Training("mims_patchcls", "cirrus")) in pairs

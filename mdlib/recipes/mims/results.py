@@ -226,6 +226,24 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         ["collection", "first", "second", "difference", "seeds", "verdict"]]
 
 
+def claims(table: pd.DataFrame) -> Markdown:
+    """What the differences of `order` say of the paper's three claims, in sentences computed from them."""
+    def sentence(claim: str, of: pd.DataFrame) -> str:
+        each = "; ".join(f"{COLLECTION_NAMES[row.collection]}, {row.first} less {row.second}: {row.mean_:+.3f} "
+                         f"({interval(row.low, row.high, digits=3)})".replace("-0", "−0") for row in
+                         of.rename(columns={"mean": "mean_"}).itertuples())
+        return (f"- **{claim}** As in the paper in {(of['low'] > 0).sum()} of {len(of)}, the other way round in "
+                f"{(of['high'] < 0).sum()}; in the same direction, decided or not, in {(of['mean'] > 0).sum()}. {each}.")
+
+    first, second = table["first"], table["second"]
+    slices = [NAMES[name] for name in LOWEST if name.endswith("patchcls")]
+    return Markdown("\n".join([
+        sentence("Three scales are better than one.", table[(first == NAMES["mims"]) & second.isin(
+            [NAMES["mims_noresizing"], NAMES["mi_pre_conv"]])]),
+        sentence("Pre-training helps.", table[second == NAMES["resnet34_scratch"]]),
+        sentence("A bag is better than its slices one by one.", table[second.isin(slices)])]))
+
+
 def committed(chapter: Chapter) -> bool:
     """Whether this is the run that the book shows: its phantoms, the embedded settings, seed 0, a CPU."""
     return (chapter.data_dir == default_phantoms() and chapter.settings == PROFILES["embedded"]
