@@ -250,7 +250,7 @@ def test_the_claims_are_counted_from_the_differences(tiny_mims):
     said = results.claims(table).data.splitlines()
     scratch = table[table["second"] == "ResNet34-scratch"]
     assert said[1].startswith(f"- **Pre-training helps.** As in the paper in {(scratch['low'] > 0).sum()} of "
-                              f"{len(scratch)}, ") and len(said) == 3
+                              f"{len(scratch)} comparisons, ") and len(said) == 3
 
 
 def test_a_tie_in_the_paper_is_no_order(tiny_mims):

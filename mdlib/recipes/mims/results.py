@@ -229,11 +229,10 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 def claims(table: pd.DataFrame) -> Markdown:
     """What the differences of `order` say of the paper's three claims, in sentences computed from them."""
     def sentence(claim: str, of: pd.DataFrame) -> str:
-        each = "; ".join(f"{COLLECTION_NAMES[row.collection]}, {row.first} less {row.second}: {row.mean_:+.3f} "
-                         f"({interval(row.low, row.high, digits=3)})".replace("-0", "−0") for row in
-                         of.rename(columns={"mean": "mean_"}).itertuples())
-        return (f"- **{claim}** As in the paper in {(of['low'] > 0).sum()} of {len(of)}, the other way round in "
-                f"{(of['high'] < 0).sum()}; in the same direction, decided or not, in {(of['mean'] > 0).sum()}. {each}.")
+        pairs = ", ".join(dict.fromkeys(f"{row.first} over {row.second}" for row in of.itertuples()))
+        return (f"- **{claim}** As in the paper in {(of['low'] > 0).sum()} of {len(of)} comparisons, the other way "
+                f"round in {(of['high'] < 0).sum()}; in the paper's direction, decided or not, in {(of['mean'] > 0).sum()} "
+                f"({pairs}).")
 
     first, second = table["first"], table["second"]
     slices = [NAMES[name] for name in LOWEST if name.endswith("patchcls")]
