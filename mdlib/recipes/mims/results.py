@@ -231,8 +231,8 @@ def claims(table: pd.DataFrame) -> Markdown:
     def sentence(claim: str, of: pd.DataFrame) -> str:
         pairs = ", ".join(dict.fromkeys(f"{row.first} over {row.second}" for row in of.itertuples()))
         return (f"- **{claim}** As in the paper in {(of['low'] > 0).sum()} of {len(of)} comparisons, the other way "
-                f"round in {(of['high'] < 0).sum()}; in the paper's direction, decided or not, in {(of['mean'] > 0).sum()} "
-                f"({pairs}).")
+                f"round in {(of['high'] < 0).sum()}; in the paper's direction, decided or not, in "
+                f"{(of['mean'] > 0).sum()} ({pairs}).")
 
     first, second = table["first"], table["second"]
     slices = [NAMES[name] for name in LOWEST if name.endswith("patchcls")]
