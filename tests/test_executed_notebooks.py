@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -118,3 +119,18 @@ def test_a_figure_stands_in_the_page_pixel_for_pixel_as_webp(book, sphinx_build)
     (sent,) = (book / "_build/_images").iterdir()
     assert sent.suffix == ".webp" and (np.asarray(Image.open(sent)) == figure).all()
     assert f"_images/{sent.name}" in (book / "_build/notebooks/1_chest/1_data.html").read_text()
+
+
+def test_a_widget_whose_pictures_spell_thebe_by_chance_stays_on_its_page(monkeypatch):
+    monkeypatch.syspath_prepend(EXTENSIONS)
+    import static_widgets
+
+    def script(filename, **attributes):
+        return SimpleNamespace(filename=filename, attributes=attributes)
+
+    widget = script(None, type="application/vnd.jupyter.widget-state+json", body='{"data": "eythebe3bTheBe"}')
+    context = {"script_files": [script(None, body="const thebe_selector = 1"), widget,
+                                script("_static/sphinx-thebe.js")],
+               "css_files": [script("_static/sphinx-thebe.css"), script("book.css")]}
+    static_widgets.drop_thebe_scripts(None, "page", "", context, None)
+    assert context["script_files"] == [widget] and context["css_files"][0].filename == "book.css"

@@ -13,6 +13,9 @@ from sphinx.config import Config
 
 from mdlib.widgets.standalone import HOST
 
+# Names with a sign that base64 lacks: the pictures of a widget may spell "thebe" by chance, and one did.
+THEBE = ("sphinx-thebe", "THEBE_JS_URL", "thebe_selector")
+
 
 def use_own_host(app: Sphinx, config: Config) -> None:
     """Let MyST-NB name our script where it would name the two of the networks."""
@@ -30,11 +33,11 @@ def drop_thebe_settings(app: Sphinx, doctree: nodes.document, docname: str) -> N
 def drop_thebe_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Take Thebe's scripts and styles out of the page's head."""
     for files in ("script_files", "css_files"):
-        context[files] = [file for file in context[files] if "thebe" not in _described(file)]
+        context[files] = [file for file in context[files] if not any(name in _described(file) for name in THEBE)]
 
 
 def _described(file: Any) -> str:
-    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}".lower()
+    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}"
 
 
 def setup(app: Sphinx) -> dict:
