@@ -160,6 +160,11 @@ def layer_channels(layer: nn.Module) -> int:
     return [module.num_features for module in layer.modules() if isinstance(module, nn.BatchNorm2d)][-1]
 
 
+def count(module: nn.Module) -> int:
+    """Number of weights."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
 def xavier_normal(module: nn.Module) -> None:
     """Xavier-normal weights for new layers, in place (Tan et al., section 2.6); biases start at zero (ours).
 

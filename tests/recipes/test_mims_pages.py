@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from tiny_mims import TINY
 
 from mdlib.errors import SettingsError
 from mdlib.recipes import mims
@@ -17,12 +18,7 @@ from mdlib.recipes.mims.plan import Training
 def tiles_only(mims_phantoms, tmp_path_factory):
     """A run on tiles alone: no volume, no lesion."""
     return mims.start(data_dir=str(mims_phantoms / "crc_msi"), run_dir=str(tmp_path_factory.mktemp("tiles")),
-                      device="cpu", overrides={**tiny(), "methods": ["mi_pre", "mims"]})
-
-
-def tiny():
-    from tiny_mims import TINY
-    return TINY
+                      device="cpu", overrides={**TINY, "methods": ["mi_pre", "mims"]})
 
 
 def test_the_table_of_methods_says_what_each_network_is_built_from(tiny_mims):

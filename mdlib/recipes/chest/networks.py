@@ -8,7 +8,7 @@ from torch import nn
 
 from mdlib.errors import SettingsError
 from mdlib.models.attention_densenet import att_a, att_b
-from mdlib.models.backbones import densenet121, resnet50
+from mdlib.models.backbones import count, densenet121, resnet50
 from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest
 
 BUILD = {"resnet50": resnet50, "densenet121": densenet121, "att_a": att_a, "att_b": att_b}
@@ -23,11 +23,6 @@ def network(name: str, settings: Chest, classes: int = 15, normalise: str = "sof
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
     attention = {"normalise": normalise} if body.startswith("att") else {}
     return BUILD[body](classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
-
-
-def count(model: nn.Module) -> int:
-    """Number of weights."""
-    return sum(weight.numel() for weight in model.parameters())
 
 
 def weights(settings: Chest | None = None) -> pd.DataFrame:

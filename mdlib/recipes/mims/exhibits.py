@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mdlib.evaluate import classification
 from mdlib.evaluate.tables import interval
+from mdlib.models.backbones import count
 from mdlib.models.msconv import resize
 from mdlib.models.topk import TopK
 from mdlib.recipes import clock
@@ -21,7 +22,6 @@ from mdlib.recipes.mims.chapter import ONE_WIDTH, Chapter
 from mdlib.recipes.mims.methods import METHODS, NAMES, PYRAMID, TABLE_3
 from mdlib.recipes.mims.networks import backbone, network
 from mdlib.recipes.mims.plan import Training
-from mdlib.recipes.mims.settings import KERNELS
 from mdlib.recipes.mims.trainings import (
     PRETEXT,
     optimizer,
@@ -169,8 +169,7 @@ def by_size(chapter: Chapter, trained_on: str = "cirrus") -> pd.DataFrame:
     """AUROC of each method for volumes whose largest lesion is small, medium or large, against all without a lesion.
 
     On the test volumes of Cirrus, thirds by the width of their largest lesion; of networks trained on `cirrus` or on
-    `one_size`. Columns method, size, widths (pixels), auroc, low,
-    high, positives. Empty where the truth is not known.
+    `one_size`. Columns method, size, widths (pixels), auroc, low, high, positives. Empty where the truth is not known.
     """
     def compute() -> list[dict]:
         if "cirrus" not in chapter.collections:
@@ -291,9 +290,8 @@ def _correlations(model: torch.nn.Module, images: torch.Tensor) -> list[float]:
 
 def head_weights(chapter: Chapter) -> pd.DataFrame:
     """The weights of this run's networks: backbone and head of MIMS by collection."""
-    below = sum(weight.numel() for weight in backbone(dataclasses.replace(chapter.settings, pretrained="none")
-                                                      ).parameters())
-    rows = {results.COLLECTION_NAMES[name]: sum(weight.numel() for weight in network(
-        "mims", name, dataclasses.replace(chapter.settings, pretrained="none")).parameters()) - below
-        for name in chapter.collections if name in KERNELS}
+    settings = dataclasses.replace(chapter.settings, pretrained="none")
+    below = count(backbone(settings))
+    rows = {results.COLLECTION_NAMES[name]: count(network("mims", name, settings)) - below
+            for name in chapter.collections}
     return pd.DataFrame({"head": rows, "backbone": below})

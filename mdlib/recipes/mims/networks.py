@@ -9,7 +9,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from mdlib.errors import SettingsError
 from mdlib.models import mims, topk
-from mdlib.models.backbones import layer_channels, resnet_features
+from mdlib.models.backbones import count, layer_channels, resnet_features
 from mdlib.models.msconv import MSConv, Primary
 from mdlib.recipes.mims.methods import METHODS, ONE, POOLINGS, Method
 from mdlib.recipes.mims.settings import KERNELS, PROFILES, Mims
@@ -48,11 +48,6 @@ def backbone(settings: Mims, scratch: bool = False) -> nn.Sequential:
         return resnet_features(False, settings.scratch_layers, settings.width, BasicBlock, settings.strides)
     return resnet_features(settings.pretrained == "imagenet", settings.layers, settings.width, Bottleneck,
                            settings.strides)
-
-
-def count(module: nn.Module) -> int:
-    """Number of weights."""
-    return sum(weight.numel() for weight in module.parameters())
 
 
 def weights() -> pd.DataFrame:
