@@ -20,7 +20,7 @@ from mdlib.files import atomic, fingerprint, write_json
 from mdlib.models.mims import MIMSCNN
 from mdlib.progress import track
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import pretext
+from mdlib.recipes.mims import card, pretext
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import METHODS
 from mdlib.recipes.mims.networks import network
@@ -85,7 +85,7 @@ def train_all(chapter: Chapter, trainings: Sequence[Training] | None = None) -> 
 
 
 def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> None:
-    """Train one network stage by stage; keep what it says of the test part, and its history, in its folder."""
+    """Train one network stage by stage; keep what it says of the test part, its card and its history."""
     reproducible.seed_everything(training.seed)
     settings, history = chapter.settings, []
     if bags_a_step(settings, training.collection) % fabric.world_size:
@@ -107,6 +107,9 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
     if fabric.is_global_zero:
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
             predicted(chapter, training, model, fabric).to_parquet(file)
+        if training.collection != pretext.COLLECTION:
+            card.write(chapter, training, last_folder(chapter, training),
+                       *(samples_of(chapter, training, part) for part in ("train", "test")))
         write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))
     fabric.barrier()
 
@@ -157,10 +160,14 @@ def stage_folder(chapter: Chapter, training: Training, number: int) -> Path:
     return folder(chapter, training) / f"stage{number}"
 
 
+def last_folder(chapter: Chapter, training: Training) -> Path:
+    """Where the last stage keeps its checkpoint, and the network's card."""
+    return stage_folder(chapter, training, len(stages(chapter.settings, training.collection)) - 1)
+
+
 def weights_of(chapter: Chapter, training: Training) -> dict[str, Tensor]:
     """The weights at the end of a finished training."""
-    last = len(stages(chapter.settings, training.collection)) - 1
-    return checkpoints.weights(stage_folder(chapter, training, last) / checkpoints.NAME)
+    return checkpoints.weights(last_folder(chapter, training) / checkpoints.NAME)
 
 
 def _start_from(model: MIMSCNN, weights: dict[str, Tensor], body_only: bool) -> None:
