@@ -112,7 +112,7 @@ def warnings_of(bag: Tensor, known: Reference) -> dict[str, str]:
     found = {}
     for (name, value), (low, high) in zip(measure(bag, known.mean).items(), known.limits, strict=True):
         if not low <= value <= high:
-            found[name] = CHECKS[name].format(value=value, low=low, high=high, share=f"{1 - RARE:.1%}",
+            found[name] = CHECKS[name].format(value=value, low=low, high=high, share=f"at least {1 - RARE:.1%}",
                                               bags=f"{known.held_out:,}")
     return found
 
