@@ -22,6 +22,7 @@ from mdlib.recipes.mims import card, explained, incoming
 from mdlib.recipes.mims import predict as prediction
 from mdlib.recipes.mims.plan import Training
 
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
                                                                             "one_size"))
 SLICEWISE = Training("mims_patchcls", "cirrus")
