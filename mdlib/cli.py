@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
 from mdlib.errors import MdlibError, SettingsError
 
 CHAPTERS = ("chest", "mims")                # papers: they have networks that are trained
-PREDICTS = ("chest",)                        # their networks answer for new images
+PREDICTS = ("chest", "mims")                 # their networks answer for new images
 PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 
 
@@ -160,35 +161,42 @@ def train(chapter: str, **asked) -> None:
 @click.argument("chapter", type=click.Choice(PREDICTS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
-              help="RUN/networks/NETWORK-train-…: the folder of one training, with its card.")
+              help="RUN/networks/NETWORK-…: the folder of one training, with its card.")
 @folder_option("--out", "New, empty, or with an earlier answer to the same files, which is replaced.", required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="Of all files that do not tell it; needed, "
-              "as --sex and --age, by networks that end in _nonimage.")
-@click.option("--sex", type=click.Choice(["M", "F"]), default=None)
-@click.option("--age", type=click.FloatRange(0, 120), default=float("nan"), help="Years.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), help="Of all files that do not tell it; needed, as --sex and "
+              "--age, by networks of chest that end in _nonimage.")
+@click.option("--sex", type=click.Choice(["M", "F"]))
+@click.option("--age", type=click.FloatRange(0, 120), help="Years.")
 @click.option("--tables-only", is_flag=True, help="No pages: for many images.")
-def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, view: str | None,
-            sex: str | None, age: float, tables_only: bool) -> None:
+def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, tables_only: bool,
+            **beside: Any) -> None:
     """Ask a trained network about IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
 
     \b
-    OUT/predictions.csv  a row an image and class: probability; threshold (highest sensitivity + specificity
-                         on the validation images); above: 1 at or above it; both rates there, and of how
-                         many images with the class (positives) and without; number of warnings
-    OUT/warnings.csv     a row a warning: lateral views, inverted or clipped grey, unlike the training images;
-                         and a row an image that could not be read
-    OUT/IMAGE.html       one page an image: warnings, numbers, and the maps of the network; opens anywhere
+    OUT/predictions.csv  chest: a row an image and class: probability; threshold (highest sensitivity +
+                         specificity on the validation images); above: 1 at or above it; both rates there,
+                         and of how many images with the class (positives) and without; number of warnings
+                         mims: a row a volume: probability of each class; its slices, and how many of them
+                         the network has used; the most suspicious slice (counted from 1 in the volume), its
+                         file and its log-odds of the last class; number of warnings
+    OUT/warnings.csv     a row a warning: pictures unlike those of the training, inverted or clipped grey, …;
+                         and a row an image or volume that could not be read
+    OUT/IMAGE.html       one page each: warnings, numbers, and the maps of the network; opens anywhere
+
+    In mims a folder of images is a volume, its slices ordered by the number at the end of their names; so is a file,
+    with all its frames. A folder that holds volumes may hold single slices beside them. A network that has learned from
+    single pictures takes each image alone.
 
     Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
     body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
     others go on; the exit status is then 1.
     """
-    recipes = importlib.import_module(f"mdlib.recipes.{chapter}.predict")
-    failures = recipes.predict(checkpoint, images, out, device, recipes.Beside(view or "", sex or "", age),
-                               None if tables_only else page_of_case)
+    recipes = recipe(chapter).predict
+    given = {name: value for name, value in beside.items() if value is not None}
+    failures = recipes.predict(checkpoint, images, out, device, given, None if tables_only else page_of_case)
     click.echo(f"Predictions: {out}")
-    click.echo(recipes.report.learned_from(recipes.cards.read(checkpoint)))
+    click.echo(recipes.learned_from(checkpoint))
     for name, message in list(failures.items())[:20]:
         click.echo(f"Not read: {name}: {message}", err=True)
     if failures:

@@ -67,7 +67,7 @@ def oct_eyes(folder: Path | str) -> Bags:
     code = pd.factorize(scans["bag"])[0]
     scans = scans.iloc[np.argsort(code, kind="stable")].reset_index(drop=True)
     for _, paths in scans.groupby("bag")["path"]:
-        _refuse_sizes([folder / path for path in paths])
+        refuse_sizes([folder / path for path in paths])
     count = np.bincount(code)
     table = scans.drop_duplicates("bag").drop(columns=["path", "frame"]).reset_index(drop=True)
     table = table.assign(first=np.cumsum(count) - count, count=count)
@@ -109,12 +109,16 @@ def _slices(folder: Path, volumes: Column, index: int) -> list[tuple[str, int]]:
                             f"Put one of them into {folder}, or remove the row.")
     if file.is_file():
         return [(file.name, frame) for frame in range(read_size(file)[0])]
-    names = _in_order(image_names(inside), inside)
-    _refuse_sizes([inside / each for each in names])
+    names = in_order(image_names(inside), inside)
+    refuse_sizes([inside / each for each in names])
     return [(f"{name}/{each}", 0) for each in names]
 
 
-def _in_order(names: list[str], folder: Path) -> list[str]:
+def in_order(names: list[str], folder: Path) -> list[str]:
+    """The names of a volume's slices by the number at their end, where all have one behind the same beginning.
+
+    Raises DataError for no names, a number that is missing between the first and the last, or is there twice.
+    """
     if not names:
         raise DataError("there are no slices in this folder", str(folder),
                         "Put the volume's images there, or remove its row from labels.csv.")
@@ -132,8 +136,8 @@ def _in_order(names: list[str], folder: Path) -> list[str]:
     return [by_number[number] for number in sorted(by_number)]
 
 
-def _refuse_sizes(paths: list[Path]) -> None:
-    """Raise where an image of a bag has several frames or another size than the first."""
+def refuse_sizes(paths: list[Path]) -> None:
+    """Raise DataError where an image of a bag has several frames or another size than the first."""
     first = None
     for path in paths:
         frames, *size = read_size(path)

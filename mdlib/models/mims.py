@@ -3,7 +3,7 @@
     bag (S, 1, H, W) in [0, 1] -> features -> primary maps -> secondary maps -> pooling -> classifier -> logits
 
 The slices of all bags lie behind one another in one 2-D batch; only the pooling knows which belong together. The
-methods of Table 1 and the poolings of Table 2 differ in the parts that `Mims` is built from.
+methods of Table 1 and the poolings of Table 2 differ in the parts that `MIMSCNN` is built from.
 """
 
 import math
@@ -18,7 +18,7 @@ from mdlib.models.msconv import resize
 from mdlib.models.topk import by_bag
 
 
-class Mims(nn.Module):
+class MIMSCNN(nn.Module):
     """A bag's class from the instances its slices hold (Li et al., section 2).
 
     features: layers by name, as of `resnet_features`; secondary: for the name of a layer, the module (MSConv or

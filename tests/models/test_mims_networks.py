@@ -5,13 +5,13 @@ import torch
 
 from mdlib.errors import SettingsError
 from mdlib.models.backbones import BasicBlock, layer_channels, resnet_features
-from mdlib.models.mims import Mims, max_of_slices, mean_of_slices
+from mdlib.models.mims import MIMSCNN, max_of_slices, mean_of_slices
 from mdlib.models.msconv import MSConv, Primary
 from mdlib.models.topk import Mean, TopK
 
 OCT, SCALES = {2: 8, 3: 10}, (1 / 2, 3 / 4, 1)
 SIZES = torch.tensor([2, 1, 3])
-PARTS = {    # method: (secondary maps of layer4 with C channels, other settings of Mims)
+PARTS = {    # method: (secondary maps of layer4 with C channels, other settings of MIMSCNN)
     "MI-Pre": (Primary, {}),
     "Pyramid MI-Pre": (lambda c: Primary(c, inputs=3), dict(image_scales=SCALES)),
     "MI-Pre-Conv": (lambda c: MSConv(c, {3: 18}, (1,)), {}),
@@ -29,13 +29,13 @@ def small(method="MIMS", pool=None, classes=2, **options):
     features = resnet_features(False, (1, 1, 1, 1), 4, strides=(2, 2, 1, 2, 1, 1))
     secondary, settings = PARTS[method]
     parts = {"layer4": secondary(layer_channels(features.layer4))}
-    return Mims(features, parts, pool or TopK(5), classes, **{**settings, **options})
+    return MIMSCNN(features, parts, pool or TopK(5), classes, **{**settings, **options})
 
 
 def feature_pyramid():
     features = resnet_features(False, (1, 1, 1, 1), 4, strides=(2, 2, 1, 2, 1, 1))
     parts = {name: MSConv(layer_channels(features.get_submodule(name)), {3: 9}, (1,)) for name in ("layer3", "layer4")}
-    return Mims(features, parts, TopK(5))
+    return MIMSCNN(features, parts, TopK(5))
 
 
 BUILD = {**{name: lambda name=name: small(name) for name in PARTS}, "FeatPyra-4,5": feature_pyramid,
@@ -50,7 +50,7 @@ def count(module):
 def test_weights_beside_the_body_of_resnet_101_are_few(kernels, head):
     with torch.device("meta"):
         features = resnet_features(False, (3, 4, 23, 3), 64)
-        model = Mims(features, {"layer4": MSConv(2048, kernels)}, TopK(5))
+        model = MIMSCNN(features, {"layer4": MSConv(2048, kernels)}, TopK(5))
     assert layer_channels(features.layer4) == 2048 and layer_channels(features.layer3) == 1024
     assert count(features) == 42_500_160
     assert count(model) - count(features) == head
@@ -59,7 +59,7 @@ def test_weights_beside_the_body_of_resnet_101_are_few(kernels, head):
 def test_resnet_34_from_scratch_has_the_weights_of_torchvisions_and_five_of_the_pooling():
     with torch.device("meta"):
         features = resnet_features(False, (3, 4, 6, 3), 64, BasicBlock)
-        model = Mims(features, {"layer4": Primary(512)}, TopK(5))
+        model = MIMSCNN(features, {"layer4": Primary(512)}, TopK(5))
     assert count(model) == 21_285_698 + 5
 
 
@@ -123,7 +123,7 @@ def test_a_box_covers_what_the_value_saw_of_the_primary_map():
     # One bright cell of an 8 x 16 map, a kernel of size 2 that adds up: the box of each winner must hold that cell.
     features = torch.nn.Sequential()
     features.add_module("layer4", torch.nn.AvgPool2d(8))
-    model = Mims(features, {"layer4": MSConv(3, {2: 1}, normalise=False)}, TopK(5)).double()
+    model = MIMSCNN(features, {"layer4": MSConv(3, {2: 1}, normalise=False)}, TopK(5)).double()
     model.secondary["layer4"].kernels[0].data.fill_(1)
     image = torch.zeros(2, 3, 64, 128, dtype=torch.float64)
     image[1, :, 40:48, 24:32] = 1                                              # cell (5, 3) of slice 1
@@ -155,7 +155,7 @@ def test_sizes_that_do_not_fit_the_slices_are_refused(sizes):
 
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(SettingsError, match="no layer of the network is called conv5"):
-        Mims(resnet_features(False, (1, 1, 1, 1), 4), {"conv5": Primary(128)}, TopK(5))
+        MIMSCNN(resnet_features(False, (1, 1, 1, 1), 4), {"conv5": Primary(128)}, TopK(5))
 
 
 def test_training_on_float32_changes_running_statistics_of_every_scale():

@@ -27,7 +27,7 @@ def network(scales=(1 / 2, 3 / 4, 1), image_scales=(1,), combine=None, primary=F
     channels = layer_channels(features.layer4)
     layer = (Primary(channels, len(image_scales)) if primary else
              MSConv(channels, {2: 3, 3: 4}, scales, inputs=len(image_scales)))
-    return mims.Mims(features, {"layer4": layer}, topk.TopK(5), 2, image_scales, combine).eval()
+    return mims.MIMSCNN(features, {"layer4": layer}, topk.TopK(5), 2, image_scales, combine).eval()
 
 
 @pytest.fixture

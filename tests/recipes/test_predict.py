@@ -20,7 +20,6 @@ from mdlib.errors import DataError, SettingsError
 from mdlib.recipes import chest
 from mdlib.recipes.chest import alarms, card
 from mdlib.recipes.chest import predict as prediction
-from mdlib.recipes.chest.incoming import Beside
 from mdlib.recipes.chest.plan import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
@@ -282,7 +281,7 @@ def test_spoiled_images_raise_the_alarm_and_few_others_do(tiny):
 
 def test_without_pages_of_its_own_the_recipe_hands_over_the_case(tiny, inbox, tmp_path):
     shown = []
-    prediction.predict(trained_in(tiny, "densenet121"), [inbox / "ward 1"], tmp_path / "out", "cpu", Beside(),
+    prediction.predict(trained_in(tiny, "densenet121"), [inbox / "ward 1"], tmp_path / "out", "cpu", {},
                        lambda case, title, above: shown.append((case, title)) or page_of_case(case, title, above))
     (case, title), = shown
     assert title == "film.png" and np.isnan(case["truth"]).all() and len(case["maps"]) == 4

@@ -1,40 +1,26 @@
-"""The card of a trained network: what has to be known beside its weights to predict anywhere.
-
-    networks/<training>/checkpoint.pt   the weights
-    networks/<training>/card.json       network, settings, classes, operating points, training data, code
-    networks/<training>/reference.npz   what the training images look like, for the warnings
-
-The three files are all that `mdlib predict` needs: neither the collection nor the run folder.
-"""
+"""The card of a trained network of chapter 1: network, settings, operating points, and what its images look like."""
 
 import dataclasses
-import hashlib
 import math
-import shutil
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
-from mdlib import reproducible, runs
+from mdlib import runs
 from mdlib.data import checks, chestxray14
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import operating
-from mdlib.files import alone, atomic, fingerprint, read_json, write_json
+from mdlib.files import alone, atomic
+from mdlib.recipes import cards
+from mdlib.recipes.cards import AGAIN, CARD
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.plan import Training
 from mdlib.recipes.chest.settings import PAPER_WEIGHTS, PROFILES, Chest
-from mdlib.training import checkpoints
-
-FORMAT, CARD, REFERENCE = 1, "card.json", "reference.npz"
-AGAIN = "Copy the whole folder of the training again, or train anew."
-KEYS = {"format", "chapter", "training", "settings", "operating_points", "data", "reference", "code", "weights"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +48,20 @@ def write(chapter: Chapter, training: Training, folder: Path, predictions: pd.Da
     (a network that has learned from it) no card is written. Under torchrun call it in the first process only.
     """
     val = predictions[predictions["part"] == "val"]
-    weights = fingerprint_of(checkpoints.weights(folder / checkpoints.NAME))
-    if val.empty or ((folder / CARD).exists() and read_json(folder / CARD).get("weights") == weights):
-        return
-    shutil.copyfile(_reference(chapter, training.split), folder / REFERENCE)
+    if not val.empty:
+        cards.write(folder, "chest", lambda: _told(chapter, training, val))
+
+
+def _told(chapter: Chapter, training: Training, val: pd.DataFrame) -> tuple[Path, dict[str, Any]]:
+    """The file of the reference, and what the card says."""
     rows, classes = chapter.part("val", training.split), chapter.classes[-training.classes:]
     points = operating.choose(chapter.targets[rows][:, -training.classes:], val[list(classes)].to_numpy(), classes)
-    write_json(folder / CARD, {
-        "format": FORMAT, "chapter": "chest", "training": dataclasses.asdict(training),
-        "settings": dataclasses.asdict(chapter.settings),
+    return _reference(chapter, training.split), {
+        "training": dataclasses.asdict(training), "settings": dataclasses.asdict(chapter.settings),
         "operating_points": {row.Index: [_plain(value) for value in row[1:]] for row in points.itertuples()},
         "data": {"name": chapter.xrays.data_dir.name, "phantoms": chapter.xrays.truth is not None,
                  "fingerprint": chapter.run.asked["data"], "validation": len(rows),
-                 "train": len(chapter.part("train", training.split))},
-        "reference": fingerprint(folder / REFERENCE), "code": reproducible.code_version(), "weights": weights})
+                 "train": len(chapter.part("train", training.split))}}
 
 
 def _plain(value: Any) -> float | int | None:
@@ -99,13 +85,8 @@ def _reference(chapter: Chapter, split: int) -> Path:
 
 def reference(chapter: Chapter) -> checks.Reference:
     """What the training images of the chapter's first split look like, with limits from its validation part."""
-    return _opened(_reference(chapter, 0))
-
-
-def fingerprint_of(weights: dict[str, torch.Tensor]) -> str:
-    """Sixteen digits that change with any weight."""
-    return fingerprint({name: hashlib.sha256(value.detach().cpu().numpy().tobytes()).hexdigest()
-                        for name, value in weights.items()})
+    with np.load(_reference(chapter, 0), allow_pickle=False) as kept:
+        return _opened(dict(kept))
 
 
 def read(checkpoint: Path | str) -> Card:
@@ -113,29 +94,13 @@ def read(checkpoint: Path | str) -> Card:
 
     Raises DataError for a folder without checkpoint or card, a card of another chapter, and a damaged one.
     """
-    checkpoint = Path(checkpoint)
-    checkpoint = checkpoint / checkpoints.NAME if checkpoint.is_dir() else checkpoint
-    if not checkpoint.is_file():
-        raise DataError("there is no checkpoint", str(checkpoint), "Name the folder of one training: "
-                        f"RUN/networks/NAME, which holds {checkpoints.NAME}, {CARD} and {REFERENCE}.")
-    path = checkpoint.with_name(CARD)
-    if not path.exists():
-        raise DataError(f"there is no {CARD} beside the checkpoint", str(checkpoint),
-                        "Name a training on the part `train` alone (RUN/networks/NETWORK-train-seed0): one that has "
-                        "learned from the validation part too has no card, for no images are left to choose its "
-                        "thresholds on.")
-    told = read_json(path)
-    if not isinstance(told, dict) or not {"format", "chapter"} <= set(told):
-        raise DataError("this is not the card of a network", str(path), AGAIN)
-    if (told["format"], told["chapter"]) != (FORMAT, "chest"):
-        raise DataError(f"a card of chapter {told['chapter']!r}, format {told['format']!r}; this is chest, format "
-                        f"{FORMAT}", str(path), "Use the chapter and the version of mdlib that trained it.")
-    if KEYS - set(told):
-        raise DataError(f"a damaged card: {', '.join(sorted(KEYS - set(told)))} missing", str(path), AGAIN)
-    return _checked(told, checkpoint, path)
+    return _checked(*cards.read(
+        checkpoint, "chest", {"operating_points"}, "Name a training on the part `train` alone "
+        "(RUN/networks/NETWORK-train-seed0): one that has learned from the validation part too has no card, for no "
+        "images are left to choose its thresholds on."))
 
 
-def _checked(told: dict, checkpoint: Path, path: Path) -> Card:
+def _checked(checkpoint: Path, told: dict[str, Any]) -> Card:
     try:
         settings = replace(runs.check_overrides(PROFILES["paper"], told["settings"]), pretrained=False)
         training = Training(**told["training"])
@@ -149,39 +114,19 @@ def _checked(told: dict, checkpoint: Path, path: Path) -> Card:
                 "fingerprint": str(told["data"]["fingerprint"]), "train": int(told["data"]["train"]),
                 "validation": int(told["data"]["validation"])}
     except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"a damaged card ({error})", str(path), AGAIN) from None
+        raise DataError(f"a damaged card ({error})", str(checkpoint.with_name(CARD)), AGAIN) from None
     return Card(checkpoint, training, settings, points, data, str(told["code"]), str(told["weights"]),
-                _read_reference(path.with_name(REFERENCE), told["reference"]))
+                cards.read_reference(checkpoint, told["reference"], _opened))
 
 
-def _read_reference(path: Path, expected: str) -> checks.Reference:
-    try:
-        if fingerprint(path) == expected:
-            return _opened(path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"the reference images cannot be read ({type(error).__name__})", str(path), AGAIN) from None
-    raise DataError("this is not the file that the card was written with", str(path), AGAIN)
-
-
-def _opened(path: Path) -> checks.Reference:
-    with np.load(path, allow_pickle=False) as kept:
-        limits = dict(zip(checks.CHECKS, kept["limits"].tolist(), strict=True))
-        return checks.Reference(kept["mean"], kept["patterns"], kept["variance"], limits, int(kept["trained"]),
-                                int(kept["held_out"]))
+def _opened(kept: dict[str, np.ndarray]) -> checks.Reference:
+    limits = dict(zip(checks.CHECKS, kept["limits"].tolist(), strict=True))
+    return checks.Reference(kept["mean"], kept["patterns"], kept["variance"], limits, int(kept["trained"]),
+                            int(kept["held_out"]))
 
 
 def load(card: Card) -> nn.Module:
-    """The network of a card with its weights, in evaluation mode.
-
-    Raises DataError for a damaged checkpoint, one that does not fit the network, and other weights than the card's.
-    """
-    weights = checkpoints.weights(card.checkpoint)
-    if fingerprint_of(weights) != card.weights:
-        raise DataError("these are not the weights that the card was written for", str(card.checkpoint), AGAIN)
-    try:
-        model = network(card.training.network, card.settings, card.training.classes, card.training.normalise)
-        model.load_state_dict(weights)
-    except (RuntimeError, ValueError) as error:
-        raise DataError(f"the weights do not fit the network of the card ({str(error).splitlines()[0]})",
-                        str(card.checkpoint), AGAIN) from None
-    return model.eval()
+    """The network of a card with its weights, in evaluation mode. Raises DataError as `cards.load`."""
+    asked = card.training
+    return cards.load(card.checkpoint, card.weights,
+                      lambda: network(asked.network, card.settings, asked.classes, asked.normalise))

@@ -1,6 +1,5 @@
 """What a network says of a few images, in numbers and maps, and the words that stand above the maps on a page."""
 
-import os
 from html import escape
 from typing import Any
 
@@ -10,27 +9,13 @@ from lightning_fabric import Fabric
 from scipy.special import expit
 from torch import nn
 
+from mdlib.recipes.answers import STYLE, plain, warned
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.incoming import Seen
 from mdlib.recipes.chest.plan import NONIMAGE
 
-STYLE = """<style>
-  .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
-  .warnings h2 { font-size: 1.1rem; margin: 0.25rem 0; }
-  .warnings ul { margin: 0.25rem 0; padding-left: 1.25rem; }
-  .numbers { overflow-x: auto; margin: 1rem 0; }
-  .numbers td, .numbers thead th + th { text-align: right; }
-  .numbers tbody th { font-weight: 400; }
-  .numbers .above > * { font-weight: 700; }
-</style>"""
 HEAD = ("Class", "Probability", "Threshold", "At or above", "Sensitivity", "Specificity", "Images with", "without")
-
-
-def plain(name: str) -> str:
-    """A file name as one line of text, whatever bytes it is made of."""
-    text = os.fsencode(name).decode(errors="replace")
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def probabilities(fabric: Fabric, model: nn.Module, batch: dict[str, torch.Tensor]) -> np.ndarray:
@@ -52,15 +37,7 @@ def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
     """HTML: what this is not, what the network has learned from, the warnings, and the numbers of each class."""
     device = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
     learned = f"<p><strong>{escape(learned_from(card))}</strong> {escape(_beside(card, seen))}</p>"
-    return "\n".join([STYLE, device, learned, _warnings(seen), _numbers(card, probability)])
-
-
-def _warnings(seen: Seen) -> str:
-    if not seen.warnings:
-        return "<p>None of the checks of the image has found anything strange; that is no assurance.</p>"
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in seen.warnings.values())
-    heading = "1 warning" if len(seen.warnings) == 1 else f"{len(seen.warnings)} warnings"
-    return f'<section class="warnings"><h2>{heading}</h2><ul>{items}</ul></section>'
+    return "\n".join([STYLE, device, learned, warned(seen.warnings), _numbers(card, probability)])
 
 
 def learned_from(card: Card) -> str:

@@ -18,7 +18,7 @@ from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
 from mdlib.recipes.mims.plan import ONE_SIZE, REAL, THREE_D
-from mdlib.recipes.mims.settings import Mims, choose
+from mdlib.recipes.mims.settings import Mims, choose, shape_of
 
 run_folder = functools.partial(runs.folder_of, "mims")
 ONE_WIDTH = (9.0, 15.0)     # (ours) pixels: of the lesions of `one_size`, and of what looks like them
@@ -87,7 +87,7 @@ class Chapter:
 
     def shape(self, collection: str) -> tuple[int, int]:
         """Height and width of the pictures of a collection as the networks see them."""
-        return getattr(self.settings, "cirrus" if collection == ONE_SIZE else collection.removesuffix("_matched"))
+        return shape_of(self.settings, collection)
 
     def pixels(self, collection: str) -> np.ndarray:
         """(slices, H, W) or (slices, H, W, 3) uint8, a row a slice of the collection, memory-mapped."""

@@ -18,7 +18,7 @@ from mdlib.recipes.mims.settings import KERNELS, PROFILES, Mims
 TEXT_WEIGHTS = {"head_oct": 250061, "head_mmd": 266467, "head_crc": 369307, "backbone": 42500160}
 
 
-def network(method: str, collection: str, settings: Mims, pooling: str = "top5", classes: int = 2) -> mims.Mims:
+def network(method: str, collection: str, settings: Mims, pooling: str = "top5", classes: int = 2) -> mims.MIMSCNN:
     """One of METHODS with one of POOLINGS, as it is trained on a collection.
 
     A collection without kernels of its own takes methods without any. Raises SettingsError for another name."""
@@ -31,7 +31,7 @@ def network(method: str, collection: str, settings: Mims, pooling: str = "top5",
                  for level in of.levels}
     combine = mims.mean_of_slices if of.slice_by_slice else mims.max_of_slices if pool == "max_inst" else None
     pooled = topk.Mean() if pool == "mean" else topk.TopK(5 if pool == "max_inst" else pool)
-    return mims.Mims(features, secondary, pooled, classes, of.image_scales, combine)
+    return mims.MIMSCNN(features, secondary, pooled, classes, of.image_scales, combine)
 
 
 def _layer(of: Method, channels: int, pairs: tuple[tuple[int, int], ...]) -> nn.Module:

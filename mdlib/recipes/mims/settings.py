@@ -108,3 +108,8 @@ def choose(profile: str, overrides: dict[str, Any]) -> Mims:
     if settings.pretrained == "shapes" and settings.shapes == 0:
         raise SettingsError("there is nothing to pre-train on", "setting shapes", "As --set shapes=6000.")
     return settings
+
+
+def shape_of(settings: Mims, collection: str) -> tuple[int, int]:
+    """Height and width of the pictures of a collection as the networks see them."""
+    return getattr(settings, "cirrus" if collection == "one_size" else collection.removesuffix("_matched"))

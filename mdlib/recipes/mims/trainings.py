@@ -17,10 +17,10 @@ from mdlib.data.bags import BagSamples
 from mdlib.errors import SettingsError
 from mdlib.evaluate import baseline
 from mdlib.files import atomic, fingerprint, write_json
-from mdlib.models.mims import Mims as Network
+from mdlib.models.mims import MIMSCNN
 from mdlib.progress import track
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import pretext
+from mdlib.recipes.mims import card, pretext
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import METHODS
 from mdlib.recipes.mims.networks import network
@@ -85,7 +85,7 @@ def train_all(chapter: Chapter, trainings: Sequence[Training] | None = None) -> 
 
 
 def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> None:
-    """Train one network stage by stage; keep what it says of the test part, and its history, in its folder."""
+    """Train one network stage by stage; keep what it says of the test part, its card and its history."""
     reproducible.seed_everything(training.seed)
     settings, history = chapter.settings, []
     if bags_a_step(settings, training.collection) % fabric.world_size:
@@ -107,11 +107,14 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
     if fabric.is_global_zero:
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
             predicted(chapter, training, model, fabric).to_parquet(file)
+        if training.collection != pretext.COLLECTION:
+            card.write(chapter, training, last_folder(chapter, training),
+                       *(samples_of(chapter, training, part) for part in ("train", "test")))
         write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))
     fabric.barrier()
 
 
-def build(chapter: Chapter, training: Training) -> Network:
+def build(chapter: Chapter, training: Training) -> MIMSCNN:
     """The network of a training, with fresh weights (or ImageNet's)."""
     classes = int(samples_of(chapter, training, "train").targets.max()) + 1
     return network(training.method, training.collection, chapter.settings, training.pooling, classes)
@@ -131,7 +134,7 @@ def bags_a_step(settings: Mims, collection: str) -> int:
     return settings.volumes if collection in (*THREE_D, ONE_SIZE) else settings.batch
 
 
-def optimizer(model: Network, rate: float, settings: Mims) -> torch.optim.Optimizer:
+def optimizer(model: MIMSCNN, rate: float, settings: Mims) -> torch.optim.Optimizer:
     """SGD or Adam with two learning rates: the layers below learn at `backbone_rate` of it (appendix A)."""
     below = list(model.features.parameters())
     known = set(map(id, below))
@@ -157,13 +160,17 @@ def stage_folder(chapter: Chapter, training: Training, number: int) -> Path:
     return folder(chapter, training) / f"stage{number}"
 
 
+def last_folder(chapter: Chapter, training: Training) -> Path:
+    """Where the last stage keeps its checkpoint, and the network's card."""
+    return stage_folder(chapter, training, len(stages(chapter.settings, training.collection)) - 1)
+
+
 def weights_of(chapter: Chapter, training: Training) -> dict[str, Tensor]:
     """The weights at the end of a finished training."""
-    last = len(stages(chapter.settings, training.collection)) - 1
-    return checkpoints.weights(stage_folder(chapter, training, last) / checkpoints.NAME)
+    return checkpoints.weights(last_folder(chapter, training) / checkpoints.NAME)
 
 
-def _start_from(model: Network, weights: dict[str, Tensor], body_only: bool) -> None:
+def _start_from(model: MIMSCNN, weights: dict[str, Tensor], body_only: bool) -> None:
     if body_only:
         prefix = "features."
         model.features.load_state_dict({name.removeprefix(prefix): value for name, value in weights.items()
@@ -178,7 +185,7 @@ def name_of(chapter: Chapter, training: Training, row: int) -> str:
         chapter.bags(training.collection).table["bag"].iloc[row])
 
 
-def predicted(chapter: Chapter, training: Training, model: Network, fabric: Fabric) -> pd.DataFrame:
+def predicted(chapter: Chapter, training: Training, model: MIMSCNN, fabric: Fabric) -> pd.DataFrame:
     """A row a bag of the test part: its row in the collection, and its log-odds of the last class."""
     samples = samples_of(chapter, training, "test")
     longest = int(samples.count[samples.rows].max())
@@ -194,7 +201,7 @@ def predictions(chapter: Chapter, training: Training) -> pd.DataFrame:
     return pd.read_parquet(folder(chapter, training) / PREDICTIONS)
 
 
-def trained(chapter: Chapter, training: Training) -> Network:
+def trained(chapter: Chapter, training: Training) -> MIMSCNN:
     """A trained network in evaluation mode, on the chapter's device; trained now if need be."""
     train_all(chapter, [training])
     model = build(chapter, training)
