@@ -24,6 +24,15 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """As the trainings side by side have: for networks this small, threads only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images, from the environment variable MDLIB_REAL_DATA."""

@@ -8,7 +8,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -28,6 +28,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", 
 NAME_BYTES = 200    # file systems take 255, and a name gets an ending and a temporary one
 TABLE, NOTES, MARK = "predictions.csv", "warnings.csv", "prediction.json"
 NOT_READ = "not read"
+NO_DEVICE = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
 STYLE = """<style>
   .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
   .warnings h2 { font-size: 1.1rem; margin: 0.25rem 0; }
@@ -82,13 +83,20 @@ def number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.7g}"
 
 
-def claim(out: Path, network: dict[str, Any], files: Sequence[Path], names: Sequence[str],
-          given: Mapping[str, Any]) -> None:
-    """Mark `out` as the answer of this network to these files, told `given` beside them; drop pages told otherwise.
+def refuse_none(found: Collection) -> None:
+    """Raises SettingsError where nothing was found to ask about."""
+    if not found:
+        raise SettingsError("there is no image", "IMAGES", f"Name files, or folders that hold {', '.join(SUFFIXES)} "
+                            "or DICOM files.")
 
-    network: what tells it from others; names: of what has a page. Raises SettingsError where `out` holds anything else.
+
+def claim(out: Path, card: Any, files: Sequence[Path], names: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Mark `out` as the answer of a card's network to these files, told `given` beside them; drop pages told otherwise.
+
+    names: of what has a page. Raises SettingsError where `out` holds anything else.
     """
     mark = out / MARK
+    network = {"training": card.training.slug, "weights": card.weights, "data": card.data, "code": card.code}
     asked = {"files": fingerprint([stamp([file])[0] if file.exists() else str(file) for file in files]),
              "images": len(files), **network, "given": runs.without_nan(dict(given))}
     if out.exists() and not out.is_dir():

@@ -20,7 +20,7 @@ from torch import nn
 
 from mdlib import reproducible
 from mdlib.errors import DataError
-from mdlib.files import fingerprint, read_json, write_json
+from mdlib.files import alone, atomic, fingerprint, read_json, write_json
 from mdlib.training import checkpoints
 
 Of = TypeVar("Of")
@@ -82,6 +82,16 @@ def _file(checkpoint: Path) -> Path:
         raise DataError("there is no checkpoint", str(checkpoint), "Name the folder of one training: "
                         f"RUN/networks/NAME, which holds {checkpoints.NAME}, {CARD} and {REFERENCE}.")
     return checkpoint
+
+
+def kept_once(path: Path, arrays: Callable[[], dict[str, Any]]) -> Path:
+    """The file of a run that holds what arrays() gives, written by the first of several processes that ask for it."""
+    with alone(path.with_suffix(".lock")):
+        if not path.exists():
+            found = arrays()
+            with atomic(path) as part, part.open("wb") as file:
+                np.savez(file, **found)
+    return path
 
 
 def read_reference(checkpoint: Path, expected: str, opened: Callable[[dict[str, np.ndarray]], Of]) -> Of:

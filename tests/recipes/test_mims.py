@@ -19,16 +19,8 @@ from mdlib.recipes.mims import kept, results, trainings
 from mdlib.recipes.mims.plan import Training, plan
 from mdlib.training import loop
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COLLECTIONS = ("cirrus", "spectralis", "crc_msi")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As the trainings side by side have: for networks this small, threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_an_unmarked_setting_is_the_papers_number():

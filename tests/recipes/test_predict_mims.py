@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from click.testing import CliRunner
 from dicom_file import dicom
 from PIL import Image
@@ -22,19 +21,10 @@ from mdlib.recipes.mims import card, explained, incoming
 from mdlib.recipes.mims import predict as prediction
 from mdlib.recipes.mims.plan import Training
 
-pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
                                                                             "one_size"))
 SLICEWISE = Training("mims_patchcls", "cirrus")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As the trainings side by side have."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

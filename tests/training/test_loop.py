@@ -7,13 +7,7 @@ from torch import nn
 from mdlib.errors import DataError, SettingsError, TrainingError
 from mdlib.training.loop import predict, start
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_one_step_of_sgd_computed_by_hand(tmp_path):

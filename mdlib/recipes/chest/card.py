@@ -14,7 +14,6 @@ from mdlib import runs
 from mdlib.data import checks, chestxray14
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import operating
-from mdlib.files import alone, atomic
 from mdlib.recipes import cards
 from mdlib.recipes.cards import AGAIN, CARD
 from mdlib.recipes.chest.chapter import Chapter
@@ -72,15 +71,12 @@ def _plain(value: Any) -> float | int | None:
 
 def _reference(chapter: Chapter, split: int) -> Path:
     """The file in the run folder that says what the training images look like, once for all networks of a split."""
-    path = chapter.run.folder / "references" / f"split{split}.npz"
-    with alone(path.with_suffix(".lock")):
-        if not path.exists():
-            train, val = (chapter.part(part, split) for part in ("train", "val"))
-            found = checks.reference(chapter.pixels, train, val, chapter.settings.crop)
-            arrays = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-            with atomic(path) as part, part.open("wb") as file:
-                np.savez(file, **arrays | {"limits": [found.limits[name] for name in checks.CHECKS]})
-    return path
+    def arrays() -> dict[str, Any]:
+        train, val = (chapter.part(part, split) for part in ("train", "val"))
+        found = checks.reference(chapter.pixels, train, val, chapter.settings.crop)
+        return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)} | {
+            "limits": [found.limits[name] for name in checks.CHECKS]}
+    return cards.kept_once(chapter.run.folder / "references" / f"split{split}.npz", arrays)
 
 
 def reference(chapter: Chapter) -> checks.Reference:

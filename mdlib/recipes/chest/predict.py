@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mdlib.errors import SettingsError
 from mdlib.recipes import answers
-from mdlib.recipes.answers import SUFFIXES, Page, cell, number
+from mdlib.recipes.answers import Page, cell, number
 from mdlib.recipes.chest import card as cards
 from mdlib.recipes.chest import report, viewing
 from mdlib.recipes.chest.incoming import Beside, Seen, batch_of, look
@@ -42,8 +41,7 @@ def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str
     card, out, files, beside = cards.read(checkpoint), Path(out), find(paths), Beside(**given or {})
     fabric = loop.start(device, precision=card.settings.precision)
     model, names, failures = cards.load(card).to(fabric.device), answers.names_of(files), {}
-    answers.claim(out, {"training": card.training.slug, "weights": card.weights, "data": card.data, "code": card.code},
-                  files, names, beside._asdict())
+    answers.claim(out, card, files, names, beside._asdict())
     with answers.tables(out, PREDICTIONS, failures) as (numbers, notes):
         images = answers.readable(files, names, lambda file, name: look(card, file, name, beside), failures)
         for seen in _batches(images):
@@ -79,9 +77,7 @@ def find(paths: Iterable[Path | str]) -> list[Path]:
         inside = sorted(filter(answers.is_image, path.rglob("*"))) if path.is_dir() else [path]
         for file in inside:
             found.setdefault(file.resolve(), Path(os.path.abspath(file)))
-    if not found:
-        raise SettingsError("there is no image", "IMAGES", f"Name files, or folders that hold {', '.join(SUFFIXES)} "
-                            "or DICOM files.")
+    answers.refuse_none(found)
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from scipy.special import expit
 from torch import nn
 
-from mdlib.recipes.answers import STYLE, plain, warned
+from mdlib.recipes.answers import NO_DEVICE, STYLE, plain, warned
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.figures import words
 from mdlib.recipes.chest.incoming import Seen
@@ -35,9 +35,8 @@ def case(card: Card, seen: Seen, probability: np.ndarray, maps: dict, signal: di
 
 def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
     """HTML: what this is not, what the network has learned from, the warnings, and the numbers of each class."""
-    device = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
     learned = f"<p><strong>{escape(learned_from(card))}</strong> {escape(_beside(card, seen))}</p>"
-    return "\n".join([STYLE, device, learned, warned(seen.warnings), _numbers(card, probability)])
+    return "\n".join([STYLE, NO_DEVICE, learned, warned(seen.warnings), _numbers(card, probability)])
 
 
 def learned_from(card: Card) -> str:

@@ -11,15 +11,14 @@ from torch import nn
 from mdlib.data.bags import BagSamples
 from mdlib.data.phantoms.collection import is_phantom
 from mdlib.errors import DataError, SettingsError
-from mdlib.files import alone, atomic
 from mdlib.recipes import cards
 from mdlib.recipes.cards import AGAIN, CARD
 from mdlib.recipes.mims import reference
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import METHODS, POOLINGS
 from mdlib.recipes.mims.networks import network
-from mdlib.recipes.mims.plan import ONE_SIZE, THREE_D, Training
-from mdlib.recipes.mims.settings import KERNELS, Mims, choose, shape_of
+from mdlib.recipes.mims.plan import THREE_D, Training
+from mdlib.recipes.mims.settings import KERNELS, ONE_SIZE, Mims, choose, shape_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +68,12 @@ def _told(chapter: Chapter, training: Training, train: BagSamples, test: BagSamp
 
 def _reference(chapter: Chapter, training: Training, train: BagSamples, test: BagSamples) -> Path:
     """The file in the run folder that says what the training pictures look like, once for all networks of a part."""
-    path = chapter.run.folder / "references" / f"{training.collection}-fold{training.fold}.npz"
-    bags = chapter.bags(training.collection)
-    with alone(path.with_suffix(".lock")):
-        if not path.exists():
-            files = bags.paths()
-            of_bags = [files[bags.table["first"].iloc[row]] for row in train.rows[reference.spread(len(train))]]
-            found = reference.reference(train, test, of_bags, chapter.settings.fewest)
-            with atomic(path) as part, part.open("wb") as file:
-                np.savez(file, **found.arrays())
-    return path
+    def arrays() -> dict[str, np.ndarray]:
+        bags = chapter.bags(training.collection)
+        files, first = bags.paths(), bags.table["first"]
+        of_bags = [files[first.iloc[row]] for row in train.rows[reference.spread(len(train))]]
+        return reference.reference(train, test, of_bags, chapter.settings.fewest).arrays()
+    return cards.kept_once(chapter.run.folder / "references" / f"{training.collection}-fold{training.fold}.npz", arrays)
 
 
 def read(checkpoint: Path | str) -> Card:

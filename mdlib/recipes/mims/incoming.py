@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mdlib.data import checks, headers, images
 from mdlib.data.volumes import in_order, refuse_sizes
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 from mdlib.progress import track
-from mdlib.recipes.answers import SUFFIXES, is_image
+from mdlib.recipes.answers import is_image, refuse_none
 from mdlib.recipes.mims import reference
 from mdlib.recipes.mims.card import Card
 from mdlib.recipes.mims.explained import central
@@ -54,9 +54,7 @@ def find(paths: Iterable[Path | str], apart: bool) -> list[Volume]:
         for volume in _below(path, apart) if path.is_dir() else [Volume(path, (path,))]:
             of = Volume(Path(os.path.abspath(volume.path)), tuple(Path(os.path.abspath(each)) for each in volume.files))
             found.setdefault(volume.path.resolve(), of)
-    if not found:
-        raise SettingsError("there is no image", "IMAGES", f"Name files, or folders that hold {', '.join(SUFFIXES)} "
-                            "or DICOM files.")
+    refuse_none(found)
     return list(found.values())
 
 

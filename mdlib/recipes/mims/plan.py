@@ -3,11 +3,10 @@
 from dataclasses import dataclass, fields
 
 from mdlib.recipes.mims.methods import METHODS
-from mdlib.recipes.mims.settings import Mims
+from mdlib.recipes.mims.settings import ONE_SIZE, Mims
 
 REAL = ("oct_dme", "oct_dme_matched")       # scans of eyes, tested by folds; the second without the confound
 THREE_D = ("cirrus", "spectralis")
-ONE_SIZE = "one_size"       # volumes that train only: what they teach is tested on the lesions of Cirrus, of all sizes
 SCALES = ("mi_pre_conv", "mims_noresizing", "mims")             # compared after training on one size (ours)
 MATTER = ("mi_pre", "mi_pre_conv", "mims_noresizing", "mims")   # compared on the real scans (ours)
 

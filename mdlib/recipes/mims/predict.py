@@ -41,8 +41,7 @@ def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str
     fabric = loop.start(device, precision=card.settings.precision)
     model, failures = cards.load(card).to(fabric.device), {}
     names = answers.names_of([volume.path for volume in volumes])
-    answers.claim(out, {"training": card.training.slug, "weights": card.weights, "data": card.data, "code": card.code},
-                  [file for volume in volumes for file in volume.files], names, {})
+    answers.claim(out, card, [file for volume in volumes for file in volume.files], names, {})
     columns = ("volume", *map(cell, card.classes), *SLICES)
     with answers.tables(out, columns, failures) as (numbers, notes):
         for seen in answers.readable(volumes, names, lambda volume, name: look(card, volume, name), failures):

@@ -9,7 +9,7 @@ Three numbers a bag, each the mean over its central slices as the network sees t
     shape       = width over height of the file, and whether it has fewer pixels than the network sees
     few slices  = fewer than the network has ever learned from
 
-The limits are quantiles of bags that the network has not learned from: 2.5 % of them are beyond each, by design.
+The limits are quantiles of bags that the network has not learned from: of each measure at most 2.5 % are beyond them.
 """
 
 from collections.abc import Iterator, Sequence

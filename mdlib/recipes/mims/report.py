@@ -7,7 +7,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
-from mdlib.recipes.answers import STYLE, plain, warned
+from mdlib.recipes.answers import NO_DEVICE, STYLE, plain, warned
 from mdlib.recipes.mims import explained, viewing
 from mdlib.recipes.mims.card import Card
 from mdlib.recipes.mims.incoming import Seen
@@ -48,9 +48,8 @@ def where(seen: Seen, index: int) -> str:
 
 def above(card: Card, seen: Seen, answer: Said) -> str:
     """HTML: what this is not, what the network has learned from, the warnings, and the probability of each class."""
-    device = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
     learned = f"<p><strong>{escape(learned_from(card))}</strong></p>"
-    return "\n".join([STYLE, device, learned, warned(seen.warnings, "volume"), _numbers(card, answer),
+    return "\n".join([STYLE, NO_DEVICE, learned, warned(seen.warnings, "volume"), _numbers(card, answer),
                       f"<p>{escape(_slices(card, seen, answer))}</p>"])
 
 
@@ -68,7 +67,7 @@ def learned_from(card: Card) -> str:
 def _numbers(card: Card, answer: Said) -> str:
     cells = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{value:.3f}</td></tr>'
                     for name, value in zip(card.classes, answer.probability.tolist(), strict=True))
-    return ("<p>A probability is the network's own number, not a risk; the text names no threshold.</p>"
+    return ("<p>A probability is the network's own number, not a risk; the paper names no threshold.</p>"
             '<div class="numbers" tabindex="0" role="region" aria-label="Probability of each class"><table><thead><tr>'
             f'<th scope="col">Class</th><th scope="col">Probability</th></tr></thead><tbody>{cells}</tbody></table>'
             "</div>")

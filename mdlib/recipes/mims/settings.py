@@ -8,9 +8,10 @@ from mdlib.errors import SettingsError
 from mdlib.recipes.mims.methods import METHODS, POOLINGS
 
 OCT, MMD, TILES = ((2, 8), (3, 10)), ((2, 10), (3, 10)), ((1, 20), (2, 40))    # kernel size, channels; appendix A
+ONE_SIZE = "one_size"   # volumes that train only: what they teach is tested on the lesions of Cirrus, of all sizes
 # collection: its kernels. Ours are eyes of real scans, and phantom volumes whose lesions are all of about one size
 KERNELS = {"cirrus": OCT, "spectralis": OCT, "mmd": MMD, "crc_msi": TILES, "oct_dme": OCT, "oct_dme_matched": OCT,
-           "one_size": OCT}
+           ONE_SIZE: OCT}
 
 
 @dataclass(frozen=True)
@@ -112,4 +113,4 @@ def choose(profile: str, overrides: dict[str, Any]) -> Mims:
 
 def shape_of(settings: Mims, collection: str) -> tuple[int, int]:
     """Height and width of the pictures of a collection as the networks see them."""
-    return getattr(settings, "cirrus" if collection == "one_size" else collection.removesuffix("_matched"))
+    return getattr(settings, "cirrus" if collection == ONE_SIZE else collection.removesuffix("_matched"))
