@@ -109,7 +109,7 @@ def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, w
     if len(samples) == 0:
         raise SettingsError("there is nothing to predict", "parameter samples", "Choose a subset with images.")
     loader = DataLoader(samples, batch, num_workers=workers, collate_fn=getattr(samples, "collate", None),
-                        pin_memory=fabric.device.type == "cuda")
+                        pin_memory=_pinned(fabric, samples))
     model.to(fabric.device)
     training, kept, done = model.training, {}, 0
     model.eval()
@@ -142,7 +142,12 @@ def _batches(fabric: Fabric, samples: Dataset, batch: int, seed: int, workers: i
     if len(sampler) == 0:
         raise SettingsError("there is nothing to train on", "parameter samples", "Choose a subset with images.")
     return DataLoader(samples, share, sampler=sampler, num_workers=workers, drop_last=alone,
-                      collate_fn=getattr(samples, "collate", None), pin_memory=fabric.device.type == "cuda")
+                      collate_fn=getattr(samples, "collate", None), pin_memory=_pinned(fabric, samples))
+
+
+def _pinned(fabric: Fabric, samples: Dataset) -> bool:
+    """Whether batches go through page-locked memory: not where `samples` cuts them on the device, as DeviceImages."""
+    return fabric.device.type == "cuda" and not getattr(samples, "on_device", False)
 
 
 def _on_device(fabric: Fabric, batches: DataLoader, channels_last: bool = False) -> Iterator[tuple[Tensor, Batch]]:

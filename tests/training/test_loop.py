@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from nets import Batched, Logits, Rows, convolutional, cross_entropy, linear, ra
 from torch import nn
 
 from mdlib.errors import DataError, SettingsError, TrainingError
+from mdlib.training import loop
 from mdlib.training.loop import predict, start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -222,6 +225,26 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 def test_nothing_to_predict_is_refused():
     with pytest.raises(SettingsError, match="nothing to predict"):
         predict(start("cpu"), convolutional(), random_rows(0), batch=2)
+
+
+@pytest.mark.parametrize("kind, on_device, pinned", [("cuda", None, True), ("cuda", False, True),
+                                                     ("cuda", True, False), ("cpu", None, False)])
+def test_batches_that_are_cut_on_the_device_are_not_pinned(tmp_path, monkeypatch, kind, on_device, pinned):
+    class Asked(Exception):
+        pass
+
+    def loader(*rows, pin_memory, **options):
+        raise Asked(pin_memory)
+
+    monkeypatch.setattr(loop, "DataLoader", loader)
+    fabric, rows = SimpleNamespace(device=torch.device(kind), world_size=1, global_rank=0), random_rows(8)
+    if on_device is not None:
+        rows.on_device = on_device
+    for ask in (lambda: train(tmp_path, samples=rows, fabric=fabric),
+                lambda: predict(fabric, convolutional(), rows, batch=4)):
+        with pytest.raises(Asked) as asked:
+            ask()
+        assert asked.value.args == (pinned,)
 
 
 class TestCheckpoint:
