@@ -53,7 +53,7 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
         loss: Callable[[nn.Module, Batch], Tensor], *, epochs: int = 0, iterations: int = 0, batch: int, seed: int,
         folder: Path | str, validate: Callable[[nn.Module], dict[str, float]] | None = None,
         workers: int = 0, name_of: Callable[[int], str] | None = None, channels_last: bool = False,
-        settings: dict | None = None) -> list[dict]:
+        schedule: Callable[[float], None] | None = None, settings: dict | None = None) -> list[dict]:
     """Train `model` in place; return one dict an epoch: `epoch` (from 1), `loss` (mean over samples), `validate`'s.
 
     How long: `epochs`, or `iterations`, a number of steps with which the last epoch may end early.
@@ -61,6 +61,7 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     A last batch of one sample is dropped, for batch normalisation cannot use it (ours).
     loss(model, batch) -> scalar. validate(model) -> floats, in evaluation mode, in the first process only.
     name_of(index) -> the file to name when the loss is not finite.
+    schedule(share), before each step, sets rates or weights of losses; share: of all steps, those done, [0, 1).
     folder: gets `checkpoint.pt` after each epoch; training goes on from one that is there, if it was trained with the
     same numbers and `settings` (whatever else decides the weights, as JSON). The number of epochs may have grown.
     Raises TrainingError for a loss that is not finite; SettingsError or DataError for a checkpoint that does not fit.
@@ -83,7 +84,11 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
             batches.sampler.set_epoch(epoch)
             watch = LossWatch(fabric, epoch + 1, name_of, folder / checkpoints.NAME if history else None)
             model.train()
-            for rows, inputs in islice(_on_device(fabric, batches, channels_last), steps - epoch * len(batches)):
+            done = epoch * len(batches)
+            for rows, inputs in islice(_on_device(fabric, batches, channels_last), steps - done):
+                if schedule is not None:
+                    schedule(done / steps)
+                done += 1
                 value = loss(network, inputs)
                 stepper.zero_grad()
                 fabric.backward(value)
