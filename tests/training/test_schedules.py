@@ -56,7 +56,7 @@ def test_fit_tells_the_share_of_steps_before_each_of_them(tmp_path):
 
 
 def test_a_schedule_goes_on_where_a_killed_training_stopped(tmp_path):
-    """Killed in the second epoch of 3 steps: the next sees the 9 steps that were left, and ends with the same weights."""
+    """Killed in the second epoch of 3 steps: the next sees the 9 that were left, and ends with the same weights."""
     def trained(folder, iterations):
         seen, model = [], convolutional()
         optimizer = momentum(model)
