@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw
 
 from mdlib.errors import SettingsError
 from mdlib.explain import overlay
+from mdlib.widgets import report
 from mdlib.widgets.records import Case, encoded, why_empty
 
-SCRIPTS = ("drawing.js", "slices.js", "explorer.js")  # one module
+SCRIPTS = ("common.js", "drawing.js", "slices.js", "report.js", "explorer.js")  # one module
 PICKED = (76, 201, 240)  # of marks: seen beside the white of outlines and the colours of maps
 
 
@@ -28,7 +29,9 @@ class Explorer(anywidget.AnyWidget):
     `case` (index), `klass` (a name, or "" for the most probable class), `method`, `side_by_side` (all methods at once),
     `opacity` in [0, 1], `threshold` in [0, 1] (what is below this share of a map's maximum is hidden), `contour`,
     `marks`, `twin` (the finding taken away, or ""), and `slice` (from 0; -1 for the one with the highest score of the
-    case, which another case always starts with).
+    case, which another case always starts with). Where there are reports, `word` is the word whose attention is kept in
+    view (from 0 over all parts; from their number on, a part's whole sentence; -1 for none, to which another case,
+    twin, class or method leads back), by `mechanism`.
     """
 
     _esm = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in SCRIPTS)
@@ -36,6 +39,7 @@ class Explorer(anywidget.AnyWidget):
 
     title = traitlets.Unicode().tag(sync=True)
     methods = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    mechanisms = traitlets.List(traitlets.Unicode()).tag(sync=True)  # of attention, where cases have reports
     cases = traitlets.List(traitlets.Dict()).tag(sync=True)  # words and numbers; `at` points into `data`
     data = traitlets.Bytes().tag(sync=True)  # encoded pictures, and maps as uint8 (count, height, width)
     palette = traitlets.Bytes().tag(sync=True)  # 256 colours RGBA; as in `overlay.blend`, a value covers in proportion
@@ -50,8 +54,10 @@ class Explorer(anywidget.AnyWidget):
     contour = traitlets.Bool(False).tag(sync=True)
     marks = traitlets.Bool(True).tag(sync=True)
     twin = traitlets.Unicode("").tag(sync=True)
+    word = traitlets.Int(-1).tag(sync=True)
+    mechanism = traitlets.Unicode("").tag(sync=True)
 
-    @traitlets.validate("case", "slice", "klass", "method", "twin")
+    @traitlets.validate("case", "slice", "klass", "method", "twin", "word", "mechanism")
     def _exists(self, proposal: dict) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         known = {
@@ -60,6 +66,8 @@ class Explorer(anywidget.AnyWidget):
             "klass": {""}.union(*(case["classes"] for case in self.cases)),
             "method": self.methods,
             "twin": {""}.union(*(case["twins"] for case in self.cases)),
+            "word": range(-1, report.count(self._record()) if self.cases else 0),
+            "mechanism": self.mechanisms or [""],
         }[name]
         if self.cases and value not in known:
             raise SettingsError(f"{value!r} is not there", f"explorer, {name}", f"Choose from {list(known)}.")
@@ -68,6 +76,10 @@ class Explorer(anywidget.AnyWidget):
     @traitlets.observe("case")
     def _most_suspicious(self, _: dict) -> None:
         self.slice = -1
+
+    @traitlets.observe("case", "twin", "klass", "method")
+    def _let_the_word_go(self, _: dict) -> None:
+        self.word = -1
 
     def still(self) -> Image.Image:
         """The picture or slice alone and under its map, side by side: what a reader without JavaScript sees."""
@@ -124,7 +136,9 @@ class Explorer(anywidget.AnyWidget):
         return int(np.argmax(case["probability"]))
 
     def _map(self) -> tuple[dict, int, int]:
-        """Where the maps of the method shown are; which slice, and which map of it."""
+        """Where the maps shown are, of the word or else of the method; which slice, and which map of it."""
+        if self.word >= 0:
+            return self._record()["report"]["attention"][self.mechanism], 0, self.word
         maps = self._record()["maps"][self.method]
         return maps, self._slice(), 0 if maps["count"] == 1 else self._class()
 
@@ -139,7 +153,10 @@ class Explorer(anywidget.AnyWidget):
         klass = record["classes"][self._class()]
         slices = len(record["scores"])
         alt = (record["alt"] or record["name"]) + (f", slice {self._slice() + 1} of {slices}" if slices > 1 else "")
-        alt += f"; left the picture, right with the map of {self.method} for {klass}"
+        said = report.written(record)
+        alt += f"; the network writes: {said}" if said else ""
+        looked = f"attention of {self.mechanism} for {report.named(record, self.word)}" if self.word >= 0 else ""
+        alt += f"; left the picture, right with the {looked or f'map of {self.method} for {klass}'}"
         why = why_empty(*self._map())
         alt += f", of which nothing is drawn: {why}" if why else ""
         return data | {"image/jpeg": b64encode(file.getvalue()).decode()}, metadata | {"image/jpeg": {"alt": alt}}
@@ -153,19 +170,23 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
     resolution as bytes, each stretched by `overlay.stretch`, those of all slices of a volume by their one maximum, so
     that slices compare; a map without signal, or without a positive value (eq. 7's ReLU leaves nothing of it), is
     announced, never drawn. A volume starts at the slice with the highest score, and a strip shows the score of every
-    slice. Raises SettingsError, naming the case, where shapes or names do not agree.
+    slice. Below a picture with a report stand its words; each shows where the network looked when it wrote it. Raises
+    SettingsError, naming the case, where shapes or names do not agree.
     """
     if not cases:
         raise SettingsError("there is no case to show", "explorer, cases")
     methods = list(cases[0].maps) if methods is None else list(methods)
     if not methods:
         raise SettingsError("there is no method to show", "explorer, methods", "Give each case at least one map.")
+    mechanisms = next((list(case.attention) for case in cases if case.report), [])
     data = bytearray()
-    records = [encoded(case, f"explorer, case {i} {case.name!r}", methods, data) for i, case in enumerate(cases)]
+    places = [f"explorer, case {i} {case.name!r}" for i, case in enumerate(cases)]
+    records = [encoded(case, where, methods, mechanisms, data) for case, where in zip(cases, places, strict=True)]
     for i, said in enumerate(records):
         said["name"] = said["name"] or f"picture {i + 1}"
     ramp = np.arange(256, dtype=np.uint8)
     palette = np.column_stack([overlay.colour(ramp), ramp])
     return Explorer(
-        title=title, methods=methods, method=methods[0], cases=records, data=bytes(data), palette=palette.tobytes()
-    )
+        title=title, methods=methods, method=methods[0], cases=records, data=bytes(data), palette=palette.tobytes(),
+        mechanisms=mechanisms, mechanism=(mechanisms or [""])[0],
+    )  # fmt: skip

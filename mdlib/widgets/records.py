@@ -1,14 +1,12 @@
 """What the explorer is given, checked, and turned into what travels to the page: words as JSON, pictures as bytes."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image
 
 from mdlib.errors import SettingsError
-from mdlib.explain import overlay
+from mdlib.widgets import encoding, report
 
 SIDE = 512  # pixels of the longer side sent to the page, which shows at most 416
 
@@ -36,6 +34,10 @@ class Case:
     notes: str = ""
     scores: np.ndarray | None = None  # (S,) in [0, 1]: how suspicious each slice is by itself
     marks: Sequence = ()  # what a pooling picked: (x, y, w, h in fractions of the sides, label, class or None for all)
+    report: Sequence[tuple[str, Sequence[str]]] = ()  # of a single picture: each part's name and its words, W in all
+    attention: dict[str, np.ndarray] = field(default_factory=dict)  # mechanism: (W, h, w), a map a word, each sums to 1
+    correct: Sequence[bool | None] = ()  # one a part: whether the sentence states what is true; None where unknown
+    reference: Sequence[str] = ()  # one a part: what a person wrote
 
     def __post_init__(self):
         """Recipes, which know no widget, give twins as plain dicts."""
@@ -43,7 +45,7 @@ class Case:
         object.__setattr__(self, "twins", twins)
 
 
-def encoded(case: Case, where: str, methods: list[str], data: bytearray) -> dict:
+def encoded(case: Case, where: str, methods: list[str], mechanisms: list[str], data: bytearray) -> dict:
     """The words and numbers of a case as JSON; its pictures and maps are appended to `data`.
 
     Everything of slices is a flat list, so that a single picture is a volume of one. Raises SettingsError, at `where`,
@@ -61,8 +63,8 @@ def encoded(case: Case, where: str, methods: list[str], data: bytearray) -> dict
         "logits": None if case.logits is None else [round(float(logit), 4) for logit in case.logits],
         "truth": [None if np.isnan(t) else int(t) for t in np.asarray(case.truth, float)],
         "scores": [round(float(score), 4) for score in volume.scores],
-        "image": _pictures(volume.image, data),
-        "maps": {method: _maps(volume.maps[method], volume.signal.get(method), data) for method in methods},
+        "image": encoding.pictures(volume.image, data, SIDE),
+        "maps": {method: encoding.maps(volume.maps[method], volume.signal.get(method), data) for method in methods},
         "contours": {name: [_corners(line) for _, line in of] for name, of in lines.items() if of},
         "outlined": {name: [s for s, _ in of] for name, of in lines.items() if of},  # the slice of each contour
         "outline": case.outline,
@@ -72,9 +74,10 @@ def encoded(case: Case, where: str, methods: list[str], data: bytearray) -> dict
             for *box, label, klass in marks
         ],
         "twins": {
-            finding: encoded(twin, f"{where}, twin without {finding!r}", methods, data)
+            finding: encoded(twin, f"{where}, twin without {finding!r}", methods, mechanisms, data)
             for finding, twin in case.twins.items()
         },
+        "report": report.encoded(case, where, mechanisms, data),
     }
 
 
@@ -107,43 +110,6 @@ def _corners(line: np.ndarray) -> list[float]:
     turns = abs(steps[:-1, 0] * steps[1:, 1] - steps[:-1, 1] * steps[1:, 0]) > 1e-9
     kept = line[np.concatenate([[True], turns, [True]])] if len(line) > 2 else line
     return np.round(kept, 4).ravel().tolist()
-
-
-def _pictures(images: np.ndarray, data: bytearray) -> dict:
-    """Append each slice, as the smaller of PNG and WebP; say where they are, their types and their size in pixels.
-
-    A slice that is there already (a twin differs only where the finding was) is not sent again.
-    """
-    at, types = [], []
-    for image in images:
-        picture = Image.fromarray(image)
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        files = {}
-        for kind, options in {"PNG": {"optimize": True}, "WEBP": {"quality": 85, "method": 6}}.items():
-            file = io.BytesIO()
-            picture.save(file, kind, **options)
-            files[f"image/{kind.lower()}"] = file.getvalue()
-        kind = min(files, key=lambda name: len(files[name]))
-        start = data.find(files[kind])
-        at += [len(data) if start < 0 else start, len(files[kind])]
-        types.append(kind)
-        data += files[kind] if start < 0 else b""
-    return {"at": at, "types": types, "width": picture.width, "height": picture.height}
-
-
-def _maps(maps: np.ndarray, signal: np.ndarray | None, data: bytearray) -> dict:
-    """Append maps (S, K, h, w); say where they are, their shape, the maximum of each and whether it has signal.
-
-    A map of zeros has none, whatever is claimed; one that is negative everywhere may have. All slices of a class are
-    stretched as one long picture, so by one maximum.
-    """
-    slices, count, height, width = maps.shape
-    signal = maps.any(axis=(2, 3)) & (True if signal is None else signal)
-    long = np.where(signal[..., None, None], maps, 0).swapaxes(0, 1).reshape(count, slices * height, width)
-    stretched = overlay.stretch(long).reshape(count, slices, height, width).swapaxes(0, 1)
-    at, peak = len(data), [float(f"{value:.3g}") for value in maps.max(axis=(2, 3)).ravel()]
-    data += stretched.tobytes()
-    return {"at": at, "count": count, "height": height, "width": width, "peak": peak, "signal": signal.ravel().tolist()}
 
 
 def _check(case: Case, volume: Case, where: str, methods: list[str]) -> None:
