@@ -4,8 +4,8 @@
 
 All three are one chain of pre-activation blocks: `features` has input, stem, group1, group2, group3, norm and relu.
 They differ in what a block is made of and in how it joins its input: by addition (eq. 1), or, in the block that opens a
-group of EcNet, by standing beside it (eq. 6). The plan of channels is that of the authors' code, which gives the numbers
-of weights in their logs to the unit; the paper leaves it to an appendix.
+group of EcNet, by standing beside it (eq. 6). The plan of channels is that of the authors' code, which gives the
+numbers of weights in their logs to the unit; the paper leaves it to an appendix.
 """
 
 from collections import OrderedDict
