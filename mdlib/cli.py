@@ -12,7 +12,7 @@ import click
 
 from mdlib.errors import MdlibError, SettingsError
 
-CHAPTERS = ("chest", "mims")                # papers: they have networks that are trained
+CHAPTERS = ("chest", "mims", "mdnet")       # papers: they have networks that are trained
 PREDICTS = ("chest", "mims")                 # their networks answer for new images
 PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 

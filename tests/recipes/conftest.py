@@ -2,13 +2,15 @@
 
 import pytest
 from tiny_chest import TINY
+from tiny_mdnet import TINY as TINY_MDNET
 from tiny_mims import TINY as TINY_MIMS
 
 from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.data.phantoms import histology
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
 from mdlib.data.phantoms.oct_places import Knobs
-from mdlib.recipes import chest, mims
+from mdlib.recipes import chest, mdnet, mims
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,16 @@ def tiny_mims(mims_phantoms, tmp_path_factory):
     """Chapter 2 on these phantoms; what is asked of it is trained then."""
     return mims.start(data_dir=str(mims_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
                       overrides=TINY_MIMS)
+
+
+@pytest.fixture(scope="session")
+def mdnet_phantoms(tmp_path_factory):
+    """The folder of 72 phantom images of bladder tissue, of 12 patients, with five reports each."""
+    return histology.write(tmp_path_factory.mktemp("mdnet") / "phantoms", patients=12, images=6, workers=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_mdnet(mdnet_phantoms, tmp_path_factory):
+    """Chapter 5 on these phantoms; what is asked of it is trained then."""
+    return mdnet.start(data_dir=str(mdnet_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                       overrides=TINY_MDNET)
