@@ -1,16 +1,7 @@
 // The explorer's drawing: bytes in, pictures and values out. It knows no control and no trait but `data` and `palette`.
-// First part of the module, see explorer.py.
+// Part of the explorer's module, see explorer.py.
 const CLOSEST = 8; // the largest zoom
 const PICKED = "#4cc9f0"; // of marks; as in explorer.py
-
-const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-const stored = (data, [start, length]) => data.subarray(start, start + length);
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const element = (tag, attributes = {}, ...children) => {
-  const node = Object.assign(document.createElement(tag), attributes);
-  node.append(...children);
-  return node;
-};
 
 // The two cells beside a place (0 to 1) along an axis of `cells`, and how far it lies towards the second: pixel
 // centres, as torch's align_corners=False.
@@ -56,17 +47,10 @@ function layers(model) {
   const pictures = new Map();
   let maps = new Map();
   const palette = new Uint32Array(Uint8Array.from(bytesOf(model.get("palette"))).buffer); // 256 times R, G, B, A
-  const decode = async (at, type) => {
-    const image = new Image();
-    image.src = URL.createObjectURL(new Blob([stored(bytesOf(model.get("data")), at)], { type }));
-    await image.decode();
-    URL.revokeObjectURL(image.src);
-    return image;
-  };
   return {
     picture: ({ image }, s) => {
       const at = image.at.slice(2 * s, 2 * s + 2);
-      if (!pictures.has(at[0])) pictures.set(at[0], decode(at, image.types[s]));
+      if (!pictures.has(at[0])) pictures.set(at[0], decoded(model, at, image.types[s]));
       return pictures.get(at[0]);
     },
     overlays: (panes, image, threshold) => {

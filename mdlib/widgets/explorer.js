@@ -1,8 +1,7 @@
-// The explorer's browser half: reads the traits, draws by drawing.js and slices.js, writes the reader's choices back.
+// The explorer's browser half: reads the traits, draws by its other parts, writes the reader's choices back.
 // Works with a kernel and without: nothing here waits for an answer.
 const MOST_PROBABLE = ""; // the value of `klass` that follows the network's highest probability
 const SIDE_BY_SIDE = "all"; // the entry of the list of methods that shows them all
-let instances = 0;
 
 const HTML = `
 <p class="mdx-title" data-part="title"></p>
@@ -11,6 +10,7 @@ const HTML = `
     <div class="mdx-stage" data-part="stage" tabindex="0" role="application" aria-label="Picture: arrow keys move a
       crosshair and read the map, plus and minus zoom, 0 shows the whole, Escape takes the crosshair away"></div>
     ${SLICES}
+    ${REPORT}
     <div class="mdx-look">
       <div class="mdx-legend" data-part="legend"><span>0</span><span class="mdx-ramp" data-part="ramp"></span>
         <span data-part="legendWords"></span></div>
@@ -48,10 +48,6 @@ const HTML = `
 <p class="mdx-notes" data-part="notes"></p>
 <p class="mdx-hidden" data-part="reading" aria-live="polite"></p>`;
 
-const words = (name) => name.replaceAll("_", " ");
-const percent = (share) => `${Math.round(100 * share)} %`;
-const number = (value) =>
-  value !== 0 && (value < 0.01 || value >= 1000) ? value.toExponential(1) : String(Number(value.toPrecision(2)));
 const truthWord = (truth) => (truth === null ? "unknown" : truth ? "present" : "absent");
 // Why nothing is drawn of a map, as a sentence without its full stop; "" where it is drawn. Zeros and rounding are no
 // signal; a map that is negative everywhere is one, of which eq. 7's ReLU leaves nothing.
@@ -62,8 +58,9 @@ function whyEmpty(maps, at) {
 
 // What the traits ask for, with every gap filled: the film or its twin `without` a finding, the class, the slice, and its
 // map of each method shown, whose bytes are shares of `top`, the maximum over all slices. Class, slice, outline and order
-// are those of the film, so that they stay when its twin is shown.
-function chosen(model) {
+// are those of the film, so that they stay when its twin is shown. A word of the report, kept or at which the reader
+// glances, puts where the network looked in place of the method's map.
+function chosen(model, glance = NO_WORD) {
   const cases = model.get("cases");
   const index = clamp(model.get("case"), 0, cases.length - 1);
   const film = cases[index];
@@ -76,19 +73,25 @@ function chosen(model) {
   const offered = [klass, ...ranked.map((i) => film.classes[i])].find((name) => Object.hasOwn(film.twins, name));
   const methods = model.get("side_by_side") ? model.get("methods") : [model.get("method")];
   const slices = slicesOf(model, film, record, klass);
-  const panes = methods.map((method) => {
-    const maps = record.maps[method];
-    const m = maps.count === 1 ? 0 : k;
+  const report = reportOf(model, record, glance);
+  const pane = (method, maps, m) => {
     const at = slices.s * maps.count + m;
     const cells = maps.width * maps.height;
     const bytes = stored(bytesOf(model.get("data")), [maps.at + at * cells, cells]);
     const top = Math.max(...maps.peak.filter((_, i) => i % maps.count === m && maps.signal[i]));
     const most = `maximum ${number(maps.peak[at])}${slices.count > 1 ? `, of all slices ${number(top)}` : ""}`;
-    return { method, maps, bytes, empty: whyEmpty(maps, at), top, most,
-      shared: maps.count === 1 && film.classes.length > 1 };
+    const about = `map of ${method} for ${words(klass)}`;
+    return { method, maps, m, bytes, empty: whyEmpty(maps, at), top, most, about };
+  };
+  const panes = methods.map((method, i) => {
+    const look = report.looks[i];
+    if (look) return { ...pane(look, report.attention[look], report.word), about: `${look} for ${wordWords(report)}` };
+    const maps = record.maps[method];
+    const shared = maps.count === 1;
+    return { ...pane(method, maps, shared ? 0 : k), shared: shared && film.classes.length > 1 };
   });
   return { index, film, record, without, removable: without || offered || "", ranked, k, klass, automatic: wanted < 0,
-    slices, panes };
+    slices, report, panes };
 }
 
 // What the finding taken away does to the logit of the class shown.
@@ -107,17 +110,21 @@ const labels = (marks) => marks.map((mark) => mark.label).join(", ");
 
 // The sentence under the picture, which screen readers speak when it changes.
 function sentence(model, choice, seen) {
-  const { index, film, record, without, k, klass, panes, slices } = choice;
+  const { index, film, record, without, k, klass, panes, slices, report } = choice;
+  const looks = panes.slice(0, report.looks.length).map(sharpness);
   const methods = panes.map(({ method, shared, empty, most }) => {
     const whose = shared ? `${method} (one map for all classes)` : method;
     if (empty) return `${whose}: ${empty}, so nothing is drawn.`;
     return panes.length > 1 ? "" : `${whose}: ${most}.`;
   });
   const threshold = model.get("threshold");
-  return [`Case ${index + 1} of ${model.get("cases").length}, ${film.name}${without && ` without ${words(without)}`}.`,
+  const name = film.name + (without && ` without ${words(without)}`);
+  const which = `Case ${index + 1} of ${model.get("cases").length}, ${name}.`;
+  const shown = looks.length ? [`Looked for ${wordWords(report)}.`, ...looks, which] : [which,
     slices.count > 1 ? `S${sliceWords(slices).slice(1)}.` : "",
     `${words(klass)}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`,
-    effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods,
+    effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods];
+  return [...shown,
     threshold ? `Values below ${percent(threshold)} of a map's maximum are hidden.` : "",
     !model.get("contour") ? "" : !slices.outlines.length ? `No outline is known for ${words(klass)} here.` :
       `The white outline is the ${film.outline}.`,
@@ -175,7 +182,7 @@ function placeFilms(parts, panes) {
 
 // Put the state of the controls and all words in agreement with the traits.
 function write(parts, model, choice, seen) {
-  const { index, film, record, without, removable, klass, panes, slices } = choice;
+  const { index, film, record, without, removable, panes, slices, report } = choice;
   const sideBySide = model.get("side_by_side");
   parts.case.value = index;
   parts.previous.disabled = index === 0;
@@ -197,20 +204,21 @@ function write(parts, model, choice, seen) {
   parts.twinWords.textContent = removable ? `What if ${words(removable)} were not there?` : "No finding here to take away";
   listClasses(parts, choice);
   writeSlices(parts, choice);
+  writeReport(parts, model, choice);
   parts.legendWords.textContent = slices.count > 1 ? "maximum over all slices" : "maximum of each map";
   parts.legend.classList.toggle("mdx-off", panes.every((pane) => pane.empty));
   placeFilms(parts, panes);
   const subject = [record.alt || record.name, sliceWords(slices)].filter(Boolean).join(", ");
-  panes.forEach(({ method, empty, most }, i) => {
+  panes.forEach(({ method, empty, most, about }, i) => {
     const { canvas, badge, silent, method: name } = parts.films[i];
-    badge.textContent = without && `without ${words(without)}`;
+    const look = i < report.looks.length && report.label;
+    badge.textContent = [without && `without ${words(without)}`, look].filter(Boolean).join(" · ");
     silent.textContent = empty && `${empty[0].toUpperCase()}${empty.slice(1)}.`;
     name.textContent = method;
-    canvas.setAttribute("aria-label", `${subject}; map of ${method} for ${words(klass)}, ${empty || most}`);
+    canvas.setAttribute("aria-label", `${subject}; ${about}, ${empty || most}`);
   });
   parts.notes.textContent = record.notes;
-  const said = sentence(model, choice, seen);
-  if (parts.status.textContent !== said) parts.status.textContent = said; // unchanged words are not spoken again
+  say(parts.status, sentence(model, choice, seen));
 }
 
 // Write the value under the crosshair beside each map's maximum; `spoken` says it to screen readers as well.
@@ -280,12 +288,13 @@ function explore(stage, seen, moved, pointed) {
   });
 }
 
-function save(parts, { film, klass, without, panes, slices: { s, count } }) {
-  const captions = panes.map(({ method, empty, most }) =>
-    [without && `Without ${words(without)}`, method, empty ? `nothing is drawn: ${empty}` : most]
-      .filter(Boolean).join(" · "));
+function save(parts, { film, klass, without, panes, report, slices: { s, count } }) {
+  const captions = panes.map(({ method, empty, most, about }, i) =>
+    [without && `Without ${words(without)}`, i < report.looks.length ? about : method,
+      empty ? `nothing is drawn: ${empty}` : most].filter(Boolean).join(" · "));
   const sheet = poster(parts.films.map(({ canvas }) => canvas), captions, parts.status.textContent);
-  const name = [film.name, count > 1 && `slice ${s + 1}`, klass, without && `without ${without}`,
+  const what = report.word === NO_WORD ? klass : `${report.of} ${report.label.replace(/[“”]/g, "")}`;
+  const name = [film.name, count > 1 && `slice ${s + 1}`, what, without && `without ${without}`,
     panes.length > 1 ? "all methods" : panes[0].method];
   sheet.toBlob((blob) => {
     const link = element("a", { href: URL.createObjectURL(blob) });
@@ -295,18 +304,14 @@ function save(parts, { film, klass, without, panes, slices: { s, count } }) {
   });
 }
 
-// All controls and places to write to, by name.
 function build(model) {
   const [title, cases, methods] = ["title", "cases", "methods"].map((name) => model.get(name));
-  const root = element("section", { className: "mdx", id: `mdx-${++instances}`, innerHTML: HTML });
-  const named = [...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]);
-  const parts = { root, films: [], ...Object.fromEntries(named) };
-  root.setAttribute("aria-label", title || "Explorer of heat maps");
-  root.dataset.lmSuppressShortcuts = "true"; // in JupyterLab, arrows and 0 belong to the picture, not to the notebook
-  parts.title.textContent = title;
+  const parts = { films: [], ...placed(HTML, title, "Explorer of heat maps") };
   parts.case.append(...cases.map(({ name }, i) => new Option(`${i + 1}. ${name}`, i)));
   parts.method.append(...methods.map((name, i) => new Option(name, i)));
   if (methods.length > 1) parts.method.append(new Option(`All ${methods.length}, side by side`, SIDE_BY_SIDE));
+  parts.mechanism.append(...model.get("mechanisms").map((name, i) => new Option(name, i)));
+  parts.mechanismField.hidden = model.get("mechanisms").length < 2;
   parts.contourField.hidden = cases.every((film) => Object.keys(film.contours).length === 0);
   parts.marksField.hidden = cases.every((film) => film.marks.length === 0);
   parts.twinField.hidden = cases.every((film) => Object.keys(film.twins).length === 0);
@@ -319,9 +324,10 @@ function render({ model, el }) {
   const { picture, overlays } = layers(model);
   const seen = view();
   let turn = 0;
+  let glance = NO_WORD; // the word under the mouse or the keyboard's focus
   const show = async (spoken) => {
     const mine = ++turn;
-    const choice = chosen(model);
+    const choice = chosen(model, glance);
     write(parts, model, choice, seen);
     const image = await picture(choice.record, choice.slices.s);
     if (mine !== turn) return; // a later choice is already being drawn
@@ -333,14 +339,14 @@ function render({ model, el }) {
     read(parts, choice, seen, spoken === true);
     parts.root.dataset.drawn = turn;
   };
-  const choose = (values) => {
-    for (const [name, value] of Object.entries(values)) model.set(name, value);
-    model.save_changes();
+  const choose = choosing(model);
+  const look = (word) => {
+    if (word !== glance) show((glance = word));
   };
   const goTo = (index) => {
     seen.at = null; // another film is seen whole, and as it is
     seen.zoom(0);
-    choose({ twin: "", slice: MOST_SUSPICIOUS, case: index });
+    choose({ twin: "", slice: MOST_SUSPICIOUS, word: NO_WORD, case: index });
   };
   const zoom = (factor) => show(seen.zoom(factor));
   const on = (name, event, act) => parts[name].addEventListener(event, act);
@@ -348,9 +354,14 @@ function render({ model, el }) {
   on("previous", "click", () => goTo(chosen(model).index - 1));
   on("next", "click", () => goTo(chosen(model).index + 1));
   on("method", "change", () => choose(parts.method.value === SIDE_BY_SIDE ? { side_by_side: true }
-    : { side_by_side: false, method: model.get("methods")[parts.method.value] }));
-  on("classes", "change", (event) => choose({ klass: event.target.value }));
-  on("twin", "change", () => choose({ twin: parts.twin.checked ? chosen(model).removable : "" }));
+    : { side_by_side: false, method: model.get("methods")[parts.method.value], word: NO_WORD }));
+  on("classes", "change", (event) => choose({ klass: event.target.value, word: NO_WORD }));
+  on("twin", "change", () => choose({ twin: parts.twin.checked ? chosen(model).removable : "", word: NO_WORD }));
+  on("mechanism", "change", () => choose({ mechanism: model.get("mechanisms")[parts.mechanism.value] }));
+  follow(parts.lines, look, (word) => {
+    choose({ word: word === model.get("word") ? NO_WORD : word });
+    look(NO_WORD);
+  });
   for (const name of ["contour", "marks"]) on(name, "change", () => choose({ [name]: parts[name].checked }));
   on("slice", "input", () => choose({ slice: Number(parts.slice.value) - 1 }));
   on("suspicious", "click", () => choose({ slice: MOST_SUSPICIOUS }));
@@ -359,10 +370,10 @@ function render({ model, el }) {
   on("out", "click", () => zoom(1 / 1.5));
   on("closer", "click", () => zoom(1.5));
   on("whole", "click", () => zoom(0));
-  on("save", "click", () => save(parts, chosen(model)));
-  explore(parts.stage, seen, show, () => read(parts, chosen(model), seen));
-  const traits = ["case", "slice", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "marks", "twin"]
-    .map((name) => `change:${name}`);
+  on("save", "click", () => save(parts, chosen(model, glance)));
+  explore(parts.stage, seen, show, () => read(parts, chosen(model, glance), seen));
+  const traits = ["case", "slice", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "marks", "twin",
+    "word", "mechanism"].map((name) => `change:${name}`);
   const redraw = () => show();
   for (const trait of traits) model.on(trait, redraw);
   const resized = new ResizeObserver(redraw);

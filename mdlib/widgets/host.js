@@ -9,6 +9,7 @@
 
   // What an anywidget asks of its model, with nobody on the other side.
   class Model {
+    alone = true; // told to widgets that would ask Python
     constructor({ state, buffers = [] }) {
       this.state = { ...state };
       this.listeners = {};

@@ -1,12 +1,16 @@
 """The search: pictures found by a description of what is seen on them, prepared ones without a kernel, any with one."""
 
+import io
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
+from PIL import Image
 
 from mdlib.errors import MdlibError, SettingsError
 from mdlib.widgets import encoding
@@ -64,6 +68,8 @@ class Search(anywidget.AnyWidget):
         if not self.live or _plain(self.query) in {_plain(query["text"]) for query in self.queries}:
             return
         try:
+            if not _plain(self.query):
+                raise SettingsError("nothing was described", remedy="Type what should be seen.")
             ranking, scores = _checked(self._ask(self.query), len(self._images), self._top)
         except MdlibError as error:
             self.answer = {"query": self.query, "error": str(error)}
@@ -80,8 +86,27 @@ class Search(anywidget.AnyWidget):
             told[place] = told[place] | {"at": sent["at"], "type": sent["types"][0]}
         self.data, self.pictures = bytes(data), told
 
+    def still(self) -> Image.Image:
+        """What is found for the first prepared description, best first from left to right, five in a row."""
+        ranking = self.queries[0]["ranking"]
+        sheet = Image.new("RGB", (5 * (SIDE + 8), -(-len(ranking) // 5) * (SIDE + 8)), "white")
+        for i, place in enumerate(ranking):
+            start, length = self.pictures[place]["at"]
+            picture = Image.open(io.BytesIO(self.data[start : start + length])).convert("RGB")
+            sheet.paste(picture, (i % 5 * (SIDE + 8), i // 5 * (SIDE + 8)))
+        return sheet
+
     def __repr__(self) -> str:
         return f"<Search: {len(self.queries)} prepared descriptions, {len(self.pictures)} pictures>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        """The live widget, and a still picture for places that run no scripts."""
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        query, file = self.queries[0], io.BytesIO()
+        self.still().save(file, "JPEG", quality=85, subsampling=0)
+        found = (f"{i + 1}. {self.pictures[place]['label']}" for i, place in enumerate(query["ranking"]))
+        alt = f"pictures found for {query['text']!r}, wanted {query['wanted']}: {', '.join(found)}"
+        return data | {"image/jpeg": b64encode(file.getvalue()).decode()}, metadata | {"image/jpeg": {"alt": alt}}
 
 
 def search(

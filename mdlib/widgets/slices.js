@@ -1,5 +1,5 @@
 // The slices of a volume: a strip with a bar for each score, a slider, and where on a slice the network has looked.
-// A picture is a volume of one slice, for which strip and slider are hidden. Second part of the module, see explorer.py.
+// A picture is a volume of one slice, for which strip and slider are hidden. Part of the module, see explorer.py.
 const MOST_SUSPICIOUS = -1; // the value of `slice` that follows the case's highest score
 
 const SLICES = `

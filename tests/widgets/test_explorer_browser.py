@@ -2,53 +2,16 @@
 
 import io
 import re
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from drawn import CLIPPED, NARROW, ONE_TO_ONE, WIDE, pixels
 from explorer_cases import make_case, make_twins, make_volume, make_volume_twins
 from PIL import Image
 
 from mdlib.data.chestxray14 import CLASSES as CHEST
 from mdlib.explain import overlay
-from mdlib.widgets import standalone
 from mdlib.widgets.explorer import explorer
-
-ONE_TO_ONE = ".mdx .mdx-frame { width: 64px }"  # a pixel of the picture is one of the screen
-WIDE, NARROW = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    from browser import launch
-
-    with launch(chromium) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    """Opens a saved page with one explorer, by file://."""
-    from browser import open_page
-    from explorer_page import ExplorerPage
-
-    with ExitStack() as stack:
-
-        def saved(widget, css="", **options):
-            text = standalone.page(widget, "One explorer", f"<style>{css}</style>")
-            (tmp_path / "page.html").write_text(text, encoding="utf-8")
-            return ExplorerPage(stack.enter_context(open_page(browser, f"file://{tmp_path}/page.html", **options)))
-
-        yield saved
-
-
-def pixels(view, nth: int = 0) -> np.ndarray:
-    script = """canvas => {
-      const { width, height } = canvas;
-      return [height, width, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
-    }"""
-    height, width, values = view.films.nth(nth).evaluate(script)
-    return np.array(values).reshape(height, width, 4)[..., :3]
 
 
 def side_by_side(view) -> None:
@@ -369,12 +332,6 @@ def chest_case(**changes):
     return make_twins(classes=CHEST, probability=np.linspace(0.9, 0, 15), logits=np.linspace(2, -3, 15),
                       truth=np.zeros(15), maps={f"Grad-CAM {i}": np.eye(15)[:, None] for i in range(5)},
                       signal={}, contours={}, twins={}, **changes)  # fmt: skip
-
-
-# Rows where a word is wider than its column, and parts wider than the explorer.
-CLIPPED = """root => [...root.querySelectorAll("*")].filter((node) => node.checkVisibility() &&
-  !node.closest(".mdx-hidden, option") && (node.matches(".mdx-name") && (node.style.overflowWrap = "normal"),
-  node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0)).map((node) => node.outerHTML.slice(0, 90))"""
 
 
 def test_no_word_is_broken_or_clipped_at_any_width(page):
