@@ -18,7 +18,7 @@ from mdlib.data.phantoms.drawing import Array, log_uniform, smooth, step, stream
 ELEMENTS = ("mitosis", "nucleoli")
 LONG, SHORT = 4.4, 2.9                      # half axes of a nucleus
 SPREAD = (0.03, 0.20, 0.42)                 # of the size of nuclei, as a logarithm; by grade of pleomorphism
-BUMPS = (0.02, 0.10, 0.22)                  # of their outline, as a share of the radius
+BUMPS = (0.02, 0.09, 0.17)                  # of their outline, as a share of the radius
 GAP = (14.0, 10.4, 7.7)                     # between neighbours in a row; by grade of crowding
 STRAY = (0.04, 0.17, 0.36)                  # of nuclei from their place, in gaps; by grade of polarity
 TURN = (0.08, 0.65, np.pi)                  # from upright to the base, in radians, either way
@@ -30,8 +30,8 @@ SHARE = {"": (0.25, 0.65), "scarce": (0.01, 0.07), "blurred": (0.25, 0.65)}     
 BLUR = {"": 0.45, "scarce": 0.45, "blurred": 3.0}
 
 # Haematoxylin and eosin of what a typical image shows, and the share of each: lumen, cytoplasm, stroma, nuclei.
-TYPICAL = np.array([[0.0, 0.03], [0.22, 0.42], [0.10, 0.62], [0.90, 0.35]])
-SHARES = np.array([0.17, 0.33, 0.30, 0.20])
+TYPICAL = np.array([[0.0, 0.03], [0.20, 0.42], [0.11, 0.60], [0.80, 0.40]])
+SHARES = np.array([0.17, 0.34, 0.34, 0.15])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stain:
 
 def stain(rng: np.random.Generator) -> Stain:
     """The stain of a patient's slides: Ruifrok and Johnston's (2001), give or take."""
-    base = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]) + rng.normal(0, 0.04, (2, 3))
+    base = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]) + rng.normal(0, 0.03, (2, 3))
     strength = np.array([1.25, 0.75]) * np.exp(rng.normal(0, 0.13, 2))
     return Stain(np.clip(base, 0.02, 1.1) * strength[:, None], rng.uniform(0.92, 1.0))
 
@@ -127,24 +127,32 @@ class Section:
         points = points[(np.abs(points - self.side / 2) < self.side / 2 + 6 * unit).all(axis=1)]
         points = points + np.clip(rng.normal(0, stray, points.shape), -2 * stray, 2 * stray)
         column, row = np.clip(np.rint(points), 0, self.side - 1).astype(int).T
-        kept = (self.depth[row, column] > self._top + 2 * unit) & (self.depth[row, column] < self._base - 2 * unit)
+        kept = (self.depth[row, column] > self._top + 3 * unit) & (self.depth[row, column] < self._base - 2.5 * unit)
         down, across = np.gradient(self.depth)
         return points[kept], np.arctan2(down[row, column], across[row, column])[kept]
 
     @cached_property
     def _dividing(self) -> Array:
-        """Which of the cells divide: numbers of sites well inside the image."""
+        """Which of the cells divide: numbers of sites, well inside the urothelium and apart where there is room."""
         points, rng = self._sites[0], self.look.stream("dividing")
-        inside = np.flatnonzero((np.abs(points - self.side / 2) < self.side / 2 - 5 * self.unit).all(axis=1))
-        fewest, most = MITOSES[self.look.grades[3]]
-        return rng.permutation(inside)[:rng.integers(fewest, most + 1)]
+        wanted = rng.integers(*MITOSES[self.look.grades[3]], endpoint=True)
+        column, row = np.clip(np.rint(points), 0, self.side - 1).astype(int).T
+        room = np.minimum(np.minimum(self.depth[row, column] - self._top, self._base - self.depth[row, column]),
+                          self.side / 2 - np.abs(points - self.side / 2).max(axis=1, initial=0))
+        order, taken = rng.permutation(len(points)), []
+        for roomy, apart in ((5, 10), (4, 7), (3, 5)):
+            for site in order[room[order] > roomy * self.unit]:
+                away = np.hypot(*(points[taken] - points[site]).T)
+                if len(taken) < wanted and (away > apart * self.unit).all():
+                    taken.append(site)
+        return np.array(taken, int)
 
     @cached_property
     def _nuclei(self) -> tuple[Array, Array, Array, Array]:
         """Middles (N, 2), half axes (N, 2), angles (N,) and darkness (N,) of the nuclei of cells that do not divide."""
         points, upright = self._sites
         rng, (pleomorphism, _, polarity, *_) = self.look.stream("nuclei"), self.look.grades
-        size = np.clip(np.exp(rng.normal(0, SPREAD[pleomorphism], len(points))), 0.5, 1.8)
+        size = np.clip(np.exp(rng.normal(0, SPREAD[pleomorphism], len(points))), 0.55, 1.8)
         ratio = np.exp(rng.normal(0, 0.6 * SPREAD[pleomorphism], len(points)))
         axes = np.array([LONG, SHORT]) * self.unit * size[:, None] * np.stack([ratio, 1 / ratio], axis=1) ** 0.5
         angle = upright + rng.uniform(-TURN[polarity], TURN[polarity], len(points))
@@ -167,7 +175,8 @@ class Section:
         rng, grade = self.look.stream("nucleoli"), self.look.grades[4]
         points, axes, angle, _ = self._nuclei
         fewest, most = NUCLEOLI[grade]
-        count = np.where(rng.random(len(points)) < HAVE_NUCLEOLI[grade], rng.integers(fewest, most + 1, len(points)), 0)
+        some = (rng.random(len(points)) < HAVE_NUCLEOLI[grade]) & (axes.min(axis=1) > (DOT[grade] + 0.7) * self.unit)
+        count = np.where(some, rng.integers(fewest, most + 1, len(points)), 0)
         number = np.repeat(np.arange(len(points)), count)
         # The second of a nucleus lies on the other side of the first.
         side = np.where(np.r_[False, number[1:] == number[:-1]], -1, 1) * np.where(count > 1, 0.42, 0.1)[number]
@@ -212,7 +221,7 @@ class Section:
         light = np.exp(-TYPICAL * np.exp(rng.normal(0, 0.05, (4, 2))) @ colour.density)
         share = SHARES * np.exp(rng.normal(0, 0.1, 4))
         mean = np.average(light, axis=0, weights=share)
-        return colour.light * mean, 0.95 * np.average((light - mean) ** 2, axis=0, weights=share) ** 0.5
+        return colour.light * mean, np.average((light - mean) ** 2, axis=0, weights=share) ** 0.5
 
     def _amounts(self, without: Collection[str]) -> Array:
         """Haematoxylin and eosin in each pixel (side, side, 2)."""
