@@ -1,5 +1,5 @@
 """Settings with which a network of the MDNet chapter is trained in a second."""
 
 TINY = {"folds": 2, "side": 64, "clip": 4, "depth": 11, "width": 1, "googlenet_width": 0.07, "embedding": 8,
-        "hidden": 12, "image_epochs": 1, "report_epochs": 1, "batch": 12, "etas": [1.0], "draws": 20, "shapes": 200,
+        "hidden": 12, "epochs": 1, "batch": 12, "etas": [1.0], "draws": 20, "shapes": 200,
         "recognition_epochs": 2, "recognition": ["ecnet_110_4", "resnet_164"]}

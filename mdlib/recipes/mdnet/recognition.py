@@ -85,8 +85,7 @@ def drawn(count: int, seed: int, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def build(settings: Settings, training: Recognition, found: np.ndarray, labels: np.ndarray) -> nn.Module:
     """A network of Table 1 with fresh weights, which begins by taking off the mean of the training pixels."""
-    values = found.reshape(-1, 3)
-    mean, std = (tuple((of / 255).tolist()) for of in (values.mean(axis=0), values.std(axis=0)))
+    mean, std = cifar.colours(found)
     return recognition_network(settings, training.network, int(labels.max()) + 1, mean, std)
 
 

@@ -37,8 +37,7 @@ class Settings:
     eta: float = 5.0                # section 6
     etas: tuple[float, ...] = (0.1, 1.0, 5.0, 25.0)     # (ours) compared in Fig. 7, whose axis is a picture
     beta: str = "logistic"          # (ours) "a sigmoid-like function"; or "ganin", "constant"
-    image_epochs: int = 100         # (ours) of the image model before the language model
-    report_epochs: int = 100        # (ours) of the language model after it; MDNet learns both for the sum of the two
+    epochs: int = 100               # (ours) of an image model, of a language model after it, and of MDNet, both at once
     batch: int = 16                 # (ours) images a step
     image_rate: float = 0.001       # (ours)
     report_rate: float = 0.001      # (ours)
@@ -66,7 +65,7 @@ PROFILES = {
     # phantoms in minutes on two cores
     "embedded": replace(
         Settings(), side=96, clip=6, depth=20, width=2, googlenet_width=0.125, embedding=32, hidden=64, dropout=0.2,
-        etas=(1.0, 25.0), image_epochs=20, report_epochs=20, image_rate=0.003, report_rate=0.003, weight_decay=0.0001,
+        etas=(1.0, 25.0), epochs=32, image_rate=0.003, report_rate=0.003, weight_decay=0.0001,
         clip_gradient=1.0, recognition_data=("shapes",), recognition=("ecnet_110_4", "wrn_40_4", "resnet_164"),
         recognition_epochs=6, recognition_batch=64, recognition_small=True, shapes=4000, draws=500),
 }
@@ -92,7 +91,7 @@ ALLOWED = {
        for name in ("clip", "workers", "weight_decay", "shapes", "pool")},
     **{name: ("above 0", lambda value: value > 0)
        for name in ("seeds", "width", "googlenet_width", "embedding", "hidden", "longest", "longest_report", "beam",
-                    "eta", "image_epochs", "report_epochs", "batch", "image_rate", "report_rate", "tuned_rate",
+                    "eta", "epochs", "batch", "image_rate", "report_rate", "tuned_rate",
                     "clip_gradient", "recognition_epochs", "recognition_batch", "recognition_rate", "draws")},
 }
 

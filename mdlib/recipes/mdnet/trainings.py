@@ -86,7 +86,7 @@ def train_and_write(chapter: Chapter, training: Training, fabric: Fabric) -> Non
         loss.share = share
 
     history = loop.fit(fabric, model, stepper, samples_of(chapter, training, "train", drawn=True), loss,
-                       epochs=epochs(training, settings), batch=settings.batch, seed=training.seed,
+                       epochs=settings.epochs, batch=settings.batch, seed=training.seed,
                        workers=settings.workers, folder=folder(chapter, training), schedule=schedule,
                        validate=magnitudes(chapter, training) if is_compared(training) else None,
                        name_of=lambda row: chapter.reports.table["image"].iloc[row],
@@ -127,13 +127,6 @@ def samples_of(chapter: Chapter, training: Training, part: str, drawn: bool = Fa
     """The images of a part with the sentences that a row learns to write."""
     whole = training.row in EVERY and not EVERY[training.row].split
     return chapter.samples(part, training.fold, drawn, whole)
-
-
-def epochs(training: Training, settings: Settings) -> int:
-    """How long: an image model, a language model after it, or both at once for as long as these two together (ours)."""
-    if training.row in IMAGE_MODELS:
-        return settings.image_epochs
-    return settings.report_epochs + (settings.image_epochs if EVERY[training.row].joint else 0)
 
 
 def is_compared(training: Training) -> bool:

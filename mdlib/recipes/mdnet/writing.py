@@ -1,4 +1,4 @@
-"""What a trained network writes about the images it has not seen, and how well each of their reports fits each image."""
+"""What a trained network writes about images it has not seen, and how well each of their reports fits each image."""
 
 import numpy as np
 import pandas as pd
