@@ -1,0 +1,200 @@
+"""Scores of generated reports: what the captioning literature counts, and whether the conclusion is right.
+
+BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap, the library behind the tables of the literature. Texts are
+lower case words separated by blanks and are counted as they are: its tokenizer, made for written English, is not run.
+What one should know of them (all of it follows from their definitions):
+
+- BLEU and METEOR are counted over all images together, not as means of images; ROUGE-L and CIDEr are means.
+- CIDEr weighs a phrase by how few of the images have it in their references, so it depends on which images stand side
+  by side, and is 0 where there is only one.
+- More references can only raise a score: compare what was counted against equally many (`against_others`).
+- A generated text without words scores 0 for its image.
+- METEOR is a Java program. Without Java it is NaN, and `printed` says so.
+"""
+
+import math
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.meteor import meteor as published
+from pycocoevalcap.rouge.rouge import Rouge
+
+from mdlib.errors import DataError, SettingsError
+from mdlib.evaluate import resampling
+
+METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")  # the columns of Table 2
+JAR = Path(published.__file__).with_name(published.METEOR_JAR)
+LIMIT = 600.0  # seconds until METEOR counts as hung; 1,889 images with four references each take 5
+
+
+def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
+           meteor: bool | None = None) -> dict[str, float]:
+    """Each of METRICS over all images (Zhang et al., Table 2): in percent, CIDEr as it is (identical texts reach 10).
+
+    generated (N,): a text an image; references (N, any number): what people wrote. meteor: whether to count METEOR,
+    otherwise NaN; None: where Java is found. Raises SettingsError for other lengths, DataError for an image without
+    references, an empty reference, or a METEOR that does not answer.
+    """
+    return _averaged([_checked(generated, references)], meteor)
+
+
+def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | None = None, *,
+                   meteor: bool | None = None) -> dict[str, float]:
+    """How well people agree: one of the R reports of each image against its other R - 1 (ours); keys as `scores`.
+
+    The mean over which one is left out. With `generated` (N,): those texts against the same sets of R - 1 reports,
+    averaged in the same way, so that people and model are scored against equally many references. Raises DataError
+    unless every image has the same number of reports, two or more.
+    """
+    counts = {len(several) for several in reports}
+    if len(counts) != 1 or min(counts) < 2:
+        raise DataError(f"images have {sorted(counts)} reports", "parameter reports",
+                        "Leaving one out needs equally many for every image, two or more.")
+    rounds = []
+    for left in range(counts.pop()):
+        texts = [several[left] for several in reports] if generated is None else generated
+        rounds.append(_checked(texts, [[*several[:left], *several[left + 1:]] for several in reports]))
+    return _averaged(rounds, meteor)
+
+
+def printed(name: str, value: float) -> str:
+    """A score as Table 2 prints it: one decimal, CIDEr two; METEOR that was not counted `needs Java`."""
+    if name == "METEOR" and math.isnan(value):
+        return "needs Java"
+    return f"{value:.2f}" if name == "CIDEr" else f"{value:.1f}"
+
+
+def java_found() -> bool:
+    """Whether the PATH has a Java that runs; the one macOS comes with only asks for another to be installed."""
+    try:
+        return subprocess.run(["java", "-version"], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def conclusion_of(text: str, classes: Sequence[str]) -> int:
+    """Which of `classes` a text ends in, by whole words, the longest that fits; -1 for none."""
+    words = text.split()
+    names = [name.split() for name in classes]
+    fitting = [k for k, name in enumerate(names) if name and words[-len(name):] == name]
+    return max(fitting, key=lambda k: len(names[k]), default=-1)
+
+
+def correct_conclusions(generated: Sequence[str], targets: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Whether each text (N,) ends in its image's class, bool (N,); any other ending is wrong. targets (N,): class ids.
+
+    Texts may be whole reports or conclusions alone. The mean is the DCA of section 5.2.2.
+    """
+    targets = np.asarray(targets)
+    if targets.shape != (len(generated),):
+        raise SettingsError(f"{len(generated)} texts, targets of shape {targets.shape}",
+                            "parameters generated, targets", "Give each text the class of its image.")
+    if ((targets < 0) | (targets >= len(classes))).any():
+        raise DataError(f"targets from {targets.min()} to {targets.max()}", "parameter targets",
+                        f"Classes are 0 to {len(classes) - 1}.")
+    return np.array([conclusion_of(text, classes) for text in generated], int) == targets
+
+
+def conclusion_accuracy(generated: Sequence[str], targets: np.ndarray, groups: Sequence, classes: Sequence[str],
+                        **options) -> pd.Series:
+    """DCA, the share of texts with the right conclusion (section 5.2.2), in [0, 1]: mean, low, high, images, draws.
+
+    groups (N,): the patient of each image; the interval draws patients (ours). options: those of
+    `resampling.mean_interval`.
+    """
+    right = correct_conclusions(generated, targets, classes)
+    return resampling.mean_interval(right.astype(float), groups, **options).iloc[0]
+
+
+def _checked(generated: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Both with single blanks between words and no line breaks, which the METEOR process would take for a new order."""
+    if len(generated) != len(references) or not len(generated) or any(isinstance(r, str) for r in references):
+        raise SettingsError(f"{len(generated)} texts, references of {len(references)} images", "generated, references",
+                            "Give a text and a list of references for each image, of one image or more.")
+    texts = [" ".join(text.split()) for text in generated]
+    truths = [[" ".join(text.split()) for text in several] for several in references]
+    for row, several in enumerate(truths):
+        if not several or not all(several):
+            raise DataError("no reference" if not several else "an empty reference", f"image {row}",
+                            "Give each image one report or more, each of one word or more.")
+        if any("|||" in text for text in several):
+            raise DataError("a reference has |||", f"image {row}", "METEOR separates texts by it; take it out.")
+    return texts, truths
+
+
+def _averaged(rounds: Sequence[tuple[list[str], list[list[str]]]], meteor: bool | None) -> dict[str, float]:
+    """The means over rounds of (texts, references) of each of METRICS, with one METEOR process for all."""
+    wanted = java_found() if meteor is None else meteor
+    with _Meteor() if wanted else nullcontext() as judge:
+        each = [_scores(texts, references, judge) for texts, references in rounds]
+    return dict(zip(METRICS, np.mean(each, axis=0).tolist(), strict=True))
+
+
+def _scores(texts: list[str], references: list[list[str]], judge: "_Meteor | None") -> list[float]:
+    """METRICS in their order, from the library, which prints nothing at verbose=0."""
+    truths, found = dict(enumerate(references)), {row: [text] for row, text in enumerate(texts)}
+    bleu, _ = Bleu(4).compute_score(truths, found, verbose=0)
+    meteor = math.nan if judge is None else judge.compute_score(truths, found)[0]
+    rouge, _ = Rouge().compute_score(truths, found)
+    cider, _ = Cider().compute_score(truths, found)
+    return [*(100 * share for share in (*bleu, meteor, rouge)), float(cider)]
+
+
+class _Meteor(published.Meteor):
+    """The library's METEOR as a context: one process, closed in any case, and killed where it does not answer in LIMIT.
+
+    As published it waits for ever for a jar that hangs, and after a failure for a lock that it holds itself; and where
+    the language of the system writes a comma in numbers, as German does, the jar answers nothing.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()  # the library's
+
+    def __enter__(self) -> "_Meteor":
+        self.complaints = tempfile.TemporaryFile()
+        command = ["java", "-Duser.language=en", "-Duser.country=US", "-Xmx2G", "-jar", str(JAR),
+                   "-", "-", "-stdio", "-l", "en", "-norm"]
+        try:
+            self.meteor_p = subprocess.Popen(command, cwd=JAR.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=self.complaints)
+        except OSError as wrong:
+            self.complaints.close()
+            raise _no_meteor(str(wrong)) from wrong
+        return self
+
+    def compute_score(self, gts: dict, res: dict) -> tuple[float, list[float]]:
+        """As the library's, over all images and for each, in [0, 1]. Raises DataError where no number comes back."""
+        watch = threading.Timer(LIMIT, self.meteor_p.kill)
+        watch.start()
+        try:
+            return super().compute_score(gts, res)
+        except (ValueError, OSError) as wrong:
+            self.complaints.seek(0)
+            lines = self.complaints.read().decode(errors="replace").strip().splitlines()
+            raise _no_meteor(lines[-1] if lines else f"no answer within {LIMIT:g} s, or killed") from wrong
+        finally:
+            watch.cancel()
+
+    def __exit__(self, *_) -> None:
+        self.meteor_p.kill()
+        with suppress(OSError):  # what was still to be written to a process that is gone
+            self.meteor_p.stdin.close()
+        self.meteor_p.stdout.close()
+        self.meteor_p.wait()
+        self.complaints.close()
+
+    def __del__(self) -> None:
+        """Nothing: `__exit__` has closed it, and the library's waits for the lock."""
+
+
+def _no_meteor(why: str) -> DataError:
+    return DataError(f"METEOR gave no score ({why})", str(JAR),
+                     "Look at the Java installation, or give meteor=False: then it is left out as NaN.")
