@@ -89,7 +89,7 @@ def _best(trail: list[tuple[Tensor, Tensor, Tensor | None]], longest: int) -> di
 
 @torch.no_grad()
 def log_likelihood(language: ReportLSTM, features: Tensor, c: Tensor | None, words: Tensor,
-                   batch: int = 2048) -> Tensor:
+                   batch: int = 1024) -> Tensor:
     """log p(report n | image m), summed over its sentences and words (Zhang et al., eq. 7), (N, M).
 
     features (M, C, h, w), c (M, P) or None, words int64 (N, K, T): reports of the first K parts. PAD counts nothing,

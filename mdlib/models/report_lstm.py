@@ -24,13 +24,18 @@ class PlaceAttention(nn.Module):
 
     c is given (AAS), or C(I) times a `w` of its own ("learns w^c inside LSTM implicitly"). Both matrices have a row a
     place: a place can be preferred whatever it shows.
+
+    W_att begins as the identity (ours), so that at first a place is attended for its own c; `identity=False` draws it
+    as torch draws a linear layer, and the network has to learn first which score belongs to which place.
     """
 
-    def __init__(self, channels: int, positions: int, hidden: int, own: bool):
+    def __init__(self, channels: int, positions: int, hidden: int, own: bool, identity: bool = True):
         super().__init__()
         self.project = nn.Linear(hidden, positions, bias=False)                            # W_h
         self.score = nn.Linear(positions, positions, bias=False)                           # W_att
         self.w = nn.Linear(channels, 1, bias=False) if own else None
+        if identity:
+            nn.init.eye_(self.score.weight)
 
     def keys(self, maps: Tensor, c: Tensor | None) -> tuple[Tensor, ...]:
         """maps (B, P, C), c (B, P) -> what `forward` needs of the images: c (B, 1, P)."""
@@ -68,12 +73,7 @@ class LocalAttention(nn.Module):
         return self.v((keys + self.query(hidden)[:, :, None]).tanh()).squeeze(3) + c
 
 
-ATTENTIONS = {
-    "aas": lambda channels, positions, units, hidden: PlaceAttention(channels, positions, hidden, own=False),
-    "original": lambda channels, positions, units, hidden: PlaceAttention(channels, positions, hidden, own=True),
-    "local": lambda channels, positions, units, hidden: LocalAttention(channels, units, hidden),
-    "none": lambda *sizes: None,
-}
+ATTENTIONS = ("aas", "original", "local", "none")
 
 
 class Sight(NamedTuple):
@@ -103,16 +103,16 @@ class ReportLSTM(nn.Module):
 
     vocabulary: V, the number of ids; parts: K; channels, positions: C and P = h w of C(I); attention: `aas` (c from
     outside), `original` (c learned inside), `local` (ours), `none` (no z: with one part, the captioning scheme that
-    the paper compares with). embedding and hidden are those of the authors' later code, and so is dropout, of h_t
-    before G_h. Only the gates have a bias, that of the forget gate begins at 1 (ours). The paper does not say which
-    steps see z: here all, those of x_0 and x_1 too (ours).
+    the paper compares with); identity: how W_att begins, see PlaceAttention. embedding and hidden are those of the
+    authors' later code, and so is dropout, of h_t before G_h. Only the gates have a bias, that of the forget gate
+    begins at 1 (ours). The paper does not say which steps see z: here all, those of x_0 and x_1 too (ours).
 
     z_t enters the gates by a matrix W_z: W_z z_t is computed as a_t (C(I)^T W_z^T), the same number, so that all
     sentences and words of an image share the product in brackets.
     """
 
     def __init__(self, vocabulary: int, parts: int, channels: int, positions: int, *, embedding: int = 128,
-                 hidden: int = 256, attention: str = "aas", dropout: float = 0.5):
+                 hidden: int = 256, attention: str = "aas", dropout: float = 0.5, identity: bool = True):
         super().__init__()
         if attention not in ATTENTIONS:
             raise SettingsError(f"unknown value {attention!r}", "parameter attention",
@@ -122,7 +122,11 @@ class ReportLSTM(nn.Module):
         self.embed_image = nn.Linear(channels, embedding, bias=False)                      # W_F
         self.from_input = nn.Linear(embedding, 4 * hidden)
         self.from_hidden = nn.Linear(hidden, 4 * hidden, bias=False)
-        self.attend = ATTENTIONS[attention](channels, positions, embedding, hidden)
+        self.attend = None
+        if attention == "local":
+            self.attend = LocalAttention(channels, embedding, hidden)
+        elif attention != "none":
+            self.attend = PlaceAttention(channels, positions, hidden, own=attention == "original", identity=identity)
         self.from_context = None if self.attend is None else nn.Linear(channels, 4 * hidden, bias=False)   # W_z
         self.dropout = nn.Dropout(dropout)
         self.decode = nn.Linear(hidden, vocabulary, bias=False)                            # G_h

@@ -47,6 +47,18 @@ def test_a_word_depends_on_what_was_before_it_and_on_nothing_else(attention):
     torch.testing.assert_close(net(features[:1], WORDS[:1, :2], c[:1])["logits"], before[:1, :2], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("attention", ["aas", "original"])
+def test_before_it_learns_a_place_is_attended_for_its_own_evidence(attention):
+    net, (features, c) = ReportLSTM(VOCABULARY, PARTS, CHANNELS, PLACES, attention=attention), images(2)
+    net.attend.project.weight.data.zero_()
+    if attention == "original":
+        c = net.attend.w(features.float().flatten(2).transpose(1, 2))[..., 0]
+    a = net(features.float(), WORDS, c.float())["attention"]
+    torch.testing.assert_close(a[:, 0, 0], c.float().tanh().softmax(dim=1))
+    drawn = ReportLSTM(VOCABULARY, PARTS, CHANNELS, PLACES, attention=attention, identity=False)
+    assert drawn.attend.score.weight.std() > 0.1 and drawn.attend.score.weight.trace() < 3
+
+
 def test_attention_sums_to_one_and_the_parts_look_elsewhere():
     net, (features, c) = tiny("aas"), images(2)
     attention = net(features, WORDS, c)["attention"]
