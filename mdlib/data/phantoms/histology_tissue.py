@@ -188,15 +188,15 @@ class Section:
         return _blots(dots, np.repeat(size, 2, axis=1), np.zeros(len(dots)), np.zeros(len(dots)), rng)
 
     def instances(self, element: str) -> Array:
-        """The number of the mitosis or the nucleolus in each pixel, uint8 (side, side); 0 where there is none."""
-        labels = np.zeros((self.side, self.side), np.uint8)
-        blots = {"mitosis": self.mitoses, "nucleoli": self.nucleoli}[element].over(self.side)
-        number = 0
-        for place, cover in blots:
-            if (cover > 0.5).any():
-                number += 1
-                labels[place][cover > 0.5] = number
-        return labels
+        """The number of the mitosis or the nucleolus in each pixel, uint8 (side, side); 0 where none can be seen."""
+        labels = np.zeros((self.side, self.side), int)
+        blots = self.mitoses if element == "mitosis" else self.nucleoli
+        for number, (place, cover) in enumerate(blots.over(self.side), start=1):
+            labels[place][cover > 0.5] = number
+        if element == "nucleoli":
+            labels[self.instances("mitosis") > 0] = 0
+        there = np.unique(labels[labels > 0])           # some are outside, some under others
+        return np.where(labels > 0, np.searchsorted(there, labels) + 1, 0).astype(np.uint8)
 
     def draw(self, without: Collection[str] = ()) -> Array:
         """The image, uint8 (side, side, 3), `without` the elements named; all else stays as it is to the bit."""
@@ -206,14 +206,14 @@ class Section:
         mean, spread = self._typical(colour)
         # What the whole image needs, so that leaving something out changes no pixel elsewhere.
         picture = (seen - whole.mean(axis=(0, 1))) / whole.std(axis=(0, 1)) * spread + mean
+        picture += 0.008 * self.look.stream("grain").standard_normal((self.side, self.side, 1))
         return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
     def _seen(self, colour: Stain, without: Collection[str]) -> Array:
         """The light (side, side, 3) that the stains let through (Beer and Lambert), as sharp as the focus."""
         light = np.exp(-np.maximum(self._amounts(without), 0) @ colour.density)
         blur = BLUR[self.look.spoiled] * self.unit
-        grain = self.look.stream("grain").standard_normal((self.side, self.side, 1))
-        return gaussian_filter(light, (blur, blur, 0)) + 0.008 * grain
+        return gaussian_filter(light, (blur, blur, 0))
 
     def _typical(self, colour: Stain) -> tuple[Array, Array]:
         """Mean and spread (3,) of red, green and blue that this image is brought to: they know no grade."""
@@ -231,8 +231,8 @@ class Section:
         bumps = np.full(len(points), BUMPS[self.look.grades[0]])
         whole = _blots(points, axes, angle, bumps, rng)
         for (place, cover), much in zip(whole.over(self.side), dark, strict=True):
-            rim = np.clip(4 * cover * (1 - cover) + 0.0, 0, 1)
-            _paint(canvas, place, cover, np.stack([much * (0.62 + 0.4 * rim), 0.25 + 0 * rim], axis=2))
+            rim = 4 * cover * (1 - cover)
+            _paint(canvas, place, cover, np.stack([much * (0.62 + 0.4 * rim), np.full_like(rim, 0.25)], axis=2))
         if "nucleoli" not in without:
             for place, cover in self.nucleoli.over(self.side):
                 _paint(canvas, place, cover, np.array([1.15, 1.9]))
