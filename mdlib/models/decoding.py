@@ -31,11 +31,11 @@ def generate(language: ReportLSTM, features: Tensor, c: Tensor | None = None, *,
     sight, table = language.look(features, c), language.inputs()
     ids = language.starts(language.parts).expand(len(features), -1)                        # (B, K * hypotheses)
     state = expand(language.begin(sight), language.parts)
-    score = state.hidden.new_zeros(*ids.shape, 1)                                          # (B, K, hypotheses)
+    score = language.decode.weight.new_zeros(*ids.shape, 1)                                # (B, K, hypotheses)
     ended, trail = torch.zeros_like(score, dtype=torch.bool), []
     for place in range(longest + 1):
         state, attention = language.step(sight, F.embedding(ids, table), state)
-        log_p = language.decode(state.hidden).log_softmax(dim=2).view(*score.shape, -1)
+        log_p = _logits(language, state).log_softmax(dim=2).view(*score.shape, -1)
         log_p = _may_follow(log_p, ended, last=place == longest)
         score, choice = _highest(score[..., None] + log_p, beam)
         parent, word = choice // language.vocabulary, choice % language.vocabulary
@@ -45,6 +45,11 @@ def generate(language: ReportLSTM, features: Tensor, c: Tensor | None = None, *,
         if ended[..., 0].all():    # the others can only fall further behind
             break
     return {**_best(trail, longest), "log_probability": score[..., 0]}
+
+
+def _logits(language: ReportLSTM, state: State) -> Tensor:
+    """G_h h_t (B, R, V), in the precision of the weights: sums of many words are not added up in bfloat16."""
+    return language.decode(state.hidden).to(language.decode.weight.dtype)
 
 
 def _may_follow(log_p: Tensor, ended: Tensor, last: bool) -> Tensor:
@@ -144,12 +149,12 @@ def _tree(sentences: Tensor) -> list[Level]:
 def _walk(language: ReportLSTM, sight: Sight, table: Tensor, levels: list[Level], sentences: int) -> Tensor:
     """log p of each sentence of a tree under each of B images, (B, sentences)."""
     state = language.begin(sight)                                                          # (B, 1, H)
-    total = state.hidden.new_zeros(len(sight.first), sentences)
+    total = language.decode.weight.new_zeros(len(sight.first), sentences)
     score = total.new_zeros(len(total), len(levels[0].ids))
     for now, after in pairwise(levels):
         before = State(*(x[:, now.source[now.goes_on]] for x in state))
         state, _ = language.step(sight, table[now.ids[now.goes_on]], before)
-        logits = language.decode(state.hidden)
+        logits = _logits(language, state)
         score = score[:, now.goes_on] - logits.logsumexp(dim=2)                            # (B, those that go on)
         score = score[:, after.source] + logits[:, after.source, after.ids]                # (B, those of `after`)
         total[:, after.ends] = score[:, after.whole]
