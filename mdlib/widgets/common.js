@@ -31,6 +31,10 @@ function placed(html, title, label) {
   const parts = { root, ...Object.fromEntries(named) };
   root.setAttribute("aria-label", title || label);
   root.dataset.lmSuppressShortcuts = "true"; // in JupyterLab, keys belong to the widget, not to the notebook
+  root.addEventListener("keydown", (event) => { // JupyterLab would take Enter away from buttons and fields
+    const alone = !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey;
+    if (event.key === "Enter" && alone) event.stopPropagation();
+  });
   parts.title.textContent = title;
   return parts;
 }

@@ -120,7 +120,7 @@ function sentence(model, choice, seen) {
   const threshold = model.get("threshold");
   const name = film.name + (without && ` without ${words(without)}`);
   const which = `Case ${index + 1} of ${model.get("cases").length}, ${name}.`;
-  const shown = looks.length ? [`Looked for ${wordWords(report)}.`, ...looks, which] : [which,
+  const shown = looks.length ? [`Attention for ${wordWords(report)}.`, ...looks, which] : [which,
     slices.count > 1 ? `S${sliceWords(slices).slice(1)}.` : "",
     `${words(klass)}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`,
     effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods];

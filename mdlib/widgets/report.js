@@ -14,12 +14,13 @@ const REPORT = `
 function reportOf(model, record, glance) {
   const { parts, attention } = record.report;
   const said = parts.flatMap(({ name, words: of }) => of.map((word) => ({ label: `“${word}”`, of: name })));
-  said.push(...parts.map(({ name }) => ({ label: "whole sentence", of: name })));
+  said.push(...parts.map(({ name }) => ({ label: "the whole sentence", of: name })));
   const wanted = glance === NO_WORD ? model.get("word") : glance;
   const word = wanted < said.length ? wanted : NO_WORD;
   const all = model.get("mechanisms");
-  const shown = model.get("side_by_side") && all.length <= model.get("methods").length ? all : [model.get("mechanism")];
-  return { parts, attention, word, ...said[word], looks: word === NO_WORD ? [] : shown };
+  const together = model.get("side_by_side") && all.length <= model.get("methods").length;
+  const looks = word === NO_WORD ? [] : together ? all : [model.get("mechanism")];
+  return { parts, attention, word, together, ...said[word], looks };
 }
 
 // "“crowded” of nuclear crowding"
@@ -59,6 +60,7 @@ function writeReport(parts, model, { index, without, report }) {
   parts.report.hidden = !report.parts.length;
   parts.root.classList.toggle("mdx-reads", !parts.report.hidden);
   parts.mechanism.value = model.get("mechanisms").indexOf(model.get("mechanism"));
+  parts.mechanism.disabled = report.together;
   const list = `${index} ${without}`;
   if (parts.lines.dataset.list !== list) {
     parts.lines.dataset.list = list;

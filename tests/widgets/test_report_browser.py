@@ -33,11 +33,11 @@ def test_hovering_a_word_shows_where_the_network_looked_and_leaving_shows_the_cl
     for text, at in (("crowding", FIRST["nuclear crowding"] + 1), ("seen", 3), ("moderate", 0)):
         _, said = view.after(view.word(text).hover)
         assert shows(view, case, case.attention["AAS"][at])
-        assert said.startswith(f"Looked for “{text}” of nuclear ")
+        assert said.startswith(f"Attention for “{text}” of nuclear ")
         assert view.root.locator(".mdx-badge").inner_text() == f"“{text}”"
         assert view.films.first.get_attribute("aria-label").startswith(f"bladder tissue; AAS for “{text}” of nuclear")
     view.after(lambda: view.page.mouse.move(0, 0))
-    assert shows(view, case, klass) and "Looked" not in view.status() and view.visit.faults == []
+    assert shows(view, case, klass) and "Attention for" not in view.status() and view.visit.faults == []
 
 
 def test_the_sentence_tells_word_part_mechanism_and_sharpness(page):
@@ -46,7 +46,7 @@ def test_the_sentence_tells_word_part_mechanism_and_sharpness(page):
     _, said = view.after(view.word("severe").hover)
     values = case.attention["AAS"][FIRST["nuclear crowding"]]
     bits = -(values * np.log2(values)).sum()
-    assert said.startswith(f"Looked for “severe” of nuclear crowding. AAS: entropy {bits:.2f} of 6.00 bits, and the "
+    assert said.startswith(f"Attention for “severe” of nuclear crowding. AAS: entropy {bits:.2f} of 6.00 bits, and the "
                            f"largest of 8 × 8 places holds {100 * values.max():.2g} %. Case 1 of 1, ")  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_the_name_of_a_part_shows_the_mean_of_its_words(page):
     first = FIRST["mitosis"]
     _, said = view.after(view.word("mitosis").hover)
     assert shows(view, case, case.attention["AAS"][first : first + 6].mean(axis=0))
-    assert said.startswith("Looked for whole sentence of mitosis. AAS: entropy")
+    assert said.startswith("Attention for the whole sentence of mitosis. AAS: entropy")
     assert view.word("mitosis").get_attribute("aria-label") == "mitosis, whole sentence"
 
 
@@ -104,7 +104,7 @@ def test_the_report_is_one_tab_stop_and_arrows_go_through_it(page):
     keys.press("ArrowUp")  # there is no part above the first
     assert view.page.evaluate(focused) == "nuclear feature"
     keys.press("Tab")
-    assert view.lines.locator(":focus").count() == 0 and "Looked" not in view.status()
+    assert view.lines.locator(":focus").count() == 0 and "Attention for" not in view.status()
     keys.press("Shift+Tab")
     assert view.page.evaluate(focused) == "nuclear feature" and view.visit.faults == []
 
@@ -117,13 +117,13 @@ def test_enter_keeps_a_word_and_escape_lets_it_go_by_keyboard_alone(page):
     view.after(lambda: keys.press("ArrowRight"))
     view.after(lambda: keys.press("Enter"))
     keys.press("Tab")
-    assert shows(view, case, case.attention["AAS"][0]) and "Looked for “moderate”" in view.status()
+    assert shows(view, case, case.attention["AAS"][0]) and "Attention for “moderate”" in view.status()
     view.after(lambda: keys.press("Shift+Tab"))
     view.after(lambda: keys.press("Escape"))
-    assert shows(view, case, case.maps["c of AAS"][1]) and "Looked" not in view.status()
+    assert shows(view, case, case.maps["c of AAS"][1]) and "Attention for" not in view.status()
     assert view.lines.locator("[aria-pressed=true]").count() == 0
     view.after(lambda: keys.press("ArrowRight"))
-    assert "Looked for “pleomorphism”" in view.status()
+    assert "Attention for “pleomorphism”" in view.status()
 
 
 def test_the_mechanism_is_switched_and_both_stand_side_by_side_where_there_is_room(page):
@@ -137,6 +137,7 @@ def test_the_mechanism_is_switched_and_both_stand_side_by_side_where_there_is_ro
     assert view.root.locator(".mdx-method").all_inner_texts() == ["AAS", "without AAS"]
     for i, mechanism in enumerate(case.attention):
         assert abs(pixels(view, i) - under(case, case.attention[mechanism][at])).max() <= 5
+    assert view.mechanism.is_disabled()
     assert said.index(" AAS: entropy") < said.index("without AAS: entropy")
 
 
@@ -147,8 +148,8 @@ def test_another_class_case_or_method_shows_its_map_again(page):
     for act in (view.klass("normal").check, lambda: view.method.select_option(index=1), view.button("Next case").click):
         view.after(view.word("low").click)
         view.page.mouse.move(0, 0)
-        assert "Looked for “low”" in view.status()
-        assert "Looked" not in view.after(act)[1]
+        assert "Attention for “low”" in view.status()
+        assert "Attention for" not in view.after(act)[1]
     view.after(lambda: view.method.select_option(index=0))
     assert shows(view, case, maps["c of AAS"][0])
 

@@ -125,6 +125,12 @@ def test_with_a_kernel_python_answers_any_description(page):
     assert len(ask(view, "many mitoses")[0]) == 2 and view.visit.faults == []
 
 
+def test_enter_is_the_widgets_own_where_the_notebook_around_it_would_take_it(page):
+    view = page()
+    view.page.evaluate("() => document.addEventListener('keydown', (event) => event.preventDefault())")
+    assert "the nearest of them" in ask(view, "uniform nuclei")[1]
+
+
 def test_with_a_kernel_but_nobody_who_answers_the_book_is_not_mentioned(page):
     _, said = ask(page(edited=with_kernel({})), "uniform nuclei")
     assert said.startswith("Only prepared descriptions are answered; the nearest")
