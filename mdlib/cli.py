@@ -255,3 +255,23 @@ def mims_group() -> None:
 def volume_phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom OCT volumes and tissue tiles, in published layouts, with their truth beside them."""
     click.echo(f"Phantoms: {recipe('mims').phantoms(out, seed)}")
+
+
+@main.group(name="mdnet", cls=Group)
+def mdnet_group() -> None:
+    """Chapter 5: phantoms, and what is counted in the published reports."""
+
+
+@mdnet_group.command(name="phantoms")
+@folder_option("--out", "Default: data/phantoms/mdnet, where the notebooks look for it.")
+@click.option("--seed", default=0, show_default=True)
+def histology_phantoms(out: Path | None, seed: int) -> None:
+    """Draw the phantom images of bladder tissue with five reports each, with their truth beside them."""
+    click.echo(f"Phantoms: {recipe('mdnet').phantoms(out, seed)}")
+
+
+@mdnet_group.command()
+@folder_option("--folder", "Where bladder_reports.json lies.", required=True)
+def reports(folder: Path) -> None:
+    """Count in the published bladder reports; figures, and no text, go to data/results/mdnet/bladder_reports.json."""
+    click.echo(f"Kept: {recipe('mdnet.published').keep(folder)}")

@@ -1,0 +1,56 @@
+"""How far people agree in their reports, and what a report earns that saw no image: both ends of a caption score (ours).
+
+Both are scored as a model would be: on the images of a test part, against four of the five reports of each.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mdlib.data.reports import Reports
+from mdlib.evaluate import captions
+from mdlib.recipes.mdnet.chapter import Chapter
+
+PEOPLE, BLIND = "people", "one report for all images"
+# Table 2, last row: MDNet against five references
+PAPER = dict(zip(captions.METRICS, (91.2, 82.9, 75.0, 67.7, 39.6, 70.1, 2.04), strict=True))
+
+
+def typical(reports: Reports, rows: np.ndarray) -> str:
+    """The most frequent sentence of each part in the reports of some images, as one report."""
+    said = (Counter(report[part] for row in rows for report in reports.texts[row] if report[part])
+            for part in reports.parts)
+    return " ".join(min(of, key=lambda text: (-of[text], text)) for of in said if of)
+
+
+def agreement(reports: Reports, train: np.ndarray, test: np.ndarray) -> dict[str, dict[str, float]]:
+    """captions.METRICS in the test part of each report against the others, and of the `typical` one of training."""
+    texts = [reports.full(row) for row in test]
+    return {PEOPLE: captions.against_others(texts),
+            BLIND: captions.against_others(texts, [typical(reports, train)] * len(test))}
+
+
+def in_fold(chapter: Chapter, fold: int) -> dict[str, dict[str, float]]:
+    """`agreement` in a fold of a run, kept beside it; METEOR is NaN where there is no Java."""
+    java = captions.java_found()
+    found = chapter.run.remember(f"people-fold{fold}", lambda: agreement(
+        chapter.reports, chapter.part("train", fold), chapter.part("test", fold)), java=java)
+    return {who: {name: np.nan if value is None else value for name, value in scores.items()}
+            for who, scores in found.items()}
+
+
+def table(folds: Sequence[dict[str, dict[str, float]]]) -> pd.DataFrame:
+    """A row a writer of `agreement`, beside the paper's MDNet: each metric, of several folds as mean ± standard deviation."""
+    found = {who: {name: _spread(name, [float(np.nan if of[who][name] is None else of[who][name]) for of in folds])
+                   for name in captions.METRICS} for who in (PEOPLE, BLIND)}
+    found["MDNet, Table 2 (five references)"] = {name: captions.printed(name, PAPER[name]) for name in captions.METRICS}
+    return pd.DataFrame(found).T[list(captions.METRICS)]
+
+
+def _spread(name: str, values: list[float]) -> str:
+    mean = captions.printed(name, float(np.mean(values)))
+    if len(values) == 1 or np.isnan(values).any():
+        return mean
+    return f"{mean} ± {captions.printed(name, float(np.std(values, ddof=1)))}"
