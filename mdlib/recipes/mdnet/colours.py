@@ -1,4 +1,4 @@
-"""What the colours of an image say about its conclusion: classifiers that see no shape, which DCA has to beat (ours)."""
+"""What the colours of an image say about its conclusion: what a network must beat that sees shapes (ours)."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression

@@ -1,4 +1,4 @@
-"""How far people agree in their reports, and what a report earns that saw no image: both ends of a caption score (ours).
+"""How far people agree in their reports, and what a report earns that saw no image: ends of a caption score (ours).
 
 Both are scored as a model would be: on the images of a test part, against four of the five reports of each.
 """
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 from mdlib.data.reports import Reports
 from mdlib.evaluate import captions
@@ -42,11 +43,21 @@ def in_fold(chapter: Chapter, fold: int) -> dict[str, dict[str, float]]:
 
 
 def table(folds: Sequence[dict[str, dict[str, float]]]) -> pd.DataFrame:
-    """A row a writer of `agreement`, beside the paper's MDNet: each metric, of several folds as mean ± standard deviation."""
+    """A row a writer of `agreement`, beside the paper's MDNet: each metric, of several folds mean ± deviation."""
     found = {who: {name: _spread(name, [float(np.nan if of[who][name] is None else of[who][name]) for of in folds])
                    for name in captions.METRICS} for who in (PEOPLE, BLIND)}
     found["MDNet, Table 2 (five references)"] = {name: captions.printed(name, PAPER[name]) for name in captions.METRICS}
     return pd.DataFrame(found).T[list(captions.METRICS)]
+
+
+def said(folds: Sequence[dict[str, dict[str, float]]]) -> Markdown:
+    """How much of what people reach a report reaches that saw no image, in words."""
+    mean = {who: {name: float(np.mean([of[who][name] for of in folds])) for name in ("BLEU-1", "BLEU-4", "CIDEr")}
+            for who in (PEOPLE, BLIND)}
+    parts = [f"{captions.printed(name, value)} of {captions.printed(name, mean[PEOPLE][name])} in {name}"
+             for name, value in mean[BLIND].items()]
+    return Markdown(f"A report that saw no image reaches {parts[0]}, {parts[1]}, and {parts[2]}. Only what lies "
+                    "between the two rows can tell how well a network looks.")
 
 
 def _spread(name: str, values: list[float]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 from mdlib import reproducible
 from mdlib.data import bladder_reports, splits
@@ -98,3 +99,20 @@ def words() -> pd.DataFrame:
 def agreement() -> pd.DataFrame:
     """How far the published reports of an image agree, beside one report for all images and the paper's MDNet."""
     return people.table([fold["agreement"] for fold in kept()["folds"]])
+
+
+def agreement_said() -> Markdown:
+    """The same in words."""
+    return people.said([fold["agreement"] for fold in kept()["folds"]])
+
+
+def told() -> Markdown:
+    """How much the collection is what section 5.2 describes, in words."""
+    of, classes = kept()["counts"], kept()["classes"]
+    rarest = min(classes, key=classes.get)
+    without = sum(fold["classes"][list(classes).index(rarest)] == 0 for fold in kept()["folds"])
+    return Markdown(
+        f"{of['fail to split']:,} of the {of['reports']:,} reports fail to split. {of['with all six parts']:,} of them "
+        f"({of['with all six parts'] / of['reports']:.0%}) speak of all six parts, and {of['of 30 to 59 words']:,} "
+        f"({of['of 30 to 59 words'] / of['reports']:.0%}) have the 30 to 59 words of section 5.2. Only "
+        f"{classes[rarest]} of {of['images']:,} images are {rarest}; by case, {without} of {len(kept()['folds'])} test parts have none.")
