@@ -1,0 +1,234 @@
+"""How sharp attention is, and how often it hits what was drawn: numbers over folds and seeds, with their intervals.
+
+Sharpness is known of any collection; whether attention hits the urothelium, a mitosis or a nucleolus, of phantoms only.
+Notebooks ask for fold 0 (`results.live`), the kept grid for all (`results.whole`). Maps that see no image stand beside
+those of the networks.
+"""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from mdlib.evaluate import localisation, sharpness
+from mdlib.explain import overlay
+from mdlib.recipes import keeping
+from mdlib.recipes.mdnet import looking, moved, truth
+from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.gathered import OfImages, mean_of_known, remembered, spread, stacked
+from mdlib.recipes.mdnet.looking import EXPLAINED, explained
+from mdlib.recipes.mdnet.plan import Training
+from mdlib.recipes.mdnet.results import Over, whole
+from mdlib.recipes.mdnet.rows import EVERY
+from mdlib.recipes.measuring import UNIFORM, USUAL
+
+WORD, SENTENCE, ALL = "word", "sentence", "all parts"
+ENTROPY = "entropy"         # bits: the lower the sharper
+HITS = {name: localisation.MEASURES[name] for name in ("pointing game", "mass accuracy")}
+MEASURES = (ENTROPY, *HITS)
+UROTHELIUM = "the urothelium"       # a map that covers it evenly, and nothing else
+ELEMENTS = ("mitosis", "nucleoli")
+OWN, OTHER = "its own sentence", "the other sentences"
+IMAGE_MODEL = "ecnet"       # has class attention, too
+NAMES = {**{name: EVERY[name].name for name in EXPLAINED}, IMAGE_MODEL: "EcNet, which learned the conclusion alone",
+         UNIFORM: "a uniform map", USUAL: "the usual place", UROTHELIUM: "a map of the urothelium"}
+
+
+def of_words(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """A row an image of the test part: columns `unit|part|measure`, NaN where there is no word or nothing to hit.
+
+    Unit `word`: the mean over the words of a part; `sentence`: of the mean map of these words. `all parts`: the mean
+    over the parts. Measures: ENTROPY in bits, and where the truth is known HITS of the urothelium.
+    """
+    def compute() -> pd.DataFrame:
+        found, rows = looking.looks(chapter, training), chapter.part("test", training.fold)
+        words, columns = found["attention"], {}
+        for unit, maps in ((WORD, words), (SENTENCE, mean_of_known(words, axis=2)[:, :, None])):
+            for measure, values in measured(chapter, rows, maps, found["maps"].shape[2:]).items():
+                by_part = mean_of_known(values, axis=2)                                    # (N, K)
+                columns |= {f"{unit}|{part}|{measure}": by_part[:, k] for k, part in enumerate(chapter.reports.parts)}
+                columns[f"{unit}|{ALL}|{measure}"] = mean_of_known(by_part, axis=1)
+        return pd.DataFrame(columns)
+    return remembered(chapter, "words", training, compute)
+
+
+def measured(chapter: Chapter, rows: np.ndarray, maps: np.ndarray, shape: tuple[int, int],
+             kind: str = "urothelium") -> dict[str, np.ndarray]:
+    """MEASURES of maps (N, ..., P), shape = (h, w), of the images `rows`: each (N, ...). `kind`: what is to be hit."""
+    found = {ENTROPY: sharpness.entropy(maps)}
+    if truth.known(chapter):
+        each = [hits(of.reshape(-1, *shape), truth.mask(chapter, row, kind) > 0)
+                for row, of in zip(rows, maps, strict=True)]
+        found |= {name: np.stack([of[name] for of in each]).reshape(maps.shape[:-1]) for name in HITS}
+    return found
+
+
+def hits(maps: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """HITS of each of M maps (M, h, w), enlarged to a mask (H, W): (M,), NaN for maps of NaN and an empty mask."""
+    known = ~np.isnan(maps[:, 0, 0])
+    large = overlay.upsample(maps[known], mask.shape)
+    found = {name: np.full(len(maps), np.nan) for name in HITS}
+    for name, of in HITS.items():
+        found[name][known] = of(large, np.broadcast_to(mask, large.shape))
+    return found
+
+
+def of_classes(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """A row an image of the test part: columns MEASURES of the class attention of the class that is predicted.
+
+    What is below 0 counts as 0, as in `evaluate.localisation`; a map without anything above 0 is a miss.
+    """
+    def compute() -> pd.DataFrame:
+        found, rows = looking.looks(chapter, training), chapter.part("test", training.fold)
+        maps = found["maps"][np.arange(len(rows)), found["logits"].argmax(axis=1)]         # (N, h, w)
+        return pd.DataFrame(measured(chapter, rows, maps.reshape(len(maps), -1), maps.shape[1:]))
+    return remembered(chapter, "classes", training, compute)
+
+
+def of_elements(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """A row an image of the test part: columns `element|sentence|measure`, HITS of its mitoses and nucleoli.
+
+    By the words of the part about them (OWN), and by those of all others (OTHER). NaN where an image has none.
+    """
+    def compute() -> pd.DataFrame:
+        found, rows = looking.looks(chapter, training), chapter.part("test", training.fold)
+        columns = {}
+        for element in ELEMENTS:
+            values = measured(chapter, rows, found["attention"], found["maps"].shape[2:], element)
+            k = chapter.reports.parts.index(element)
+            for name in HITS:
+                by_part = mean_of_known(values[name], axis=2)
+                columns[f"{element}|{OWN}|{name}"] = by_part[:, k]
+                columns[f"{element}|{OTHER}|{name}"] = mean_of_known(np.delete(by_part, k, axis=1), axis=1)
+        return pd.DataFrame(columns)
+    return remembered(chapter, "elements", training, compute)
+
+
+def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """MEASURES of a map that sees no image, a row an image of the test part; and `element|measure` of each element.
+
+    UNIFORM, USUAL: where the urothelium of the training images usually is; UROTHELIUM: the image's own, for elements.
+    The row of `training` is one of these names. All are as coarse as the attention they stand beside.
+    """
+    name, fold = training.row, training.fold
+
+    def compute() -> pd.DataFrame:
+        rows = chapter.part("test", fold)
+        shape = looking.looks(chapter, replace(training, row="mdnet"))["maps"].shape[2:]
+        if name == UROTHELIUM:
+            maps = np.stack([coarse(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows])
+        else:
+            maps = np.ones((len(rows), *shape)) if name == UNIFORM else np.broadcast_to(
+                usual_place(chapter, fold, shape), (len(rows), *shape))
+        flat = maps.reshape(len(rows), -1)
+        columns = measured(chapter, rows, flat, shape)
+        for element in ELEMENTS if truth.known(chapter) else ():
+            columns |= {f"{element}|{measure}": values for measure, values in
+                        measured(chapter, rows, flat, shape, element).items() if measure in HITS}
+        return pd.DataFrame(columns)
+    return remembered(chapter, "reference", training, compute)
+
+
+def usual_place(chapter: Chapter, fold: int, shape: tuple[int, int]) -> np.ndarray:
+    """Where urothelium usually is: the mean of the masks of the training images of a fold, (h, w) in [0, 1]."""
+    masks = [coarse(truth.mask(chapter, row, "urothelium") > 0, shape) for row in chapter.part("train", fold)]
+    return np.mean(masks, axis=0)
+
+
+def coarse(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The share of each of h x w fields that a mask (H, W) covers."""
+    return functional.adaptive_avg_pool2d(torch.from_numpy(mask[None].astype(np.float64)), shape)[0].numpy()
+
+
+def references(chapter: Chapter) -> list[str]:
+    """The maps that see no image which this collection allows."""
+    return [UNIFORM, USUAL] if truth.known(chapter) else [UNIFORM]
+
+
+def gathered(chapter: Chapter, name: str, over: Over, of: OfImages) -> dict[str, np.ndarray]:
+    """What `of` measures of a network, or `of_reference` of a map that sees no image, as `stacked` gives it."""
+    if name in (UNIFORM, USUAL, UROTHELIUM):
+        return stacked(chapter, name, over, of_reference, seeds=False)
+    return stacked(chapter, name, over, of)
+
+
+def words(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """Sharpness and hits: a row a network, unit, part and measure; mean, low, high, seeds, images, patients.
+
+    A reference has one row a measure, under ALL.
+    """
+    rows = []
+    for name in (*explained(chapter), *references(chapter)):
+        for column, values in gathered(chapter, name, over, of_words).items():
+            unit, part, measure = column.split("|") if column.count("|") == 2 else ("", ALL, column)
+            if measure in MEASURES and (found := spread(chapter, over, values)):
+                rows.append({"network": name, "unit": unit, "part": part, "measure": measure, **asdict(found)})
+    return pd.DataFrame(rows)
+
+
+def classes(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """The class attention: a row a network, group of images and measure. Groups: ALL, and each reported conclusion."""
+    groups, rows = _groups(chapter, over), []
+    for name in (*explained(chapter), IMAGE_MODEL, *references(chapter)):
+        found = gathered(chapter, name, over, of_classes)
+        for group, chosen in groups.items():
+            rows += [{"network": name, "group": group, "measure": measure, **asdict(of)} for measure in MEASURES
+                     if measure in found and (of := spread(chapter, over, found[measure], chosen=chosen))]
+    return pd.DataFrame(rows)
+
+
+def _groups(chapter: Chapter, over: Over) -> dict[str, np.ndarray]:
+    rows = np.concatenate([chapter.part("test", fold) for fold in over.folds])
+    targets = chapter.reports.targets[rows]
+    return {"all images": np.ones(len(rows), bool),
+            **{name: targets == k for k, name in enumerate(chapter.reports.classes)}}
+
+
+def elements(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """What hits mitoses and nucleoli: a row an element, network, sentence and measure; phantoms only."""
+    rows = []
+    for name in (*explained(chapter), UNIFORM, UROTHELIUM) if truth.known(chapter) else ():
+        for column, values in gathered(chapter, name, over, of_elements).items():
+            element, *sentence = column.split("|")      # sentence and measure, of a reference only the measure
+            if element in ELEMENTS and (found := spread(chapter, over, values)):
+                rows.append({"element": element, "network": name, "sentence": "" if len(sentence) == 1 else sentence[0],
+                             "measure": sentence[-1], **asdict(found)})
+    return pd.DataFrame(rows)
+
+
+def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """MDNet less each other map, on the same images: a row what is compared, second and measure; in words, too.
+
+    What: WORD and SENTENCE of all parts, and the class attention.
+    """
+    rows = []
+    for what, of, others in ((WORD, of_words, explained(chapter)[1:]), (SENTENCE, of_words, explained(chapter)[1:]),
+                             ("class", of_classes, [*explained(chapter)[1:], IMAGE_MODEL])):
+        ours = gathered(chapter, "mdnet", over, of)
+        for name in (*others, *references(chapter)):
+            theirs = gathered(chapter, name, over, of)
+            for measure in MEASURES:
+                key = measure if of is of_classes else f"{what}|{ALL}|{measure}"
+                other = theirs.get(key, theirs.get(measure))
+                if key in ours and (found := spread(chapter, over, ours[key], other)):
+                    rows.append({"what": what, "second": name, "measure": measure, **asdict(found), "in words":
+                                 found.sentence(f"{measure} of {what} attention", NAMES["mdnet"], NAMES[name])})
+    return pd.DataFrame(rows)
+
+
+TABLES = {"words": words, "classes": classes, "elements": elements, "differences": differences}
+
+
+def figures(chapter: Chapter) -> dict[str, Any]:
+    """What is kept of the attention in all folds and of all seeds: TABLES and those of `moved`, as records."""
+    return {name: keeping.records(of(chapter, whole(chapter))) for name, of in (TABLES | moved.TABLES).items()}
+
+
+def kept(name: str, table: str) -> pd.DataFrame:
+    """A table of `figures` in a kept result; name as `grid/embedded`. What has no value is NaN."""
+    found = pd.DataFrame(keeping.read("mdnet", name, needs="attention")["attention"][table])
+    numbers = [column for column in ("mean", "low", "high") if column in found]
+    return found.astype(dict.fromkeys(numbers, float))

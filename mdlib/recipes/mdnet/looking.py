@@ -1,0 +1,148 @@
+"""Where a trained network looks: the attention of its words about the test part, computed once, kept with its weights.
+
+    networks/<slug>/attention.npz
+"""
+
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mdlib.data import images
+from mdlib.files import atomic
+from mdlib.models.mdnet import MDNet, class_maps
+from mdlib.models.report_lstm import END
+from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.plan import Training
+from mdlib.recipes.mdnet.trainings import trained
+from mdlib.recipes.mdnet.writing import SEEN, Writer
+from mdlib.recipes.trainings import fabric_of, folder
+from mdlib.training import loop
+
+ATTENTION = "attention.npz"
+EXPLAINED = ("mdnet", "mdnet_original", "mdnet_local")      # rows whose attention is compared
+CLASS = ("logits", "maps", "mirrored_maps")
+WORDS = ("words", "attention", "mirrored", "typical")
+
+
+def explained(chapter: Chapter) -> list[str]:
+    """The rows of this run whose attention is compared; MDNet is always the first."""
+    return [name for name in EXPLAINED if name in chapter.settings.rows]
+
+
+class Classes(nn.Module):
+    """An image model with the class attention of AAS (Fig. 6): what `loop.predict` calls."""
+
+    def __init__(self, image_model: nn.Module):
+        super().__init__()
+        self.image_model = image_model
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """image (B, 3, H, W) -> `logits` (B, classes), and `maps`, `mirrored_maps` (B, classes, h, w).
+
+        mirrored_maps: of the mirrored image.
+        """
+        features, mirrored = (self.image_model.features(each) for each in (image, image.flip(3)))
+        return {"logits": self.image_model.classifier(features.mean(dim=(2, 3))),
+                "maps": class_maps(features, self.image_model.classifier),
+                "mirrored_maps": class_maps(mirrored, self.image_model.classifier)}
+
+
+class Looker(nn.Module):
+    """A MDNet that writes, and shows where it looks for its own words, and for those of everybody."""
+
+    def __init__(self, model: MDNet, typical: Tensor, longest: int, beam: int):
+        super().__init__()
+        self.model, self.longest, self.beam = model, longest, beam
+        self.register_buffer("typical", typical)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """image (B, 3, H, W) -> `words` (B, K, T) and their `attention` (B, K, T, P), as `MDNet.report`; and
+
+        `mirrored`: for the same words and the same class, of the mirrored image; `typical`: for the typical sentences
+        (K, T). As of `Classes`: `logits`, `maps`, `mirrored_maps`.
+        """
+        written = self.model.report(image, longest=self.longest, beam=self.beam)
+        chosen, words = written["logits"].argmax(dim=1), written["words"]
+        mirrored = self.model(image.flip(3), words, chosen=chosen)
+        typical = self.model(image, self.typical.expand(len(image), -1, -1), chosen=chosen)
+        classifier = self.model.image_model.classifier
+        return {"words": words, "attention": written["attention"], "mirrored": mirrored["attention"],
+                "typical": typical["attention"], "logits": written["logits"],
+                "maps": class_maps(written["features"], classifier),
+                "mirrored_maps": class_maps(mirrored["features"], classifier)}
+
+
+def looks(chapter: Chapter, training: Training) -> dict[str, np.ndarray]:
+    """What `Looker` gives for the N images of the test part, of an image model what `Classes` gives.
+
+    Attention is float32 (N, K, T, P), NaN where there is no word: END has none. The network is trained if need be.
+    """
+    path = folder(chapter, training) / ATTENTION
+    if not path.exists():
+        model = trained(chapter, training)
+        found = _asked(chapter, training, model)
+        with atomic(path) as file, file.open("wb") as stream:
+            np.savez_compressed(stream, **{name: values if name == "words" else values.astype(np.float16)
+                                           for name, values in found.items()})
+    with np.load(path) as kept:
+        found = {name: values if name == "words" else values.astype(np.float32) for name, values in kept.items()}
+    if "words" in found:
+        own, typical = found["words"] > END, typical_words(chapter, training.fold) > END
+        for name, there in (("attention", own), ("mirrored", own), ("typical", typical)):
+            found[name] = np.where(np.broadcast_to(there, found[name].shape[:3])[..., None], found[name], np.nan)
+    return found
+
+
+def _asked(chapter: Chapter, training: Training, model: nn.Module) -> dict[str, np.ndarray]:
+    names, settings = CLASS, chapter.settings
+    if isinstance(model, MDNet):
+        names, typical = WORDS + CLASS, torch.from_numpy(typical_words(chapter, training.fold))
+        asked = Looker(model, typical, settings.longest, settings.beam)
+    else:
+        asked = Classes(model)
+    found = loop.predict(fabric_of(chapter), asked, chapter.samples("test", training.fold), batch=SEEN, outputs=names)
+    return found | ({"words": found["words"].astype(np.int16)} if "words" in found else {})
+
+
+def typical_words(chapter: Chapter, fold: int) -> np.ndarray:
+    """int64 (K, T): of each part the sentence that the training reports of a fold have most often."""
+    return chapter.vocabulary(fold).encode(typical_sentences(chapter, fold), chapter.settings.longest)
+
+
+def typical_sentences(chapter: Chapter, fold: int) -> list[str]:
+    """The most frequent sentence of each part in the training reports of a fold."""
+    train, texts = chapter.part("train", fold), chapter.reports.texts
+    said = (Counter(report[part] for row in train for report in texts[row] if report[part])
+            for part in chapter.reports.parts)
+    return [min(of, key=lambda text: (-of[text], text)) for of in said]
+
+
+def sentences(chapter: Chapter, fold: int, words: np.ndarray) -> list[list[str]]:
+    """Words (N, K, T) as text, a list of K sentences an image."""
+    vocabulary = chapter.vocabulary(fold)
+    return [[vocabulary.decode(sentence) for sentence in report] for report in words]
+
+
+def written_of(chapter: Chapter, model: MDNet, fold: int, pictures: np.ndarray) -> list[list[str]]:
+    """The K sentences that a network writes about each of some pictures, uint8 (N, side, side, 3)."""
+    answer = report_of(chapter, model, pictures)
+    return sentences(chapter, fold, answer["words"].numpy())
+
+
+def report_of(chapter: Chapter, model: MDNet, pictures: np.ndarray) -> dict[str, Tensor]:
+    """What `MDNet.report` gives for some pictures, uint8 (N, side, side, 3), on the CPU."""
+    writer, found = Writer(model, chapter.settings.longest, chapter.settings.beam), []
+    device = next(model.parameters()).device
+    for start in range(0, len(pictures), SEEN):
+        some = torch.from_numpy(np.ascontiguousarray(pictures[start:start + SEEN])).to(device)
+        with torch.inference_mode(), fabric_of(chapter).autocast():
+            answer = writer(some.permute(0, 3, 1, 2).float().div(255))
+        found.append({name: part.cpu() for name, part in answer.items()})
+    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+
+def seen(chapter: Chapter, picture: np.ndarray) -> np.ndarray:
+    """A picture uint8 (H, W, 3) as a network sees it, (side, side, 3)."""
+    return images.resized(picture, (chapter.settings.side, chapter.settings.side))

@@ -1,0 +1,166 @@
+"""What becomes of attention and sentences when the image changes: mirrored, another, drawn again without a finding.
+
+Attention that looks at the image moves with it. Sentences that describe a finding change when it is taken away, which
+is known of phantoms only.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN, expressed
+from mdlib.evaluate import resampling, sharpness
+from mdlib.recipes.mdnet import looking, truth
+from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.gathered import mean_of_known, remembered, spread, stacked
+from mdlib.recipes.mdnet.looking import explained
+from mdlib.recipes.mdnet.plan import Training
+from mdlib.recipes.mdnet.results import Over, patients
+from mdlib.recipes.mdnet.trainings import trained
+
+WORDS, CLASS = "words", "class attention"
+FOLLOWS, STAYS = "follows the image", "stays in its place"
+SHARE = "share of the image"
+ELEMENTS = ("mitosis", "nucleoli")
+MIRRORED = "mirrored"
+CHANGES = (*(f"without {element}" for element in ELEMENTS), MIRRORED)
+FALLS, DIFFERS, BEYOND = "grade falls", "grade differs", "grade falls beyond mirrored"
+
+
+def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """A row an image of the test part, columns `what|measure`: correlations over the places of a map.
+
+    FOLLOWS: of the map of the mirrored image with the mirrored map: 1 where attention moves with the image. STAYS: of
+    the map of the mirrored image with the map as it was: 1 where attention has a place of its own. The mean over
+    words; of class attention for the class that is predicted. A map that is the same everywhere has no correlation.
+    """
+    def compute() -> pd.DataFrame:
+        found = looking.looks(chapter, training)
+        rows, guess = np.arange(len(found["maps"])), found["logits"].argmax(axis=1)
+        pairs = {CLASS: (found["maps"][rows, guess], found["mirrored_maps"][rows, guess])}
+        if "attention" in found:
+            pairs = {WORDS: tuple(found[name].reshape(*found[name].shape[:3], *found["maps"].shape[2:])
+                                  for name in ("attention", "mirrored")), **pairs}
+        columns = {}
+        for what, (before, after) in pairs.items():
+            for measure, expected in ((FOLLOWS, before[..., ::-1]), (STAYS, before)):
+                values = correlation(expected, after)
+                columns[f"{what}|{measure}"] = mean_of_known(values.reshape(len(rows), -1), axis=1)
+        return pd.DataFrame(columns)
+    return remembered(chapter, "mirrors", training, compute)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson's correlation over the places of maps (..., h, w), (...); NaN where a map is the same everywhere."""
+    a, b = (maps.astype(float).reshape(*maps.shape[:-2], -1) for maps in (a, b))
+    a, b = (maps - maps.mean(axis=-1, keepdims=True) for maps in (a, b))
+    size = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    return np.divide((a * b).sum(axis=-1), size, out=np.full(size.shape, np.nan), where=size > 1e-12)
+
+
+def mirrors(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """The means of `of_mirrors`: a row a network, what and measure."""
+    rows = []
+    for name in explained(chapter):
+        for column, values in stacked(chapter, name, over, of_mirrors).items():
+            if found := spread(chapter, over, values):
+                what, measure = column.split("|")
+                rows.append({"network": name, "what": what, "measure": measure, **asdict(found)})
+    return pd.DataFrame(rows)
+
+
+def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
+    """How much of attention is due to the image (`sharpness.share_of_image`): a row a network.
+
+    network, mean, low, high, trainings, images, patients. For the typical sentences, the same words for all images;
+    the mean over folds and seeds, with its interval over patients. 0: every image gets the same map.
+    """
+    groups, rows = np.array(patients(chapter, over)), []
+    ends = np.cumsum([len(chapter.part("test", fold)) for fold in over.folds])[:-1]
+    for name in explained(chapter):
+        maps = [[_typical(chapter, Training(name, fold=fold, seed=seed)) for fold in over.folds]
+                for seed in over.seeds]
+
+        def share(weights: np.ndarray, maps: list = maps) -> np.ndarray:
+            parts = np.split(weights.astype(int), ends)
+            return np.array([np.nanmean([_share(of, part[:, d]) for of_seed in maps
+                                         for of, part in zip(of_seed, parts, strict=True)])
+                             for d in range(weights.shape[1])])[:, None]
+        low, high = resampling.interval(resampling.resample(share, groups, chapter.settings.draws, chapter.seed), 0.95)
+        rows.append({"network": name, "measure": SHARE, "mean": float(resampling.once(share, groups)[0]),
+                     "low": float(low[0]), "high": float(high[0]), "trainings": len(over.folds) * len(over.seeds),
+                     "images": len(groups), "patients": len(set(groups.tolist()))})
+    return pd.DataFrame(rows)
+
+
+def _typical(chapter: Chapter, training: Training) -> np.ndarray:
+    """Maps (N, words, P) of the typical sentences."""
+    maps = looking.looks(chapter, training)["typical"]
+    return maps.reshape(len(maps), -1, maps.shape[-1])
+
+
+def _share(maps: np.ndarray, times: np.ndarray) -> float:
+    """`share_of_image` of images drawn so often; NaN where fewer than two are."""
+    drawn = np.repeat(maps, times, axis=0)
+    return sharpness.share_of_image(drawn) if len(drawn) > 1 else np.nan
+
+
+def of_twins(chapter: Chapter, training: Training) -> pd.DataFrame:
+    """A row an image of the test part, columns `part|change|measure`, each 0, 1 or NaN.
+
+    Does the grade that the sentence about mitosis, or nucleoli, states fall (FALLS) or differ at all (DIFFERS) when the
+    image is changed as in CHANGES? Of images that have something to take away, where the sentence says so: a grade
+    above the lowest, drawn and stated; NaN elsewhere.
+    """
+    def compute() -> pd.DataFrame:
+        model, rows = trained(chapter, training), chapter.part("test", training.fold)
+        drawn = truth.grades(chapter).iloc[rows]
+        pictures = {"": np.asarray(chapter.pixels[rows]), MIRRORED: np.asarray(chapter.pixels[rows])[:, :, ::-1]}
+        for element in ELEMENTS:
+            pictures[f"without {element}"] = np.stack([
+                looking.seen(chapter, truth.drawn_without(chapter, row, element)) for row in rows])
+        stated = {change: looking.written_of(chapter, model, training.fold, of) for change, of in pictures.items()}
+        columns = {}
+        for part in ELEMENTS:
+            level = {change: np.array([_level(part, report[chapter.reports.parts.index(part)]) for report in reports])
+                     for change, reports in stated.items()}
+            has = drawn[part].map(lambda grade, part=part: _order(part, grade)).to_numpy() > 0
+            for change in CHANGES:
+                asked, after = has & (level[""] > 0), level[change]
+                columns[f"{part}|{change}|{FALLS}"] = np.where(asked, (after >= 0) & (after < level[""]), np.nan)
+                columns[f"{part}|{change}|{DIFFERS}"] = np.where(asked, after != level[""], np.nan)
+        return pd.DataFrame(columns)
+    return remembered(chapter, "twins", training, compute)
+
+
+def _level(part: str, sentence: str) -> int:
+    return _order(part, expressed(part, sentence))
+
+
+def _order(part: str, grade: str | None) -> int:
+    """0, 1 or 2; −1 where the image could not be assessed, −2 where no grade is stated."""
+    return GRADES[part].index(grade) if grade in GRADES[part] else -1 if grade == UNSEEN else -2
+
+
+def twins(chapter: Chapter, over: Over, name: str = "mdnet") -> pd.DataFrame:
+    """The shares of `of_twins` of a network: a row a part, change and measure; empty where nothing is known.
+
+    Measure BEYOND: by how much more often the grade falls than when the image is only mirrored.
+    """
+    if not truth.known(chapter):
+        return pd.DataFrame()
+    rows = []
+    columns = stacked(chapter, name, over, of_twins)
+    columns |= {f"{part}|{change}|{BEYOND}": columns[f"{part}|{change}|{FALLS}"] - columns[f"{part}|{MIRRORED}|{FALLS}"]
+                for part in ELEMENTS for change in CHANGES[:-1]}
+    for column, values in columns.items():
+        part, change, measure = column.split("|")
+        # an image is asked about in those seeds whose network mentions the finding: the mean over these
+        if found := spread(chapter, over, mean_of_known(values, axis=0)[None]):
+            rows.append({"network": name, "part": part, "change": change, "measure": measure, **asdict(found),
+                         "seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+TABLES = {"mirrors": mirrors, "shares": shares, "twins": twins}
