@@ -70,7 +70,8 @@ function chosen(model, glance = NO_WORD) {
   const wanted = film.classes.indexOf(model.get("klass"));
   const k = wanted >= 0 ? wanted : ranked[0];
   const klass = film.classes[k];
-  const offered = [klass, ...ranked.map((i) => film.classes[i])].find((name) => Object.hasOwn(film.twins, name));
+  const offered = [klass, ...ranked.map((i) => film.classes[i]), ...Object.keys(film.twins)]
+    .find((name) => Object.hasOwn(film.twins, name));
   const methods = model.get("side_by_side") ? model.get("methods") : [model.get("method")];
   const slices = slicesOf(model, film, record, klass);
   const report = reportOf(model, record, glance);

@@ -141,8 +141,8 @@ def _check_shares(values: np.ndarray, needed: str, count: int, where: str) -> No
 
 
 def _check_twin(case: Case, where: str, finding: str, twin: Case) -> None:
-    if finding not in case.classes or list(twin.classes) != list(case.classes):
-        raise SettingsError("a twin is named after one of the classes, and has the classes of its case", where)
+    if not finding or list(twin.classes) != list(case.classes):
+        raise SettingsError("a twin is named after what is taken away, and has the classes of its case", where)
     if case.logits is None or twin.logits is None:
         raise SettingsError("logits are needed, of the case and of its twin", where)
     if np.shape(twin.image) != np.shape(case.image) or (twin.scores is None) != (case.scores is None) or twin.twins:

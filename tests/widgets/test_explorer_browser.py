@@ -227,6 +227,12 @@ def test_without_the_finding_picture_numbers_and_maps_change_together_and_come_b
     assert view.after(view.twin.uncheck) == before
 
 
+def test_what_is_taken_away_need_not_be_a_class(page):
+    view = page(explorer([make_twins(twins={"a wire": make_twins().twins["Mass"]})]))
+    assert "What if a wire were not there?" in view.twin.locator("..").inner_text()
+    assert "without a wire" in view.after(view.twin.check)[1]
+
+
 def test_the_toggle_offers_the_class_shown_else_the_likeliest_finding_else_nothing(page):
     twin = make_twins().twins["Mass"]
     both = make_twins(twins={"Mass": twin, "Edema": twin})
