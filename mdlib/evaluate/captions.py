@@ -16,7 +16,7 @@ import math
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
     otherwise NaN; None: where Java is found. Raises SettingsError for other lengths, DataError for an image without
     references, an empty reference, or a METEOR that does not answer.
     """
-    return _averaged([_checked(generated, references)], meteor)
+    return _averaged({"": [_checked(generated, references)]}, meteor)[""]
 
 
 def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | None = None, *,
@@ -54,14 +54,19 @@ def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | 
     averaged in the same way, so that people and model are scored against equally many references. Raises DataError
     unless every image has the same number of reports, two or more.
     """
+    return each_against_others(reports, {"": generated}, meteor=meteor)[""]
+
+
+def each_against_others(reports: Sequence[Sequence[str]], generated: Mapping[str, Sequence[str] | None], *,
+                        meteor: bool | None = None) -> dict[str, dict[str, float]]:
+    """`against_others` of what several networks wrote, by their names; METEOR, slow to start, starts once."""
     counts = {len(several) for several in reports}
     if len(counts) != 1 or min(counts) < 2:
         raise DataError(f"images have {sorted(counts)} reports", "parameter reports",
                         "Leaving one out needs equally many for every image, two or more.")
-    rounds = []
-    for left in range(counts.pop()):
-        texts = [several[left] for several in reports] if generated is None else generated
-        rounds.append(_checked(texts, [[*several[:left], *several[left + 1:]] for several in reports]))
+    rounds = {name: [_checked([several[left] for several in reports] if texts is None else texts,
+                              [[*several[:left], *several[left + 1:]] for several in reports])
+                     for left in range(min(counts))] for name, texts in generated.items()}
     return _averaged(rounds, meteor)
 
 
@@ -130,12 +135,13 @@ def _checked(generated: Sequence[str], references: Sequence[Sequence[str]]) -> t
     return texts, truths
 
 
-def _averaged(rounds: Sequence[tuple[list[str], list[list[str]]]], meteor: bool | None) -> dict[str, float]:
-    """The means over rounds of (texts, references) of each of METRICS, with one METEOR process for all."""
+def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
+              meteor: bool | None) -> dict[str, dict[str, float]]:
+    """By name, the means over rounds of (texts, references) of each of METRICS, with one METEOR process for all."""
     wanted = java_found() if meteor is None else meteor
     with _Meteor() if wanted else nullcontext() as judge:
-        each = [_scores(texts, references, judge) for texts, references in rounds]
-    return dict(zip(METRICS, np.mean(each, axis=0).tolist(), strict=True))
+        each = {name: [_scores(texts, references, judge) for texts, references in of] for name, of in rounds.items()}
+    return {name: dict(zip(METRICS, np.mean(of, axis=0).tolist(), strict=True)) for name, of in each.items()}
 
 
 def _scores(texts: list[str], references: list[list[str]], judge: "_Meteor | None") -> list[float]:

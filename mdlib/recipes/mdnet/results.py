@@ -137,19 +137,22 @@ def by_training(chapter: Chapter, over: Over) -> pd.DataFrame:
     """A row a training: its fields, images, the means of `answers`, and of the rows of Table 2 the caption scores."""
     trainings = asked(chapter, over)
     train_all(chapter, trainings)
+    scores = {one: of for seed in over.seeds for fold in over.folds for one, of in written(chapter, fold, seed).items()}
     return pd.DataFrame([{**asdict(one), "images": len(predictions(chapter, one)),
-                          **answers(chapter, one).mean().to_dict(),
-                          **(written(chapter, one) if one == Training(one.row, fold=one.fold, seed=one.seed)
-                             and one.row in EVERY else {})} for one in trainings])
+                          **answers(chapter, one).mean().to_dict(), **scores.get(one, {})} for one in trainings])
 
 
-def written(chapter: Chapter, training: Training) -> dict[str, float]:
-    """The caption scores of whole reports against four references, the mean over which of the five is left out."""
-    def compute() -> dict[str, float]:
-        rows = chapter.part("test", training.fold)
-        return captions.against_others([chapter.reports.full(row) for row in rows], reports(chapter, training))
-    found = chapter.run.remember(f"captions-{training.slug}", compute, java=captions.java_found())
-    return {name: np.nan if value is None else value for name, value in found.items()}
+def written(chapter: Chapter, fold: int, seed: int) -> dict[Training, dict[str, float]]:
+    """By row, the caption scores of whole reports against four references, the mean over which of five is left out."""
+    trainings = [Training(name, fold=fold, seed=seed) for name in EVERY if name in chapter.settings.rows]
+
+    def compute() -> dict[str, dict[str, float]]:
+        texts = [chapter.reports.full(row) for row in chapter.part("test", fold)]
+        return captions.each_against_others(texts, {one.row: reports(chapter, one) for one in trainings})
+    found = chapter.run.remember(f"captions-fold{fold}-seed{seed}", compute, rows=[one.row for one in trainings],
+                                 java=captions.java_found())
+    return {one: {name: np.nan if value is None else value for name, value in found[one.row].items()}
+            for one in trainings}
 
 
 def beside(chapter: Chapter, over: Over) -> pd.DataFrame:
