@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from mdlib import reproducible
+from mdlib import reproducible, runs
 from mdlib.data import bladder_reports, splits
 from mdlib.data.reports import Reports
 from mdlib.data.vocabulary import Vocabulary, longer
@@ -27,7 +27,7 @@ FEWEST, MOST = 30, 59       # words of a report, section 5.2
 def keep(folder: Path) -> Path:
     """Count in the reports of `folder` and write data/results/mdnet/bladder_reports.json."""
     path = keeping.folder("mdnet") / f"{NAME}.json"
-    write_json(path, figures(folder))
+    write_json(path, runs.without_nan(figures(folder)))
     return path
 
 
@@ -115,4 +115,5 @@ def told() -> Markdown:
         f"{of['fail to split']:,} of the {of['reports']:,} reports fail to split. {of['with all six parts']:,} of them "
         f"({of['with all six parts'] / of['reports']:.0%}) speak of all six parts, and {of['of 30 to 59 words']:,} "
         f"({of['of 30 to 59 words'] / of['reports']:.0%}) have the 30 to 59 words of section 5.2. Only "
-        f"{classes[rarest]} of {of['images']:,} images are {rarest}; by case, {without} of {len(kept()['folds'])} test parts have none.")
+        f"{classes[rarest]} of {of['images']:,} images are {rarest}; by case, {without} of {len(kept()['folds'])} test "
+        "parts have none.")
