@@ -21,6 +21,7 @@ $(BIN)/installed: requirements.lock pyproject.toml
 book: $(BIN)/installed
 	$(BIN)/mdlib run chest --if-changed
 	$(BIN)/mdlib run mims --if-changed
+	$(BIN)/mdlib run mdnet --if-changed
 	$(BIN)/mdlib run performance --if-changed
 	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 
