@@ -85,12 +85,14 @@ trainings, beside, means, differences, grades = (
 def told(name: str) -> str:
     """Where and from what a kept result came, in a sentence."""
     result = keeping.read("mdnet", name, needs="parts")
-    manifest, settings = result["manifest"], result["manifest"]["asked"]["settings"]
-    start = manifest["steps"]["start"]
+    manifest, of = result["manifest"], pd.DataFrame(result["parts"])
+    start, settings = manifest["steps"]["start"], manifest["asked"]["settings"]
     where = "the phantoms" if start["data_dir"] == default_phantoms().name else start["data_dir"]
-    seeds = settings["seeds"]
-    return (f"From a run of profile {manifest['asked']['profile']} on {where}: {len(result['parts'])} folds, {seeds} "
-            f"seed{'' if seeds == 1 else 's'}, {sum(part['images'] for part in result['parts']):,} images of "
-            f"{sum(part['patients'] for part in result['parts']):,} patients, each tested once, EcNet-"
-            f"{settings['depth']}-{settings['width']}, images of {settings['side']} pixels, on {start['name']}; code "
-            f"{manifest['code']}.")
+    return (f"From a run of profile {manifest['asked']['profile']} on {where}: {_many(len(of), 'fold')}, "
+            f"{_many(settings['seeds'], 'seed')}; {of['images'].sum():,} images of {of['patients'].sum():,} patients, "
+            f"each tested once; EcNet-{settings['depth']}-{settings['width']}, images of {settings['side']} pixels, "
+            f"{settings['epochs']} epochs; on {start['name']}; code {manifest['code']}.")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
