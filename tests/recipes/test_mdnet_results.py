@@ -13,6 +13,7 @@ from mdlib.data.phantoms.histology_reports import describe
 from mdlib.evaluate import captions
 from mdlib.recipes import keeping, mdnet
 from mdlib.recipes.mdnet import fig7, graded, kept, results, searching, tables
+from mdlib.recipes.mdnet.outcome import Outcome, of_run
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, OWN, Over
 
@@ -97,17 +98,22 @@ def test_every_training_of_the_run_has_its_row_and_the_rows_of_table_2_their_cap
 
 
 def test_a_kept_result_reads_as_it_was_and_names_no_image(stored, figures, some):
-    for name in ("trainings", "beside", "means", "differences", "grades", "gradients"):
-        assert keeping.records(kept.table(stored, name)) == figures[name]
+    for name in ("trainings", "beside", "means", "differences", "grades"):
+        assert keeping.records(getattr(kept.outcome(stored), name)) == figures[name]
     text = json.dumps(figures)
     table = some.reports.table
     assert not any(name in text for name in (*table["image"], *table["patient"]))
     assert "1 fold, 1 seed" in kept.told(stored) and "36 images of 6 patients" in kept.told(stored)
 
 
+def test_a_notebook_tells_what_is_kept_of_the_same_folds(some, figures):
+    for name, table in of_run(some)._asdict().items():
+        assert keeping.records(table) == figures[name]
+    assert of_run(some).means.equals(of_run(some).means)
+
+
 def test_the_tables_are_made_of_what_is_kept(stored):
-    of = [kept.trainings(stored), kept.beside(stored), kept.means(stored)]
-    second, third = tables.table_2(*of), tables.table_3(*of)
+    second, third = (of(kept.outcome(stored)) for of in (tables.table_2, tables.table_3))
     assert second.loc[("MDNet", "paper")].tolist() == ["91.2", "82.9", "75.0", "67.7", "39.6", "70.1", "2.04",
                                                        "78.4 ± 1.5"]
     assert (second.xs("ours", level=1)["METEOR"].drop(["the colours", "the most frequent class"]) == "needs Java").all()
@@ -126,7 +132,8 @@ def trainings_of(**dca):
 
 def test_a_cell_of_many_folds_is_mean_deviation_and_interval():
     means = pd.DataFrame({"name": ["mdnet"], "measure": DCA, "low": [0.61], "high": [0.79]})
-    table = tables.table_2(trainings_of(mdnet=[0.6, 0.8]), trainings_of(), means)
+    none = trainings_of()
+    table = tables.table_2(Outcome(trainings_of(mdnet=[0.6, 0.8]), none, means, none, none))
     assert table.loc[("MDNet", "ours"), "DCA (%)"] == "70.0 ± 14.1 (61–79)"
     assert table.loc[("MDNet", "ours"), "BLEU-4"] == "60.0 ± 0.0"
 
@@ -204,11 +211,11 @@ def test_scores_all_at_once_are_those_of_a_loop_over_pairs(some):
 
 
 def test_fig_7_is_drawn_and_a_run_of_one_eta_says_so(some, stored):
-    table = kept.trainings(stored)
-    by = fig7.by_eta(table, some.settings.eta)
+    table = kept.outcome(stored).trainings
+    by = fig7.by_eta(table, kept.eta(stored))
     assert set(zip(by["eta"], by["scaled"], strict=True)) == {(5.0, "both"), (5.0, "up"), (1.0, "both")}
     assert isinstance(fig7.eta(table, some.settings.eta), Figure)
-    assert isinstance(fig7.image_models(kept.means(stored)), Figure)
+    assert isinstance(fig7.image_models(kept.outcome(stored).means), Figure)
     one = table[(table["eta"] == 0) & (table["scaled"] == "both")]
     assert fig7.eta(one, some.settings.eta) == fig7.NO_SCALES
 

@@ -1,16 +1,15 @@
 """Figures of runs of chapter 5, kept as small JSON under data/results/mdnet."""
 
-import functools
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mdlib.recipes import keeping
-from mdlib.recipes.mdnet import graded, results
+from mdlib.recipes.mdnet import results
 from mdlib.recipes.mdnet.chapter import Chapter, default_phantoms
+from mdlib.recipes.mdnet.outcome import TABLES, Outcome, numbers
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over
 from mdlib.recipes.mdnet.trainings import LOSSES, planned, train_all
@@ -34,11 +33,9 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
 def figures(chapter: Chapter, over: Over) -> dict[str, Any]:
     """What is kept of a run: no image, no text, no name of an image.
 
-    `trainings`: `results.by_training`; `beside`, `means`, `differences` as there; `grades`: `graded.agreement`;
-    `gradients` of MDNet (Fig. 7, left); `parts`: how large the test part of each fold is.
+    The tables of `outcome`, `gradients` of MDNet (Fig. 7, left), and `parts`: how large the test part of each fold is.
     """
-    tables = {"trainings": results.by_training, "beside": results.beside, "means": results.means,
-              "differences": results.differences, "grades": graded.agreement, "gradients": gradients, "parts": parts}
+    tables = TABLES | {"gradients": gradients, "parts": parts}
     return {name: keeping.records(of(chapter, over)) for name, of in tables.items()}
 
 
@@ -71,18 +68,18 @@ def parts(chapter: Chapter, over: Over) -> pd.DataFrame:
                          for fold, of in zip(over.folds, found, strict=True)])
 
 
-def table(name: str, entry: str, text: Sequence[str] = ("row", "scaled", "claim", "measure", "first", "second", "name",
-                                                        "part", "in words")) -> pd.DataFrame:
-    """An entry of `figures` in a kept result, as a table; name as `grid/embedded`. What has no value is NaN."""
-    found = pd.DataFrame(keeping.read("mdnet", name, needs=entry)[entry])
-    return found.astype({column: float for column in found if column not in text and found[column].dtype == object})
+def outcome(name: str = GRID) -> Outcome:
+    """What a kept result says, as `outcome.of_run`; name as `grid/embedded`."""
+    result = keeping.read("mdnet", name, needs="grades")
+    return Outcome(**{table: numbers(result[table]) for table in TABLES})
 
 
-trainings, beside, means, differences, grades = (
-    functools.partial(table, entry=entry) for entry in ("trainings", "beside", "means", "differences", "grades"))
+def eta(name: str = GRID) -> float:
+    """The eta of the settings of a kept result."""
+    return keeping.read("mdnet", name)["manifest"]["asked"]["settings"]["eta"]
 
 
-def told(name: str) -> str:
+def told(name: str = GRID) -> str:
     """Where and from what a kept result came, in a sentence."""
     result = keeping.read("mdnet", name, needs="parts")
     manifest, of = result["manifest"], pd.DataFrame(result["parts"])

@@ -10,6 +10,7 @@ from mdlib.evaluate import captions
 from mdlib.evaluate.tables import interval
 from mdlib.recipes.mdnet import people
 from mdlib.recipes.mdnet.graded import PARTS
+from mdlib.recipes.mdnet.outcome import Outcome
 from mdlib.recipes.mdnet.results import (
     AGREES,
     BASELINES,
@@ -55,13 +56,13 @@ def of_table_2(trainings: pd.DataFrame) -> pd.DataFrame:
     return trainings[(trainings["eta"] == 0) & (trainings["scaled"] == "both") & trainings["row"].isin(EVERY)]
 
 
-def table_2(trainings: pd.DataFrame, beside: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+def table_2(of: Outcome) -> pd.DataFrame:
     """Table 2, the paper's numbers over ours: mean ± standard deviation over folds, of DCA its interval in brackets.
 
     Beneath it people, one report for all images, the colours and the most frequent class.
     """
-    found = spread(pd.concat([of_table_2(trainings), beside]), METRICS).set_index(["row", "measure"])
-    limits = means[means["measure"] == DCA].set_index("name")
+    found = spread(pd.concat([of_table_2(of.trainings), of.beside]), METRICS).set_index(["row", "measure"])
+    limits = of.means[of.means["measure"] == DCA].set_index("name")
     lines = {}
     for name in [name for name in (*EVERY, *OTHERS, *BASELINES) if name in found.index.get_level_values(0)]:
         title = OTHERS.get(name) or NAMES[name]
@@ -73,17 +74,17 @@ def table_2(trainings: pd.DataFrame, beside: pd.DataFrame, means: pd.DataFrame) 
     return table.rename_axis(["row", ""])
 
 
-def table_3(trainings: pd.DataFrame, beside: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+def table_3(of: Outcome) -> pd.DataFrame:
     """Table 3 in percent, the paper's numbers over ours, the query's own image left out and in; beneath it chance."""
     names = [*RECALLS, *(name + OWN for name in RECALLS)]
-    found = spread(pd.concat([of_table_2(trainings), beside]), names).set_index(["row", "measure"])
+    found = spread(pd.concat([of_table_2(of.trainings), of.beside]), names).set_index(["row", "measure"])
     lines = {}
     for name in [name for name in (*EVERY, CHANCE) if name in found.index.get_level_values(0)]:
         if name in TABLE_3:
             lines[NAMES[name], PAPER] = list(TABLE_3[name])
         for title, suffix in ((OURS, ""), (OURS_OWN, OWN)):
             lines[NAMES[name], title] = [
-                _cell(found, means[means["measure"] == recall + suffix].set_index("name"), name, recall + suffix)
+                _cell(found, of.means[of.means["measure"] == recall + suffix].set_index("name"), name, recall + suffix)
                 for recall in RECALLS]
     return pd.DataFrame(lines, index=[f"{name} (%)" for name in RECALLS]).T.rename_axis(["row", ""])
 
