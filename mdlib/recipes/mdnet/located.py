@@ -29,6 +29,7 @@ WORD, SENTENCE, ALL = "word", "sentence", "all parts"
 ENTROPY = "entropy"         # bits: the lower the sharper
 HITS = {name: localisation.MEASURES[name] for name in ("pointing game", "mass accuracy")}
 MEASURES = (ENTROPY, *HITS)
+EVERY_IMAGE = "all images"
 UROTHELIUM = "the urothelium"       # a map that covers it evenly, and nothing else
 ELEMENTS = ("mitosis", "nucleoli")
 OWN, OTHER = "its own sentence", "the other sentences"
@@ -183,7 +184,7 @@ def classes(chapter: Chapter, over: Over) -> pd.DataFrame:
 def _groups(chapter: Chapter, over: Over) -> dict[str, np.ndarray]:
     rows = np.concatenate([chapter.part("test", fold) for fold in over.folds])
     targets = chapter.reports.targets[rows]
-    return {"all images": np.ones(len(rows), bool),
+    return {EVERY_IMAGE: np.ones(len(rows), bool),
             **{name: targets == k for k, name in enumerate(chapter.reports.classes)}}
 
 
@@ -202,9 +203,10 @@ def elements(chapter: Chapter, over: Over) -> pd.DataFrame:
 def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
     """MDNet less each other map, on the same images: a row what is compared, second and measure; in words, too.
 
-    What: WORD and SENTENCE of all parts, and the class attention.
+    What: WORD and SENTENCE of all parts, the class attention, and each of ELEMENTS: how much of the attention of its
+    own sentence lies in them, less that of the other sentences and of maps that see no image.
     """
-    rows = []
+    rows = _element_differences(chapter, over)
     for what, of, others in ((WORD, of_words, explained(chapter)[1:]), (SENTENCE, of_words, explained(chapter)[1:]),
                              ("class", of_classes, [*explained(chapter)[1:], IMAGE_MODEL])):
         ours = gathered(chapter, "mdnet", over, of)
@@ -219,6 +221,20 @@ def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _element_differences(chapter: Chapter, over: Over) -> list[dict[str, Any]]:
+    if not truth.known(chapter):
+        return []
+    rows, measure, ours = [], "mass accuracy", gathered(chapter, "mdnet", over, of_elements)
+    for element in ELEMENTS:
+        own = ours[f"{element}|{OWN}|{measure}"]
+        others = {OTHER: ours[f"{element}|{OTHER}|{measure}"]} | {
+            name: gathered(chapter, name, over, of_elements)[f"{element}|{measure}"] for name in (UNIFORM, UROTHELIUM)}
+        rows += [{"what": element, "second": name, "measure": measure, **asdict(found), "in words": found.sentence(
+            f"{measure} of attention in {element}", OWN, NAMES.get(name, name))}
+            for name, values in others.items() if (found := spread(chapter, over, own, values))]
+    return rows
+
+
 TABLES = {"words": words, "classes": classes, "elements": elements, "differences": differences}
 
 
@@ -229,6 +245,11 @@ def figures(chapter: Chapter) -> dict[str, Any]:
 
 def kept(name: str, table: str) -> pd.DataFrame:
     """A table of `figures` in a kept result; name as `grid/embedded`. What has no value is NaN."""
-    found = pd.DataFrame(keeping.read("mdnet", name, needs="attention")["attention"][table])
+    return as_table(keeping.read("mdnet", name, needs="attention")["attention"][table])
+
+
+def as_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Records of a table of `figures` as a table again."""
+    found = pd.DataFrame(records)
     numbers = [column for column in ("mean", "low", "high") if column in found]
     return found.astype(dict.fromkeys(numbers, float))

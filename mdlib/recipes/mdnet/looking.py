@@ -13,6 +13,7 @@ from mdlib.data import images
 from mdlib.files import atomic
 from mdlib.models.mdnet import MDNet, class_maps
 from mdlib.models.report_lstm import END
+from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.trainings import trained
@@ -29,6 +30,15 @@ WORDS = ("words", "attention", "mirrored", "typical")
 def explained(chapter: Chapter) -> list[str]:
     """The rows of this run whose attention is compared; MDNet is always the first."""
     return [name for name in EXPLAINED if name in chapter.settings.rows]
+
+
+def shown(chapter: Chapter, count: int) -> np.ndarray:
+    """The first `count` images of fold 0's test part, a conclusion after the other, high grade first.
+
+    They are not chosen by how their maps look.
+    """
+    targets, classes = chapter.reports.targets, len(chapter.reports.classes)
+    return in_turn(np.sort(chapter.part("test")), (targets + 1) % classes, classes, count)
 
 
 class Classes(nn.Module):
@@ -136,11 +146,15 @@ def report_of(chapter: Chapter, model: MDNet, pictures: np.ndarray) -> dict[str,
     writer, found = Writer(model, chapter.settings.longest, chapter.settings.beam), []
     device = next(model.parameters()).device
     for start in range(0, len(pictures), SEEN):
-        some = torch.from_numpy(np.ascontiguousarray(pictures[start:start + SEEN])).to(device)
         with torch.inference_mode(), fabric_of(chapter).autocast():
-            answer = writer(some.permute(0, 3, 1, 2).float().div(255))
+            answer = writer(as_input(pictures[start:start + SEEN]).to(device))
         found.append({name: part.cpu() for name, part in answer.items()})
     return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+
+def as_input(pictures: np.ndarray) -> Tensor:
+    """Pictures uint8 (N, H, W, 3) as networks take them, float (N, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div(255)
 
 
 def seen(chapter: Chapter, picture: np.ndarray) -> np.ndarray:

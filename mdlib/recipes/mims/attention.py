@@ -10,12 +10,11 @@ from matplotlib.patches import Rectangle
 from mdlib.evaluate import stratified
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
-from mdlib.recipes.figures import COLOURS, grid_of_axes
+from mdlib.recipes.figures import COLOURS, grid_of_axes, in_turn
 from mdlib.recipes.measuring import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import PYRAMID
-from mdlib.recipes.mims.viewing import in_turn
 
 CONV5, INPUT = explained.LAYERS
 PICKS = 6       # instances in a figure

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdlib.explain import overlay
+from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
 
@@ -26,15 +27,6 @@ def cases(chapter: Chapter, method: str, collection: str = "cirrus", count: int 
     rows = in_turn(chapter.part(collection, "test"), bags.targets, len(bags.classes), count)
     return [case(chapter, model, collection, row, slices)
             for row, slices in explained.volumes(chapter, collection, rows)]
-
-
-def in_turn(rows: np.ndarray, targets: np.ndarray, classes: int, count: int) -> np.ndarray:
-    """The first `count` of `rows`, a class after the other, the class of interest first."""
-    place = np.empty(len(rows))
-    for k in range(classes):
-        own = targets[rows] == k
-        place[own] = np.arange(own.sum()) + (classes - 1 - k) / classes
-    return rows[np.argsort(place, kind="stable")[:count]]
 
 
 def case(chapter: Chapter, model: nn.Module, collection: str, row: int, slices: Tensor) -> dict[str, Any]:

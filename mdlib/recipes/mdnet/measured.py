@@ -1,0 +1,192 @@
+"""What was measured of attention, as tables and in words: the kept grid, of all folds and seeds, beside this run."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from IPython.display import Markdown
+
+from mdlib.errors import DataError
+from mdlib.evaluate.tables import interval
+from mdlib.recipes import keeping
+from mdlib.recipes.mdnet import kept, located, moved, results, truth
+from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
+from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, STAYS, WORDS
+from mdlib.recipes.measuring import UNIFORM, USUAL
+
+UNKNOWN = "What lies where in these images is known of phantoms only."
+KEPT, LIVE = "kept grid", "this run"
+MEASURE_NAMES = {ENTROPY: "entropy (bits)", "pointing game": "pointing game", "mass accuracy": "mass"}
+GAME, MASS = HITS
+TABLES = located.TABLES | moved.TABLES
+
+
+def found(chapter: Chapter, which: str) -> dict[str, pd.DataFrame]:
+    """A table of TABLES by where it comes from: KEPT, where a grid is kept, and LIVE."""
+    try:
+        grid = {KEPT: located.kept(kept.GRID, which)}
+    except DataError:
+        grid = {}
+    over = results.live(chapter)
+    here = chapter.run.remember(f"attention-{which}", lambda: keeping.records(TABLES[which](chapter, over)), over=over)
+    return grid | {LIVE: located.as_table(here)}
+
+
+def source() -> Markdown:
+    """Where the kept grid comes from; or how it is made."""
+    try:
+        located.kept(kept.GRID, "words")
+        return Markdown(f"**{KEPT}**: {kept.told(kept.GRID)} **{LIVE}**: fold 0, one seed.")
+    except DataError:
+        return Markdown("No grid of all folds and seeds is kept yet: `mdlib run mdnet --grid` makes it. What stands "
+                        "below is of fold 0 and one seed.")
+
+
+def table(of: dict[str, pd.DataFrame], index: Sequence[str], column: str, chosen: str = "",
+          digits: int = 2) -> pd.DataFrame | str:
+    """Means with intervals as text: rows by `index`, for each value of `column` a column KEPT and one LIVE.
+
+    chosen: a query of the rows that are shown.
+    """
+    parts = {}
+    for name, rows in of.items():
+        rows = rows.query(chosen) if chosen and len(rows) else rows
+        if rows.empty:
+            continue
+        texts = [f"{mean:.{digits}f} ({interval(low, high, digits)})".replace("-", "−")
+                 for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
+        named = rows.assign(text=texts, network=rows["network"].map(lambda each: NAMES.get(each, each)))
+        parts[name] = named.pivot_table(index=list(index), columns=column, values="text", aggfunc="first", sort=False)
+    if not parts:
+        return UNKNOWN
+    joined = pd.concat(parts, axis=1).swaplevel(axis=1)
+    order = [(value, name) for value in dict.fromkeys(joined.columns.get_level_values(0)) for name in parts]
+    joined = joined[[pair for pair in order if pair in joined]].fillna("").rename(columns=MEASURE_NAMES, level=0)
+    return joined.rename_axis(index=[""] * len(index), columns=["", ""])
+
+
+def sharp_and_right(chapter: Chapter, unit: str = WORD) -> pd.DataFrame | str:
+    """MEASURES of the attention of all parts, a row a network, beside maps that see no image."""
+    return table(found(chapter, "words"), ["network"], "measure", f"part == '{ALL}' and unit in ['{unit}', '']")
+
+
+def by_part(chapter: Chapter, measure: str = "pointing game", unit: str = SENTENCE) -> pd.DataFrame | str:
+    """One measure by part of the report, a row a part, of each network."""
+    return table(found(chapter, "words"), ["part"], "network", f"measure == '{measure}' and unit == '{unit}'")
+
+
+def of_classes(chapter: Chapter, measure: str = "pointing game") -> pd.DataFrame | str:
+    """One measure of the class attention by reported conclusion, a row a network."""
+    return table(found(chapter, "classes"), ["network"], "group", f"measure == '{measure}'")
+
+
+def of_elements(chapter: Chapter) -> pd.DataFrame | str:
+    """The share of attention that lies in mitoses and nucleoli, by who looks and for which sentence."""
+    return table(found(chapter, "elements"), ["network", "sentence"], "element", "measure == 'mass accuracy'", 3)
+
+
+def of_mirrors(chapter: Chapter) -> pd.DataFrame | str:
+    """The correlations of `moved.mirrors`, a row a network and kind of attention."""
+    return table(found(chapter, "mirrors"), ["what", "network"], "measure")
+
+
+def of_shares(chapter: Chapter) -> pd.DataFrame | str:
+    """How much of attention is due to the image, a row a network."""
+    return table(found(chapter, "shares"), ["network"], "measure")
+
+
+def of_twins(chapter: Chapter) -> pd.DataFrame | str:
+    """How often a stated grade falls or differs when the image changes, of MDNet."""
+    return table(found(chapter, "twins"), ["part", "change"], "measure")
+
+
+def conclusions(chapter: Chapter) -> Markdown:
+    """What the measurements say, each sentence computed: of the kept grid, of this run where none is kept."""
+    tables = {which: next(iter(found(chapter, which).values())) for which in TABLES}
+    told = [of(tables) for of in (_sharper, _hits, _places, _class_attention, _elements, _twins)]
+    told = [sentence for sentence in told if sentence]
+    return Markdown("\n".join(f"- {sentence}" for sentence in (told if truth.known(chapter) else [*told, UNKNOWN])))
+
+
+def mean(of: pd.DataFrame, **chosen: str) -> float:
+    """The mean in the row that has these values; NaN where there is none."""
+    rows = of[(of[list(chosen)] == pd.Series(chosen)).all(axis=1)] if len(of) else of
+    return float(rows["mean"].iloc[0]) if len(rows) else float("nan")
+
+
+def difference(tables: dict[str, pd.DataFrame], what: str, second: str, measure: str) -> tuple[str, int]:
+    """A row of `located.differences` as text, with 1 (above), −1 (below) or 0 (not shown to differ); "" without it."""
+    of = tables["differences"]
+    rows = of[(of["what"] == what) & (of["second"] == second) & (of["measure"] == measure)] if len(of) else of
+    return stated(rows.iloc[0]) if len(rows) else ("", 0)
+
+
+def stated(row: pd.Series) -> tuple[str, int]:
+    """A difference and its interval as text, and its sign where the interval leaves 0 out."""
+    text = f"{row['mean']:+.2f} ({interval(row['low'], row['high'])})".replace("-", "−")
+    return text, int(row["low"] > 0) - int(row["high"] < 0)
+
+
+def _sharper(tables: dict[str, pd.DataFrame]) -> str:
+    text, sign = difference(tables, WORD, "mdnet_original", ENTROPY)
+    bits = {name: mean(tables["words"], network=name, part=ALL, measure=ENTROPY) for name in ("mdnet", "mdnet_original",
+                                                                                           UNIFORM)}
+    verdict = ("which of the two is more focal is not shown", "AAS is less focal, not more as in Fig. 3",
+               "AAS is more focal, as Fig. 3 shows")[sign]
+    return text and (f"**Sharper?** The attention of a word has {bits['mdnet']:.2f} bits with AAS and "
+                     f"{bits['mdnet_original']:.2f} without, a uniform map {bits[UNIFORM]:.2f}. The difference is "
+                     f"{text}: {verdict}.")
+
+
+def _hits(tables: dict[str, pd.DataFrame]) -> str:
+    verdicts = ("not shown to differ", "AAS hits more", "AAS hits less")
+    rows = {name: difference(tables, WORD, name, GAME) for name in ("mdnet_original", "mdnet_local", UNIFORM, USUAL)}
+    told = [f"{NAMES[name]}: {text}, {verdicts[sign]}" for name, (text, sign) in rows.items() if text]
+    hit = mean(tables["words"], network="mdnet", unit=WORD, part=ALL, measure=GAME)
+    return "" if not told else (f"**On the urothelium?** The highest place of a word's attention lies on urothelium in "
+                                f"{hit:.0%} of the words with AAS. The difference to {'; to '.join(told)}.")
+
+
+def _places(tables: dict[str, pd.DataFrame]) -> str:
+    told = []
+    for name in dict.fromkeys(tables["shares"]["network"]):
+        follows, stays = (mean(tables["mirrors"], network=name, what=WORDS, measure=measure)
+                          for measure in (FOLLOWS, STAYS))
+        share = mean(tables["shares"], network=name)
+        moves = "follows the image more" if follows > stays else "stays in its place more than it follows the image"
+        told.append(f"{NAMES[name]}: {share:.0%} of what the maps show differs between images; the map of a mirrored "
+                    f"image correlates {follows:.2f} with the mirrored map and {stays:.2f} with the map as it was: it "
+                    f"{moves}")
+    return f"**Image or place?** {'. '.join(told)}.".replace(" -", " −") if told else ""
+
+
+def _class_attention(tables: dict[str, pd.DataFrame]) -> str:
+    hit = mean(tables["classes"], network="mdnet", group=EVERY_IMAGE, measure=GAME)
+    verdicts = ("not shown to differ", "more", "less")
+    rows = {name: difference(tables, "class", name, GAME) for name in (UNIFORM, USUAL, "ecnet")}
+    told = [f"{NAMES[name]}: {text}, {verdicts[sign]}" for name, (text, sign) in rows.items() if text]
+    return "" if not told else (f"**Class attention.** Its highest place lies on urothelium in {hit:.0%} of the "
+                                f"images. The difference to {'; to '.join(told)}.")
+
+
+def _elements(tables: dict[str, pd.DataFrame]) -> str:
+    told, of = [], tables["elements"]
+    for element in dict.fromkeys(of["element"]) if len(of) else ():
+        share = mean(of, element=element, network="mdnet", sentence=OWN, measure=MASS)
+        chance = mean(of, element=element, network=UNIFORM, measure=MASS)
+        verdict = ("not shown to differ from", "more than", "less than")[difference(tables, element, OTHER, MASS)[1]]
+        told.append(f"{element}: {share:.1%} of the attention of its own sentence lies in them, {chance:.1%} of a "
+                    f"uniform map; {verdict} the attention of the other sentences")
+    return f"**Does the sentence look at what it names?** {'; '.join(told)}." if told else ""
+
+
+def _twins(tables: dict[str, pd.DataFrame]) -> str:
+    told, of = [], tables["twins"]
+    for part in dict.fromkeys(of["part"]) if len(of) else ():
+        change = f"without {part}"
+        falls, mirror = (mean(of, part=part, change=name, measure=FALLS) for name in (change, MIRRORED))
+        rows = of[(of["part"] == part) & (of["change"] == change) & (of["measure"] == BEYOND)]
+        text, sign = stated(rows.iloc[0]) if len(rows) else ("–", 0)
+        told.append(f"{part} taken away, the stated grade falls in {falls:.0%} of the images, and in {mirror:.0%} "
+                    f"where the image is only mirrored: {('not shown to differ', 'more', 'less')[sign]} ({text})")
+    return f"**Does the sentence depend on it?** {'; '.join(told)}." if told else ""
