@@ -1,6 +1,6 @@
 """Areas under ROC curves of many classes, with intervals that know that images of one patient belong together."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of mean AUROCs, or of accuracies (average ""), with its interval; both in [-1, 1]."""
+    """A difference of mean AUROCs with its interval."""
 
     mean: float
     low: float
@@ -82,7 +82,6 @@ class Difference:
     seeds: int
     level: float
     average: str
-    measure: str = "AUROC"  # or another name: that of a share, told in points of percent
 
     @property
     def decided(self) -> bool:
@@ -92,13 +91,8 @@ class Difference:
     def sentence(self, a: str, b: str) -> str:
         """The difference in plain English; it says so when the interval includes 0 or the seeds are too few."""
         side, plural = "above" if self.mean >= 0 else "below", "" if self.seeds == 1 else "s"
-        name, unit, scale, digits = f"{self.average} mean AUROC", "", 1, 3
-        if self.measure != "AUROC":
-            name, unit, scale, digits = self.measure, " points", 100, 1
-        size, low, high = (f"{scale * x:{sign}.{digits}f}" for x, sign in (
-            (abs(self.mean), ""), (self.low, "+"), (self.high, "+")))
-        found = (f"The {name} of {a} is {size}{unit} {side} that of {b} ({self.level:.0%} interval of the difference"
-                 f" {low} to {high}, {self.seeds} seed{plural})")
+        found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {side} that of {b} ({self.level:.0%}"
+                 f" interval of the difference {self.low:+.3f} to {self.high:+.3f}, {self.seeds} seed{plural})")
         verdict = "" if self.decided else ". The interval includes 0: these data do not show which of the two is better"
         few = {1: ". One seed only: how much the training itself varies is not known",
                2: ". Two seeds only: how much the training itself varies is hardly known"}
@@ -118,49 +112,26 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
     """
     if average not in ("weighted", "plain"):
         raise SettingsError(f"unknown average {average!r}", "parameter average", "Use weighted or plain.")
-    a, b = _paired(np.asarray(a, float), np.asarray(b, float), ("seeds", "images", "classes"))
+    a, b = _paired(np.asarray(a, float), np.asarray(b, float))
     scores = np.concatenate([*a, *b], axis=1)  # (N, 2 S K): a's seeds, then b's
     target, scores = checked(np.tile(np.asarray(target, float), 2 * len(a)), scores, range(scores.shape[1]))
     once = auroc(target, scores, range(scores.shape[1]))
     whole = _Draws(once["auroc"].to_numpy(float)[None], once["positives"].to_numpy(float)[None])
-    drawn = (_differences(chunk, len(a), average) for chunk in _resample(target, scores, groups, draws, seed))
-    low, high = _interval_over_seeds(drawn, seed, level)
-    return Difference(float(_differences(whole, len(a), average).mean()), low, high, len(a), level, average)
-
-
-def paired_accuracy(a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000, seed: int = 0,
-                    level: float = 0.95, measure: str = "accuracy") -> Difference:
-    """How much higher the accuracy of networks `a` is than that of `b`, on the same images (ours).
-
-    a, b (S, N): whether each image is right, 1 or 0, of S trainings each, the i-th of both from the same seed; (1, N)
-    for what has no seed. measure: its name in the sentence, such as DCA. Drawn as `paired_difference` draws.
-    """
-    a, b = _paired(np.asarray(a, float), np.asarray(b, float), ("seeds", "images"))
-    if not np.isin([a, b], (0, 1)).all():
-        raise DataError("some values are neither 0 nor 1", "parameters a, b", "Give 1 where an image is right, 0 else.")
-    resampling.check_groups(groups, a.shape[1])
-    better = (a - b).T  # (N, S)
-    drawn = (weights.T.astype(float) @ better / weights.sum(axis=0, dtype=float)[:, None]
-             for weights in resampling.weights(groups, draws, seed))
-    low, high = _interval_over_seeds(drawn, seed, level)
-    return Difference(float(better.mean()), low, high, len(a), level, "", measure)
-
-
-def _interval_over_seeds(drawn: Iterable[np.ndarray], seed: int, level: float) -> tuple[float, float]:
-    """The interval of differences of drawn patients, (draws, S) at a time, with seeds drawn in pairs on top."""
     chance = np.random.default_rng([seed, 1])
-    means = [np.take_along_axis(each, chance.integers(0, each.shape[1], each.shape), axis=1).mean(axis=1)
-             for each in drawn]
-    low, high = resampling.interval(np.concatenate(means)[:, None], level)
-    return float(low[0]), float(high[0])
+    drawn = []
+    for chunk in _resample(target, scores, groups, draws, seed):
+        each = _differences(chunk, len(a), average)  # (draws, S)
+        drawn.append(np.take_along_axis(each, chance.integers(0, len(a), each.shape), axis=1).mean(axis=1))
+    low, high = resampling.interval(np.concatenate(drawn)[:, None], level)
+    return Difference(float(_differences(whole, len(a), average).mean()), float(low[0]), float(high[0]), len(a), level,
+                      average)
 
 
-def _paired(a: np.ndarray, b: np.ndarray, axes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Both with the named axes, seeds first; what has no seed stands against each seed of the other."""
-    if {a.ndim, b.ndim} != {len(axes)} or a.shape[1:] != b.shape[1:] or (
-            len(a) != len(b) and 1 not in (len(a), len(b))):
+def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both (S, N, K); what has no seed stands against each seed of the other."""
+    if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or (len(a) != len(b) and 1 not in (len(a), len(b))):
         raise SettingsError(f"shapes {a.shape} and {b.shape}", "scores a and b",
-                            f"Give both as ({', '.join(axes)}), of as many seeds each.")
+                            "Give both as (seeds, images, classes), of as many seeds each.")
     seeds = max(len(a), len(b))
     return tuple(np.broadcast_to(scores, (seeds, *scores.shape[1:])) for scores in (a, b))
 

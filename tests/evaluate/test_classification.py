@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification, resampling
-from mdlib.evaluate.classification import Difference, auroc, averages, bootstrap, paired_accuracy, paired_difference
+from mdlib.evaluate.classification import Difference, auroc, averages, bootstrap, paired_difference
 
 NAN = math.nan
 
@@ -270,44 +270,3 @@ class TestPairedDifference:
             paired_difference(target, [score] * 2, [score] * 3, groups)
         with pytest.raises(SettingsError, match="average"):
             paired_difference(target, [score], [score], groups, average="median")
-
-
-class TestPairedAccuracy:
-    def right(self, seeds=3, images=200, share=0.7, seed=0):
-        return (np.random.default_rng(seed).random((seeds, images)) < share).astype(int)
-
-    def test_every_draw_takes_the_same_patients_for_both_and_pairs_of_seeds(self):
-        """A naive twin with the same draws: repeated images, chosen pairs."""
-        a, b, groups = self.right(), self.right(share=0.6, seed=1), np.random.default_rng(2).integers(0, 40, 200)
-        found = paired_accuracy(a, b, groups, draws=40, seed=3)
-        chance, seeds, patients = np.random.default_rng(3), np.random.default_rng([3, 1]), np.unique(groups)
-        drawn = []
-        for _ in range(40):
-            chosen = patients[chance.integers(0, len(patients), len(patients))]
-            rows = np.concatenate([np.flatnonzero(groups == patient) for patient in chosen])
-            drawn.append(np.mean([a[s, rows].mean() - b[s, rows].mean() for s in seeds.integers(0, 3, 3)]))
-        assert found.mean == pytest.approx(a.mean() - b.mean()) and found.seeds == 3
-        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
-
-    def test_the_same_network_twice_differs_by_exactly_0_and_one_without_seeds_stands_against_all(self):
-        a, groups = self.right(), np.arange(200)
-        same = paired_accuracy(a, a, groups, draws=20)
-        assert (same.mean, same.low, same.high) == (0, 0, 0) and not same.decided
-        assert paired_accuracy(a, a[:1], groups, draws=20) == paired_accuracy(a, a[[0, 0, 0]], groups, draws=20)
-
-    def test_the_sentence_speaks_of_points(self):
-        found = Difference(0.058, 0.011, 0.103, 3, 0.95, "", "DCA").sentence("MDNet", "the baseline")
-        assert found == ("The DCA of MDNet is 5.8 points above that of the baseline (95% interval of the difference "
-                         "+1.1 to +10.3, 3 seeds).")
-        undecided = paired_accuracy(self.right(1), self.right(1), np.arange(200), draws=50).sentence("a", "b")
-        assert undecided.startswith("The accuracy of a is 0.0 points above that of b (95% interval")
-        assert "includes 0" in undecided and "One seed only" in undecided
-
-    def test_what_is_neither_right_nor_wrong_or_does_not_fit_is_refused(self):
-        a, groups = self.right(), np.arange(200)
-        with pytest.raises(DataError, match="neither 0 nor 1"):
-            paired_accuracy(a, a * 0.5, groups)
-        with pytest.raises(SettingsError, match=r"\(seeds, images\)"):
-            paired_accuracy(a[0], a[0], groups)
-        with pytest.raises(SettingsError, match="199 groups for 200 images"):
-            paired_accuracy(a, a, groups[1:])
