@@ -147,7 +147,7 @@ def test_how_far_folds_lie_apart_is_told_beside_the_paper():
 def differences_of(*rows):
     """A table as `differences` gives it, from claim, second, low and high."""
     return pd.DataFrame([{"claim": claim, "measure": DCA, "first": "MDNet", "second": second, "mean": (low + high) / 2,
-                          "low": low, "high": high, "seeds": 3, "in words": f"{second} in words."}
+                          "low": low, "high": high, "seeds": 2, "images": 600, "patients": 40}
                          for claim, second, low, high in rows])
 
 
@@ -155,14 +155,25 @@ def test_what_is_better_worse_and_open_is_told_from_the_intervals():
     table = differences_of(("dca", "a", 0.1, 0.2), ("dca", "b", -0.2, -0.1), ("dca", "c", -0.1, 0.2),
                            ("colours", "the colours", 0.1, 0.2))
     said = tables.above(table).data
-    assert "above “a”; below “b”; not told apart from “c”" in said and "the colours in words." in said
-    assert said.count("\n- ") == 3
+    assert "above “a”; below “b”; not told apart from “c”" in said and said.count("\n- ") == 4
+    assert "DCA of MDNet is **15.0 points above** that of a (10.0–20.0)." in said
+    assert "**5.0 points above** that of c (−10.0 to +20.0: not decided)." in said
+    assert said.endswith("600 images of 40 patients and 2 seeds; not decided: the interval includes 0. Two seeds "
+                         "hardly tell how much the training itself varies.*")
     verdicts = tables.verdicts(table)["verdict"].tolist()
-    assert verdicts == ["as claimed", "the other way round", "undecided", "as claimed"]
+    assert verdicts == ["as claimed", "the other way round", "not decided", "as claimed"]
     lines = tables.claims(table).data.splitlines()
-    assert len(lines) == len(results.CLAIMS) and lines[1].endswith("Not in this run.")
-    assert ("So in 1 of 3 comparisons, the other way round in 1, undecided in 1; the mean difference is +0.017 of DCA "
-            "(from -0.150 to +0.150).") in lines[0]
+    assert len(lines) == len(results.CLAIMS) and lines[1].endswith(tables.NOT_HERE)
+    assert lines[0].endswith("So in 1 of 3 comparisons, the other way round in 1, not decided in 1. DCA: +1.7 points "
+                             "on average, -15.0 to +15.0.")
+    assert tables.in_words(table, ["scaled"]).data == tables.NOT_HERE
+    assert tables.above(pd.DataFrame()).data == tables.NO_FOLDS
+
+
+def test_the_papers_text_is_held_against_its_own_tables():
+    said = tables.own_text().data
+    assert "+1.1 and +0.2 points; but lower in 11 of 14 caption scores" in said
+    assert "-1.1" in said and "highest in 5 of 7 caption scores; not in METEOR and CIDEr" in said
 
 
 def test_every_name_that_a_claim_compares_is_known():
@@ -175,7 +186,7 @@ def test_differences_leave_out_what_this_run_has_not(some, figures):
     assert set(table["second"]) <= {"Baseline, EN", "Ours, EN", "the colours", "MDNet without 1 − β",
                                     "EcNet, which learned the conclusion alone", "the sentence of MDNet"}
     assert set(table["claim"]) == {"dca", "search", "split", "scaled", "regularises", "colours", "relies"}
-    assert table["in words"].str.contains("36 images of 6 patients, 1 seed").all()
+    assert set(zip(table["images"], table["patients"], table["seeds"], strict=True)) == {(36, 6, 1)}
 
 
 def test_whoever_states_all_grades_is_right_in_all_of_them_whole_or_by_part(some, monkeypatch):
@@ -218,6 +229,17 @@ def test_fig_7_is_drawn_and_a_run_of_one_eta_says_so(some, stored):
     assert isinstance(fig7.image_models(kept.outcome(stored).means), Figure)
     one = table[(table["eta"] == 0) & (table["scaled"] == "both")]
     assert fig7.eta(one, some.settings.eta) == fig7.NO_SCALES
+
+
+def test_the_grid_is_kept_with_the_folds_that_nobody_looked_at(some, figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "home", lambda: tmp_path)
+    monkeypatch.setattr(kept, "LOOKED_AT", 1)
+    monkeypatch.setattr(kept, "attention", lambda chapter: {"attention": "of page 4"})
+    kept.keep_grid(some, "tiny")
+    unseen = kept.unseen("grid/tiny")
+    assert set(unseen["images"]) == {len(some.part("test", 1))}
+    both = kept.outcome("grid/tiny")
+    assert set(both.trainings["fold"]) == {0, 1} and set(both.differences["images"]) == {len(some.reports.table)}
 
 
 def test_the_grid_is_of_the_settings():

@@ -12,7 +12,7 @@ from mdlib.recipes.mdnet.results import Over
 
 TABLES = {"trainings": results.by_training, "beside": results.beside, "means": results.means,
           "differences": results.differences, "grades": graded.agreement}
-TEXT = ("row", "scaled", "claim", "measure", "first", "second", "name", "part", "in words")    # columns of words
+TEXT = ("row", "scaled", "claim", "measure", "first", "second", "name", "part")      # columns of words
 
 
 class Outcome(NamedTuple):

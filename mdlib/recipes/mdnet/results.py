@@ -1,4 +1,4 @@
-"""What the networks of chapter 5 came to on images they have not seen: by training, over folds and seeds, in words.
+"""What the networks of chapter 5 came to on images they have not seen: by training, over folds and seeds, compared.
 
 The live notebooks ask for `live`, one fold and seed; the kept grid for `whole`. An answer is a network, by its row of
 Table 2, one that learned the conclusion alone, or a baseline that sees no shape.
@@ -25,7 +25,6 @@ DCA, IMAGE, AGREES = "DCA", "image model", "agrees"     # agrees: the report sta
 RECALLS = tuple(f"Cr@{k}" for k in KS)
 OWN = " with its own"       # Cr@k where the image that a query describes is among those that are searched
 SEARCHED = (*RECALLS, *(name + OWN for name in RECALLS))
-TITLES = {IMAGE: "the accuracy of the image model", DCA: "DCA"}     # what a measure is called in a sentence
 COLOURS, MAJORITY, CHANCE = "colours", "majority", "chance"
 UNSCALED = "mdnet_up"       # MDNet without 1 - beta
 BASELINES: dict[str, Callable[[Chapter, int], np.ndarray]] = {COLOURS: colours, MAJORITY: majority}
@@ -235,7 +234,7 @@ CLAIMS = {
 
 
 def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """For each claim and pair that this run has, how much higher the first is, on the same images: a row, in words."""
+    """For each claim and pair that this run has, how much higher the first is, on the same images, a row."""
     rows, groups = [], patients(chapter, over)
     for key, claim in CLAIMS.items():
         for first, second in claim.pairs:
@@ -246,7 +245,5 @@ def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
                                       values(chapter, second, other, over), groups, draws=chapter.settings.draws,
                                       seed=chapter.seed)
             b = f"the sentence of {NAMES[second]}" if claim.other else NAMES[second]
-            title = TITLES.get(claim.measure, claim.measure)
-            rows.append({"claim": key, "measure": claim.measure, "first": NAMES[first], "second": b, **asdict(found),
-                         "in words": found.sentence(title[0].upper() + title[1:], NAMES[first], b)})
+            rows.append({"claim": key, "measure": claim.measure, "first": NAMES[first], "second": b, **asdict(found)})
     return pd.DataFrame(rows)
