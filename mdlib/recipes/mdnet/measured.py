@@ -11,7 +11,7 @@ from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import kept, located, moved, results, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
-from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, STAYS, WORDS
+from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, OF_IMAGE, OF_WORD, STAYS, WORDS
 from mdlib.recipes.measuring import UNIFORM, USUAL
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
@@ -91,7 +91,7 @@ def of_mirrors(chapter: Chapter) -> pd.DataFrame | str:
 
 
 def of_shares(chapter: Chapter) -> pd.DataFrame | str:
-    """How much of attention is due to the image, a row a network."""
+    """How much of attention is due to the image and to the word, a row a network."""
     return table(found(chapter, "shares"), ["network"], "measure")
 
 
@@ -152,11 +152,11 @@ def _places(tables: dict[str, pd.DataFrame]) -> str:
     for name in dict.fromkeys(tables["shares"]["network"]):
         follows, stays = (mean(tables["mirrors"], network=name, what=WORDS, measure=measure)
                           for measure in (FOLLOWS, STAYS))
-        share = mean(tables["shares"], network=name)
+        share, word = (mean(tables["shares"], network=name, measure=measure) for measure in (OF_IMAGE, OF_WORD))
         moves = "follows the image more" if follows > stays else "stays in its place more than it follows the image"
-        told.append(f"{NAMES[name]}: {share:.0%} of what the maps show differs between images; the map of a mirrored "
-                    f"image correlates {follows:.2f} with the mirrored map and {stays:.2f} with the map as it was: it "
-                    f"{moves}")
+        told.append(f"{NAMES[name]}: {share:.0%} of the shape of its maps differs between images, {word:.0%} between "
+                    f"the words of an image; the map of a mirrored image correlates {follows:.2f} with the mirrored map "
+                    f"and {stays:.2f} with the map as it was: it {moves}")
     return f"**Image or place?** {'. '.join(told)}.".replace(" -", " −") if told else ""
 
 

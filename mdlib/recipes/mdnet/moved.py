@@ -11,6 +11,7 @@ import pandas as pd
 
 from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN, expressed
 from mdlib.evaluate import resampling, sharpness
+from mdlib.models.report_lstm import END
 from mdlib.recipes.mdnet import looking, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.gathered import mean_of_known, remembered, spread, stacked
@@ -21,7 +22,7 @@ from mdlib.recipes.mdnet.trainings import trained
 
 WORDS, CLASS = "words", "class attention"
 FOLLOWS, STAYS = "follows the image", "stays in its place"
-SHARE = "share of the image"
+OF_IMAGE, OF_WORD = "share of the image", "share of the word"
 ELEMENTS = ("mitosis", "nucleoli")
 MIRRORED = "mirrored"
 CHANGES = (*(f"without {element}" for element in ELEMENTS), MIRRORED)
@@ -71,10 +72,12 @@ def mirrors(chapter: Chapter, over: Over) -> pd.DataFrame:
 
 
 def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """How much of attention is due to the image (`sharpness.share_of_image`): a row a network.
+    """How much of the shape of attention is due to the image, and to the word: a row a network and measure.
 
-    network, mean, low, high, trainings, images, patients. For the typical sentences, the same words for all images;
-    the mean over folds and seeds, with its interval over patients. 0: every image gets the same map.
+    network, measure, mean, low, high, trainings, images, patients. For the typical sentences, the same words for all
+    images. OF_IMAGE: `sharpness.share_of_image`, 0 where every image gets the same map of a word; OF_WORD: the same
+    with images and words in each other's place, 0 where every word gets the same map in an image. The mean over folds
+    and seeds, with its interval over patients.
     """
     groups, rows = np.array(patients(chapter, over)), []
     ends = np.cumsum([len(chapter.part("test", fold)) for fold in over.folds])[:-1]
@@ -83,27 +86,30 @@ def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
                 for seed in over.seeds]
 
         def share(weights: np.ndarray, maps: list = maps) -> np.ndarray:
-            parts = np.split(weights.astype(int), ends)
-            return np.array([np.nanmean([_share(of, part[:, d]) for of_seed in maps
-                                         for of, part in zip(of_seed, parts, strict=True)])
-                             for d in range(weights.shape[1])])[:, None]
+            drawn = [np.split(weights[:, d].astype(int), ends) for d in range(weights.shape[1])]
+            return np.array([mean_of_known(np.array([_shares(of, part) for of_seed in maps
+                                                     for of, part in zip(of_seed, parts, strict=True)]), axis=0)
+                             for parts in drawn])                                          # (draws, 2)
         low, high = resampling.interval(resampling.resample(share, groups, chapter.settings.draws, chapter.seed), 0.95)
-        rows.append({"network": name, "measure": SHARE, "mean": float(resampling.once(share, groups)[0]),
-                     "low": float(low[0]), "high": float(high[0]), "trainings": len(over.folds) * len(over.seeds),
-                     "images": len(groups), "patients": len(set(groups.tolist()))})
+        rows += [{"network": name, "measure": measure, "mean": float(mean), "low": float(low[i]),
+                  "high": float(high[i]), "trainings": len(over.folds) * len(over.seeds), "images": len(groups),
+                  "patients": len(set(groups.tolist()))}
+                 for i, (measure, mean) in enumerate(zip((OF_IMAGE, OF_WORD), resampling.once(share, groups),
+                                                         strict=True))]
     return pd.DataFrame(rows)
 
 
 def _typical(chapter: Chapter, training: Training) -> np.ndarray:
-    """Maps (N, words, P) of the typical sentences."""
-    maps = looking.looks(chapter, training)["typical"]
-    return maps.reshape(len(maps), -1, maps.shape[-1])
+    """Maps (N, words, P) of the words of the typical sentences."""
+    there = looking.typical_words(chapter, training.fold) > END
+    return looking.looks(chapter, training)["typical"][:, there]
 
 
-def _share(maps: np.ndarray, times: np.ndarray) -> float:
-    """`share_of_image` of images drawn so often; NaN where fewer than two are."""
+def _shares(maps: np.ndarray, times: np.ndarray) -> tuple[float, float]:
+    """OF_IMAGE and OF_WORD of images drawn so often; NaN where fewer than two are, of images or words."""
     drawn = np.repeat(maps, times, axis=0)
-    return sharpness.share_of_image(drawn) if len(drawn) > 1 else np.nan
+    return tuple(sharpness.share_of_image(each) if len(each) > 1 and each.shape[1] else np.nan
+                 for each in (drawn, drawn.swapaxes(0, 1)))
 
 
 def of_twins(chapter: Chapter, training: Training) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdlib.data.phantoms import histology
 from mdlib.data.phantoms.histology_reports import GRADES, expressed
 from mdlib.data.reports import plain
 from mdlib.data.vocabulary import PAD
@@ -41,29 +42,30 @@ def cases(chapter: Chapter, count: int = 8) -> list[dict]:
     of every class; whether each sentence states what is true, and what a person wrote. Phantoms with mitoses have a
     twin that is drawn again without them.
     """
-    networks = models(chapter)
-    return [case(chapter, networks, row) for row in looking.shown(chapter, count)]
+    reports, rows = chapter.reports, looking.shown(chapter, count).tolist()
+    grades = [grades_of(chapter, row) for row in rows]
+    less = {row: without_mitosis(of) for row, of in zip(rows, grades, strict=True) if has_mitosis(of)}
+    drawn = [reports.read(row) for row in rows] + [truth.drawn_without(chapter, row, "mitosis") for row in less]
+    said = answers(chapter, models(chapter), drawn, [*grades, *less.values()])
+    twins = dict(zip(less, said[count:], strict=True))
+    return [case(chapter, row, shown, twins.get(row)) for row, shown in zip(rows, said, strict=False)]
 
 
-def case(chapter: Chapter, networks: dict[str, torch.nn.Module], row: int) -> dict[str, Any]:
-    """One image, with its twin where there is one."""
-    reports = chapter.reports
-    of, target, picture = reports.table.iloc[row], int(reports.targets[row]), reports.read(row)
-    told = {"name": of["image"], "truth": np.eye(len(reports.classes))[target], "outline": "urothelium",
-            "alt": f"Bladder tissue, {of['image']}: {of['conclusion']}"}
-    reference = {"reference": [reports.texts[row][0][part] for part in reports.parts]}
-    shown = told | answers(chapter, networks, picture, grades_of(chapter, row))
-    shown |= reference if "report" in shown else {}
-    if not truth.known(chapter):
-        return shown
-    mask = truth.mask(chapter, row, "urothelium") > 0
-    lines = [line / mask.shape[::-1] for line in overlay.contour(mask)]
-    shown["contours"] = {name: lines for name in reports.classes}
-    if not (truth.mask(chapter, row, "mitosis") > 0).any():
-        return shown
-    without = truth.drawn_without(chapter, row, "mitosis")
-    twin = told | answers(chapter, networks, without, grades_of(chapter, row) | {"mitosis": GRADES["mitosis"][0]})
-    return shown | {"twins": {TWIN: twin | {"alt": f"{told['alt']}, drawn without its mitoses"}}}
+def case(chapter: Chapter, row: int, shown: dict[str, Any], twin: dict[str, Any] | None) -> dict[str, Any]:
+    """One image of which `answers` are known, with its twin where there is one."""
+    reports, name = chapter.reports, chapter.reports.table["image"].iloc[row]
+    told = {"name": name, "alt": f"Bladder tissue, {name}: {reports.table['conclusion'].iloc[row]}",
+            "outline": "urothelium"}
+    shown = told | shown
+    if "report" in shown:
+        shown["reference"] = [reports.texts[row][0][part] for part in reports.parts]
+    if truth.known(chapter):
+        mask = truth.mask(chapter, row, "urothelium") > 0
+        lines = [line / mask.shape[::-1] for line in overlay.contour(mask)]
+        shown["contours"] = {name: lines for name in reports.classes}
+    if twin:
+        shown["twins"] = {TWIN: told | twin | {"alt": f"{told['alt']}, drawn without its mitoses"}}
+    return shown
 
 
 def grades_of(chapter: Chapter, row: int) -> dict[str, str]:
@@ -72,34 +74,56 @@ def grades_of(chapter: Chapter, row: int) -> dict[str, str]:
     return known | {"conclusion": chapter.reports.table["conclusion"].iloc[row]}
 
 
-def answers(chapter: Chapter, networks: dict[str, torch.nn.Module], picture: np.ndarray,
-            grades: dict[str, str]) -> dict[str, Any]:
-    """What the networks say of a picture, uint8 (H, W, 3): report, attention, class attention, and what is correct."""
-    seen = looking.seen(chapter, picture)[None]
+def has_mitosis(grades: dict[str, str]) -> bool:
+    """Whether there is a mitosis to take away, which can be seen."""
+    return grades.get("mitosis") in GRADES["mitosis"][1:]
+
+
+def without_mitosis(grades: dict[str, str]) -> dict[str, str]:
+    """The grades of the image without its mitoses, and the conclusion that follows from them."""
+    less = grades | {"mitosis": GRADES["mitosis"][0]}
+    sums = tuple(names.index(less[part]) for part, names in GRADES.items())
+    return less | {"conclusion": histology.conclusion(sums)}
+
+
+def answers(chapter: Chapter, networks: dict[str, torch.nn.Module], drawn: list[np.ndarray],
+            grades: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """What the networks say of each picture, uint8 (H, W, 3): report, attention, class attention, and what is correct.
+
+    grades: what is true of each.
+    """
+    seen = np.stack([looking.seen(chapter, picture) for picture in drawn])
     written = looking.report_of(chapter, networks["mdnet"], seen)
-    logits, words = written["logits"][0].double(), written["words"]
-    sentences, = looking.sentences(chapter, 0, words.numpy())
-    image, there = looking.as_input(seen).to(chapter.device), words[0] > END
+    words, image = written["words"], looking.as_input(seen).to(chapter.device)
     attention, maps = {}, {}
     with torch.inference_mode():
         for name, model in networks.items():
-            features = (model.image_model if isinstance(model, MDNet) else model).features(image)
+            part = model.image_model if isinstance(model, MDNet) else model
+            features = part.features(image)
             if name in CLASS_ATTENTION:
-                classifier = (model.image_model if isinstance(model, MDNet) else model).classifier
-                maps[CLASS_ATTENTION[name]] = class_maps(features, classifier)[0].cpu().numpy()
+                maps[CLASS_ATTENTION[name]] = class_maps(features, part.classifier).cpu().numpy()
             if isinstance(model, MDNet):
-                read = model(image, words.to(image.device))["attention"][0][there].cpu()   # (W, P)
-                attention[MECHANISMS[name]] = read.unflatten(1, features.shape[2:]).double().numpy()
-    picture_only = {"image": picture, "classes": chapter.reports.classes, "logits": logits.numpy(),
-                    "probability": logits.softmax(dim=0).numpy(), "maps": maps}
-    if not there.any():         # a network that has hardly learned may write nothing
-        return picture_only
-    parts = chapter.reports.parts
-    stated = [expressed(part, sentence) if part in (*GRADES, "conclusion") else None
-              for part, sentence in zip(parts, sentences, strict=True)]
-    correct = [said == grades[part] if part in grades else None for part, said in zip(parts, stated, strict=True)]
-    report = [(part.replace("_", " "), sentence.split()) for part, sentence in zip(parts, sentences, strict=True)]
-    return picture_only | {"report": report, "attention": attention, "correct": correct}
+                read = model(image, words.to(image.device))["attention"]
+                attention[MECHANISMS[name]] = read.unflatten(3, features.shape[2:]).cpu().double().numpy()
+    sentences, there = looking.sentences(chapter, 0, words.numpy()), words.numpy() > END
+    found = []
+    for i, (picture, true) in enumerate(zip(drawn, grades, strict=True)):
+        logits = written["logits"][i].double()
+        told = {"image": picture, "classes": chapter.reports.classes, "logits": logits.numpy(),
+                "probability": logits.softmax(dim=0).numpy(), "maps": {name: of[i] for name, of in maps.items()},
+                "truth": np.array([name == true["conclusion"] for name in chapter.reports.classes], float)}
+        if there[i].any():      # a network that has hardly learned may write nothing
+            told |= report(chapter, sentences[i], true)
+            told["attention"] = {name: of[i][there[i]] for name, of in attention.items()}
+        found.append(told)
+    return found
+
+
+def report(chapter: Chapter, sentences: list[str], true: dict[str, str]) -> dict[str, Any]:
+    """A report as words, and whether each sentence states the grade or conclusion that is true; None: not known."""
+    pairs = list(zip(chapter.reports.parts, sentences, strict=True))
+    return {"report": [(part.replace("_", " "), sentence.split()) for part, sentence in pairs],
+            "correct": [expressed(part, sentence) == true[part] if part in true else None for part, sentence in pairs]}
 
 
 def pictures(chapter: Chapter) -> list[dict]:
