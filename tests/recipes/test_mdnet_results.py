@@ -12,7 +12,7 @@ from mdlib import runs
 from mdlib.data.phantoms.histology_reports import describe
 from mdlib.evaluate import captions
 from mdlib.recipes import keeping, mdnet
-from mdlib.recipes.mdnet import fig7, graded, kept, results, searching, tables
+from mdlib.recipes.mdnet import fig7, graded, kept, located, results, searching, tables
 from mdlib.recipes.mdnet.outcome import Outcome, of_run
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, OWN, Over
@@ -234,7 +234,7 @@ def test_fig_7_is_drawn_and_a_run_of_one_eta_says_so(some, stored):
 def test_the_grid_is_kept_with_the_folds_that_nobody_looked_at(some, figures, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "home", lambda: tmp_path)
     monkeypatch.setattr(kept, "LOOKED_AT", 1)
-    monkeypatch.setattr(kept, "attention", lambda chapter: {"attention": "of page 4"})
+    monkeypatch.setattr(located, "figures", lambda chapter: "of page 4")
     kept.keep_grid(some, "tiny")
     unseen = kept.unseen("grid/tiny")
     assert set(unseen["images"]) == {len(some.part("test", 1))}

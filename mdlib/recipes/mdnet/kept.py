@@ -1,13 +1,12 @@
 """Figures of runs of chapter 5, kept as small JSON under data/results/mdnet."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mdlib.recipes import keeping
-from mdlib.recipes.mdnet import results
+from mdlib.recipes.mdnet import located, results
 from mdlib.recipes.mdnet.chapter import Chapter, default_phantoms
 from mdlib.recipes.mdnet.outcome import TABLES, Outcome, numbers
 from mdlib.recipes.mdnet.plan import Training
@@ -30,7 +29,7 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
     over = results.whole(chapter)
     unseen = over._replace(folds=over.folds[LOOKED_AT:])
     return keeping.write("mdnet", f"grid/{name}", chapter.run, {
-        **figures(chapter, over), **attention(chapter),
+        **figures(chapter, over), "attention": located.figures(chapter),
         "unseen": keeping.records(results.differences(chapter, unseen)) if unseen.folds else []})
 
 
@@ -41,14 +40,6 @@ def figures(chapter: Chapter, over: Over) -> dict[str, Any]:
     """
     tables = TABLES | {"gradients": gradients, "parts": parts}
     return {name: keeping.records(of(chapter, over)) for name, of in tables.items()}
-
-
-def attention(chapter: Chapter) -> dict[str, Any]:
-    """What page 4 measures, as `located.figures` gives it."""
-    if importlib.util.find_spec("mdlib.recipes.mdnet.located") is None:
-        return {}
-    from mdlib.recipes.mdnet import located
-    return {"attention": located.figures(chapter)}
 
 
 def gradients(chapter: Chapter, over: Over) -> pd.DataFrame:
