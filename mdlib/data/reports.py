@@ -30,7 +30,8 @@ class Reports:
     folder `truth/` of a phantom collection or None.
 
     Raises DataError for an image that occurs twice, a conclusion that is no class, a report that lacks a part, has
-    one that is not known or says nothing at all, and different numbers of reports per image.
+    one that is not known or says nothing at all, different numbers of reports per image, and a report whose conclusion
+    does not end with the image's: a network would learn one from words and another from the class.
     """
 
     data_dir: Path | None
@@ -52,8 +53,9 @@ class Reports:
             if rows.any():
                 raise DataError(f"image {names[rows].iloc[0]!r} {fault}; {rows.sum():,} such images", where,
                                 "Correct or remove these images.")
-        for name, reports in zip(names, self.texts, strict=True):
+        for name, conclusion, reports in zip(names, self.table["conclusion"], self.texts, strict=True):
             self._check(f"{where}, image {name!r}", reports)
+            self._check_conclusion(f"{where}, image {name!r}", conclusion, reports)
 
     def _check(self, where: str, reports: Sequence[dict[str, str]]) -> None:
         if not reports or len(reports) != len(self.texts[0]):
@@ -67,6 +69,13 @@ class Reports:
             if fault:
                 raise DataError(f"report {number} {fault}", where, f"The parts are {', '.join(self.parts)}; give an "
                                 "empty text where the report says nothing about one.")
+
+    def _check_conclusion(self, where: str, conclusion: str, reports: Sequence[dict[str, str]]) -> None:
+        for number, report in enumerate(reports, start=1):
+            text = report.get("conclusion", "")
+            if text and not f" {text}".endswith(f" {conclusion}"):
+                raise DataError(f"report {number} concludes {text!r}, the image is {conclusion!r}", where,
+                                "The conclusion of a report ends with the class of its image, or is empty.")
 
     @property
     def targets(self) -> np.ndarray:

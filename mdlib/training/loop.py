@@ -63,7 +63,8 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     name_of(index) -> the file to name when the loss is not finite.
     schedule(share), before each step, sets rates or weights of losses; share: of all steps, those done, [0, 1).
     folder: gets `checkpoint.pt` after each epoch; training goes on from one that is there, if it was trained with the
-    same numbers and `settings` (whatever else decides the weights, as JSON). The number of epochs may have grown.
+    same numbers and `settings` (whatever else decides the weights, as JSON). The number of epochs may have grown where
+    no schedule depends on it.
     Raises TrainingError for a loss that is not finite; SettingsError or DataError for a checkpoint that does not fit.
     """
     if (epochs > 0) == (iterations > 0):
@@ -72,7 +73,8 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     folder, batches = Path(folder), _batches(fabric, samples, batch, seed, workers)
     model.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)
     asked = _settings(fabric, optimizer, settings, samples=len(samples), batch=batch, seed=seed,
-                      channels_last=channels_last, **({"iterations": iterations} if iterations else {}))
+                      channels_last=channels_last, **({"iterations": iterations} if iterations else {}),
+                      **({"epochs": epochs} if schedule and epochs else {}))
     steps = iterations or epochs * len(batches)
     epochs = math.ceil(steps / len(batches))
     network, stepper = fabric.setup(model, optimizer)

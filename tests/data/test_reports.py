@@ -52,6 +52,15 @@ def test_a_collection_is_read_in_the_order_of_its_file(folder):
                                   "writer 3 on mitosis writer 3 on nucleoli normal")
 
 
+def test_a_report_that_concludes_otherwise_than_its_image_is_named(folder):
+    change(folder, 1, reports=[report("high grade", 0)] * 4 + [report("upper grade", 4)])
+    with pytest.raises(DataError, match=r"a\.jpg.*report 5 concludes 'upper grade'.*'high grade'"):
+        read_collection(folder)
+    change(folder, 1, reports=[report(text, 0) for text in ("", "overall high grade", "high grade", "high grade",
+                                                            "it is high grade")])
+    assert read_collection(folder).sentences(1, "conclusion")[1] == "overall high grade"
+
+
 def test_pixels_are_the_images_in_colour_in_the_tables_order(folder, tmp_path):
     reports = read_collection(folder)
     assert reports.read(2).shape == (6, 8, 3) and reports.read(2)[0, 0].tolist() == [200, 100, 2]

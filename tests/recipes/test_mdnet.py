@@ -240,15 +240,12 @@ def test_a_fold_whose_training_part_lacks_a_class_is_named(mdnet_phantoms, tmp_p
     """All normal images are of one patient: the fold that tests them cannot learn what normal is."""
     (tmp_path / "images").symlink_to(mdnet_phantoms / "images")
     entries = read_json(mdnet_phantoms / "reports.json")
-    for entry in entries:
-        entry["conclusion"] = "normal" if entry["patient"] == "P001" else "low grade"
-    kept = {"low grade": "high grade", "normal": "normal"}
-    for entry in entries[-24:-12]:
-        entry["conclusion"] = kept[entry["conclusion"]]
-    for entry in entries[-12:]:
-        entry["conclusion"] = "insufficient information"
-    write_json(tmp_path / "data.json", entries)
-    (tmp_path / "data.json").rename(tmp_path / "reports.json")
+    others = ("low grade", "high grade", "insufficient information")
+    for number, entry in enumerate(entries):
+        entry["conclusion"] = "normal" if entry["patient"] == "P001" else others[number % 3]
+        for report in entry["reports"]:
+            report["conclusion"] = entry["conclusion"]
+    write_json(tmp_path / "reports.json", entries)
     chapter = mdnet.start(data_dir=str(tmp_path), run_dir=str(tmp_path / "run"), device="cpu", overrides=TINY)
     with pytest.raises(DataError, match=r"fold \d.*"):
         chapter.part("train")

@@ -76,3 +76,10 @@ def test_a_schedule_goes_on_where_a_killed_training_stopped(tmp_path):
     second, again = trained(tmp_path / "killed", 99)
     assert first == whole[:5] and second == whole[3:], "the broken epoch is repeated"
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_a_training_with_a_schedule_does_not_grow(tmp_path):
+    """Twice the epochs are another curve: what is done would have been done at other rates."""
+    train(tmp_path, epochs=1, schedule=lambda share: None)
+    with pytest.raises(SettingsError, match="epochs"):
+        train(tmp_path, epochs=2, schedule=lambda share: None)

@@ -29,6 +29,8 @@ FAULTS: dict[str, Callable[[list[dict]], object]] = {
     "missing part": lambda entries: _without(entries, "mitosis"),
     "unknown part": lambda entries: entries[0].update(reports=[REPORT | {"colour": "pink"}] * 2),
     "conclusion outside the four": lambda entries: entries[0].update(conclusion="benign"),
+    "a report that concludes otherwise": lambda entries: entries[0].update(
+        reports=[REPORT, REPORT | {"conclusion": CLASSES[2]}]),
     "image without report": lambda entries: entries.pop(),
     "report without image": lambda entries: entries.append(ENTRIES[0] | {"image": "c.png"}),
     "an image twice": lambda entries: entries.append(ENTRIES[0]),

@@ -25,12 +25,12 @@ class Settings:
     clip: int = 16                  # (ours) pixels by which an image is moved at most; "clip, mirror and rotation"
     depth: int = 38                 # EcNet-38-8
     width: int = 8
-    stem: str = "bcidr"             # 7 x 7, stride 4: maps of 14 x 14 from 224 pixels (the authors' later code)
+    stem: str = "bcidr"             # (ours) 7 x 7, stride 4: maps of 14 x 14 from 224 pixels (the authors' later code)
     googlenet_width: float = 1.0
     embedding: int = 128            # (ours) as in the authors' later code, and the two below
     hidden: int = 256
     dropout: float = 0.5
-    longest: int = 15               # words of a sentence; longer ones are cut (later code)
+    longest: int = 15               # (ours) words of a sentence; longer ones are cut (later code)
     longest_report: int = 60        # (ours) words of a whole report, which a baseline writes; they have 30 to 59
     beam: int = 1                   # (ours) 1: the most probable word each time
     class_of_c: str = "predicted"   # (ours) or "true", in training: the class of w^c in eq. 9
@@ -43,7 +43,7 @@ class Settings:
     report_rate: float = 0.001      # (ours)
     tuned_rate: float = 0.1         # (ours) of image_rate, when an image model is fine-tuned
     falls: tuple[float, ...] = (0.6, 0.85)  # (ours) shares of a training at which its rates fall to a fifth
-    weight_decay: float = 0.0005    # of the image model (that of section 5.1's log)
+    weight_decay: float = 0.0005    # (ours) of the image model, apart from its gradients; 5e-4 is that of the log
     clip_gradient: float = 0.1      # (ours) largest size of one gradient of the language model (later code)
     pool: int = 0                   # (ours) images that are searched; 0: all of the test part
     recognition: tuple[str, ...] = RECOGNISED
