@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 SITE = Path(os.environ.get("MDLIB_SITE", ROOT / "_build/html"))
 VIEWER = "notebooks/1_chest/4_attention.html"
 VOLUMES = "notebooks/2_mims/4_attention.html"
+REPORTS = "notebooks/5_mdnet/4_attention.html"
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 # True once the page has done what it set out to do: formulas set, explorers drawn.
@@ -228,3 +229,50 @@ def test_a_volume_starts_where_the_network_is_most_suspicious_and_goes_through_i
         assert f"Slice {other} of 30" in after[1] and after[0] != before[0]
         assert visit.faults == []
         assert view.violations() == ""      # last: axe itself asks for style sheets that are not there
+
+
+# Reports word by word and the search by description, without a kernel
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_report_shows_where_the_network_looked_for_each_word_by_each_mechanism(open_at, scheme, viewport):
+    from explorer_page import ExplorerPage
+
+    with open_at(REPORTS, viewport=viewport, color_scheme=scheme) as visit:
+        view = ExplorerPage(visit)
+        plain, _ = view.seen()
+        words = view.lines.locator(".mdx-word")
+        looked, said = view.after(words.nth(1).click)
+        assert looked != plain and said.startswith("Attention for")
+        other, also = view.after(lambda: view.mechanism.select_option(index=1))
+        assert other != looked and also != said
+        _, back = view.after(view.classes.nth(2).check)
+        assert "Attention for" not in back and "probability" in back
+        assert visit.faults == []
+        assert view.violations() == ""      # last: axe itself asks for style sheets that are not there
+
+
+def test_without_its_mitoses_an_image_has_another_picture_and_its_own_report(open_at):
+    from explorer_page import ExplorerPage
+
+    with open_at(REPORTS) as visit:
+        view = ExplorerPage(visit)
+        there, _ = view.seen()
+        gone, said = view.after(view.twin.check)
+        assert gone != there and "without mitotic activity" in said and view.lines.locator(".mdx-word").count() > 6
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_descriptions_find_images_and_other_words_the_nearest_description(open_at, scheme, viewport):
+    from explorer_page import SearchPage
+
+    with open_at(REPORTS, viewport=viewport, color_scheme=scheme) as visit:
+        view = SearchPage(visit, 1)
+        found, said = view.seen()
+        assert len(found) == 10 and "best first" in said
+        view.text.fill("frequent mitotic figures")
+        _, near = view.after(lambda: view.page.keyboard.press("Enter"))
+        assert "the nearest of them is shown" in near and visit.faults == []
+        assert view.violations() == ""
