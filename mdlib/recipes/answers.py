@@ -7,6 +7,7 @@
 """
 
 import csv
+import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from mdlib import runs
 from mdlib.data import images
@@ -25,6 +27,7 @@ from mdlib.progress import track
 Asked, Seen = TypeVar("Asked"), TypeVar("Seen")
 Page = Callable[[dict, str, str], str]      # (case, title, HTML above it) -> HTML
 SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp"}
+SHOWN = 512         # pixels of the longer side of a picture on a page, at most
 NAME_BYTES = 200    # file systems take 255, and a name gets an ending and a temporary one
 TABLE, NOTES, MARK = "predictions.csv", "warnings.csv", "prediction.json"
 NOT_READ = "not read"
@@ -50,6 +53,17 @@ def is_image(path: Path) -> bool:
         return images.is_dicom(path)
     except DataError:
         return False
+
+
+def find(paths: Iterable[Path | str]) -> list[Path]:
+    """The files, and of each folder all images in it and below it, each once. Raises SettingsError for none."""
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        inside = sorted(filter(is_image, path.rglob("*"))) if path.is_dir() else [path]
+        for file in inside:
+            found.setdefault(file.resolve(), Path(os.path.abspath(file)))
+    refuse_none(found)
+    return list(found.values())
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
@@ -90,6 +104,13 @@ def refuse_none(found: Collection) -> None:
                             "or DICOM files.")
 
 
+def refuse_given(given: Mapping[str, Any] | None) -> None:
+    """Raises SettingsError where a network that sees pictures only is told anything beside them."""
+    if given:
+        raise SettingsError("these networks see the pictures only", ", ".join(f"--{name}" for name in given),
+                            "Leave it out: it is for networks of chest.")
+
+
 def claim(out: Path, card: Any, files: Sequence[Path], names: Sequence[str], given: Mapping[str, Any]) -> None:
     """Mark `out` as the answer of a card's network to these files, told `given` beside them; drop pages told otherwise.
 
@@ -122,6 +143,20 @@ def readable(asked: Iterable[Asked], names: Sequence[str], look: Callable[[Asked
             yield look(each, name)
         except DataError as error:
             failures[name] = str(error)
+
+
+def batches(seen: Iterator[Seen], size: int) -> Iterator[list[Seen]]:
+    """`size` at a time, and what is left."""
+    while batch := list(itertools.islice(seen, size)):
+        yield batch
+
+
+def shown(image: np.ndarray) -> np.ndarray:
+    """A picture, uint8 (H, W) or (H, W, 3), as it is on a page: its longer side has at most SHOWN pixels."""
+    height, width = image.shape[:2]
+    scale = SHOWN / max(height, width, SHOWN)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) if scale < 1 else image
 
 
 @contextmanager
@@ -159,6 +194,26 @@ def warned(warnings: Mapping[str, str], what: str = "image") -> str:
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in warnings.values())
     heading = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
     return f'<section class="warnings"><h2>{heading}</h2><ul>{items}</ul></section>'
+
+
+def learned(network: str, of: str, data: Mapping[str, Any], real: str) -> str:
+    """A sentence: which network has learned from `of`, of which collection (a card's `data`), and what that means.
+
+    real: what its pictures are called where they are of patients, as "radiographs".
+    """
+    kind = f"drawn phantoms, no patients: what it says of real {real} means nothing" if data["phantoms"] else (
+        f"{real} of patients; of other hospitals, devices and patients its numbers may not hold")
+    return f"The network {network} has learned from {of} of the collection “{data['name']}”: {kind}."
+
+
+def probabilities(classes: Sequence[str], probability: np.ndarray, note: str = "") -> str:
+    """HTML: the probability of each class, in a table, and what it is not."""
+    cells = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{value:.3f}</td></tr>'
+                    for name, value in zip(classes, probability.tolist(), strict=True))
+    return (f"<p>A probability is the network's own number, not a risk{escape(note)}.</p>"
+            '<div class="numbers" tabindex="0" role="region" aria-label="Probability of each class"><table><thead><tr>'
+            f'<th scope="col">Class</th><th scope="col">Probability</th></tr></thead><tbody>{cells}</tbody></table>'
+            "</div>")
 
 
 @contextmanager

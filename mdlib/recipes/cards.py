@@ -10,7 +10,8 @@ The three files are all that `mdlib predict` needs: neither the collection nor t
 import hashlib
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from mdlib import reproducible
-from mdlib.errors import DataError
+from mdlib.errors import DataError, MdlibError
 from mdlib.files import alone, atomic, fingerprint, read_json, write_json
 from mdlib.training import checkpoints
 
@@ -82,6 +83,22 @@ def _file(checkpoint: Path) -> Path:
         raise DataError("there is no checkpoint", str(checkpoint), "Name the folder of one training: "
                         f"RUN/networks/NAME, which holds {checkpoints.NAME}, {CARD} and {REFERENCE}.")
     return checkpoint
+
+
+@contextmanager
+def checking(checkpoint: Path) -> Iterator[None]:
+    """What goes wrong while the entries of a card are checked becomes a DataError: the card is damaged."""
+    try:
+        yield
+    except (MdlibError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"a damaged card ({error})", str(checkpoint.with_name(CARD)), AGAIN) from None
+
+
+def data_of(told: dict[str, Any], *counts: str) -> dict[str, Any]:
+    """What a card says of the collection: name, phantoms, fingerprint, and these counts. Raises as `checking` takes."""
+    data = told["data"]
+    return {"name": str(data["name"]), "phantoms": bool(data["phantoms"]), "fingerprint": str(data["fingerprint"]),
+            **{name: int(data[name]) for name in counts}}
 
 
 def kept_once(path: Path, arrays: Callable[[], dict[str, Any]]) -> Path:

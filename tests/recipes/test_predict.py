@@ -17,7 +17,7 @@ from PIL import Image
 
 from mdlib.cli import main, page_of_case
 from mdlib.errors import DataError, SettingsError
-from mdlib.recipes import chest
+from mdlib.recipes import answers, chest
 from mdlib.recipes.chest import alarms, card
 from mdlib.recipes.chest import predict as prediction
 from mdlib.recipes.chest.plan import Training
@@ -171,11 +171,11 @@ def test_the_same_question_is_answered_anew_and_another_refused(tiny, inbox, tmp
 
 
 def test_one_image_named_twice_is_asked_once_and_a_folder_without_images_refused(inbox, tmp_path):
-    twice = prediction.find([inbox / "ward 1", inbox / "ward 1/film.png", inbox / "ward 1/../ward 1/film.png"])
+    twice = answers.find([inbox / "ward 1", inbox / "ward 1/film.png", inbox / "ward 1/../ward 1/film.png"])
     assert [file.name for file in twice] == ["film.png"]
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(SettingsError, match="no image"):
-        prediction.find([tmp_path])
+        answers.find([tmp_path])
 
 
 def test_a_network_with_nonimage_features_says_what_it_lacks(tiny, inbox, tmp_path):

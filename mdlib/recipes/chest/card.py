@@ -12,10 +12,8 @@ from torch import nn
 
 from mdlib import runs
 from mdlib.data import checks, chestxray14
-from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import operating
 from mdlib.recipes import cards
-from mdlib.recipes.cards import AGAIN, CARD
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.plan import Training
@@ -97,7 +95,7 @@ def read(checkpoint: Path | str) -> Card:
 
 
 def _checked(checkpoint: Path, told: dict[str, Any]) -> Card:
-    try:
+    with cards.checking(checkpoint):
         settings = replace(runs.check_overrides(PROFILES["paper"], told["settings"]), pretrained=False)
         training = Training(**told["training"])
         if training.classes not in (14, 15) or type(training.seed) is not int or training.network not in PAPER_WEIGHTS:
@@ -106,11 +104,7 @@ def _checked(checkpoint: Path, told: dict[str, Any]) -> Card:
         points = pd.DataFrame.from_dict({name: told["operating_points"][name] for name in classes}, orient="index",
                                         columns=["threshold", *operating.RATES[:2], "positives", "negatives"],
                                         dtype=float)
-        data = {"name": str(told["data"]["name"]), "phantoms": bool(told["data"]["phantoms"]),
-                "fingerprint": str(told["data"]["fingerprint"]), "train": int(told["data"]["train"]),
-                "validation": int(told["data"]["validation"])}
-    except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"a damaged card ({error})", str(checkpoint.with_name(CARD)), AGAIN) from None
+        data = cards.data_of(told, "train", "validation")
     return Card(checkpoint, training, settings, points, data, str(told["code"]), str(told["weights"]),
                 cards.read_reference(checkpoint, told["reference"], _opened))
 

@@ -6,8 +6,6 @@
     OUT/prediction.json    by which network, of which files
 """
 
-import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,13 +36,13 @@ def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str
     Raises DataError for a checkpoint or card that cannot be used, SettingsError where there are no images, and where
     `out` holds anything but an earlier answer of the same network to the same files.
     """
-    card, out, files, beside = cards.read(checkpoint), Path(out), find(paths), Beside(**given or {})
+    card, out, files, beside = cards.read(checkpoint), Path(out), answers.find(paths), Beside(**given or {})
     fabric = loop.start(device, precision=card.settings.precision)
     model, names, failures = cards.load(card).to(fabric.device), answers.names_of(files), {}
     answers.claim(out, card, files, names, beside._asdict())
     with answers.tables(out, PREDICTIONS, failures) as (numbers, notes):
         images = answers.readable(files, names, lambda file, name: look(card, file, name, beside), failures)
-        for seen in _batches(images):
+        for seen in answers.batches(images, BATCH):
             batch = batch_of(card, seen)
             probability = report.probabilities(fabric, model, batch)
             for one, values in zip(seen, probability, strict=True):
@@ -68,22 +66,6 @@ def _write_pages(out: Path, card: cards.Card, images_seen: Sequence[Seen], proba
         answers.write_page(out, seen.name, page(
             report.case(card, seen, probability[i], values, signal), answers.plain(seen.name),
             report.above(card, seen, probability[i])))
-
-
-def find(paths: Iterable[Path | str]) -> list[Path]:
-    """The files, and of each folder all images in it and below it, each once. Raises SettingsError for none."""
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        inside = sorted(filter(answers.is_image, path.rglob("*"))) if path.is_dir() else [path]
-        for file in inside:
-            found.setdefault(file.resolve(), Path(os.path.abspath(file)))
-    answers.refuse_none(found)
-    return list(found.values())
-
-
-def _batches(images_seen: Iterator[Seen]) -> Iterator[list[Seen]]:
-    while batch := list(itertools.islice(images_seen, BATCH)):
-        yield batch
 
 
 def rows(card: cards.Card, seen: Seen, probability: np.ndarray) -> Iterator[list]:

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from scipy.special import expit
 from torch import nn
 
+from mdlib.recipes import answers
 from mdlib.recipes.answers import NO_DEVICE, STYLE, plain, warned
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.figures import words
@@ -41,12 +42,8 @@ def above(card: Card, seen: Seen, probability: np.ndarray) -> str:
 
 def learned_from(card: Card) -> str:
     """A sentence or two: which network, trained on what."""
-    data = card.data
-    kind = "drawn phantoms, no patients: what it says of real radiographs means nothing" if data["phantoms"] else (
-        "radiographs; of other hospitals, devices and patients its numbers may not hold")
-    return (f"The network {card.training.slug} has learned from {data['train']:,} images of the collection "
-            f"“{data['name']}”: {kind}. It sees {card.settings.crop} x {card.settings.crop} pixels, the middle of the "
-            "image.")
+    learned = answers.learned(card.training.slug, f"{card.data['train']:,} images", card.data, "radiographs")
+    return f"{learned} It sees {card.settings.crop} x {card.settings.crop} pixels, the middle of the image."
 
 
 def _beside(card: Card, seen: Seen) -> str:

@@ -10,9 +10,7 @@ from torch import nn
 
 from mdlib.data.bags import BagSamples
 from mdlib.data.phantoms.collection import is_phantom
-from mdlib.errors import DataError, SettingsError
-from mdlib.recipes import cards
-from mdlib.recipes.cards import AGAIN, CARD
+from mdlib.recipes import cards, unlike
 from mdlib.recipes.mims import reference
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import METHODS, POOLINGS
@@ -71,7 +69,7 @@ def _reference(chapter: Chapter, training: Training, train: BagSamples, test: Ba
     def arrays() -> dict[str, np.ndarray]:
         bags = chapter.bags(training.collection)
         files, first = bags.paths(), bags.table["first"]
-        of_bags = [files[first.iloc[row]] for row in train.rows[reference.spread(len(train))]]
+        of_bags = [files[first.iloc[row]] for row in train.rows[unlike.spread(len(train))]]
         return reference.reference(train, test, of_bags, chapter.settings.fewest).arrays()
     return cards.kept_once(chapter.run.folder / "references" / f"{training.collection}-fold{training.fold}.npz", arrays)
 
@@ -83,7 +81,7 @@ def read(checkpoint: Path | str) -> Card:
     """
     checkpoint, told = cards.read(checkpoint, "mims", {"classes", "colour"},
                                   "Name the folder of a finished training, RUN/networks/METHOD-COLLECTION-seed0.")
-    try:
+    with cards.checking(checkpoint):
         settings = replace(choose("paper", told["settings"]), pretrained="none")    # its weights come from the file
         training, classes = Training(**told["training"]), tuple(told["classes"])
         if (training.method not in METHODS or training.pooling not in POOLINGS or training.collection not in KERNELS
@@ -91,11 +89,7 @@ def read(checkpoint: Path | str) -> Card:
             raise ValueError(f"training {training}")
         if len(classes) < 2 or not all(isinstance(name, str) for name in classes) or type(told["colour"]) is not bool:
             raise ValueError(f"classes {classes}, colour {told['colour']}")
-        data = {"name": str(told["data"]["name"]), "phantoms": bool(told["data"]["phantoms"]),
-                "fingerprint": str(told["data"]["fingerprint"]), "train": int(told["data"]["train"]),
-                "test": int(told["data"]["test"])}
-    except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"a damaged card ({error})", str(checkpoint.with_name(CARD)), AGAIN) from None
+        data = cards.data_of(told, "train", "test")
     return Card(checkpoint, training, settings, classes, told["colour"], data, str(told["code"]), str(told["weights"]),
                 cards.read_reference(checkpoint, told["reference"], reference.opened))
 

@@ -8,19 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from mdlib.data import checks, headers, images
+from mdlib.data import headers, images
 from mdlib.data.volumes import in_order, refuse_sizes
 from mdlib.errors import DataError
 from mdlib.progress import track
-from mdlib.recipes.answers import is_image, refuse_none
+from mdlib.recipes import unlike
+from mdlib.recipes.answers import is_image, refuse_none, shown
 from mdlib.recipes.mims import reference
 from mdlib.recipes.mims.card import Card
 from mdlib.recipes.mims.explained import central
 
-SHOWN = 512     # pixels of the longer side of a slice on a page, at most: a page holds all of them
 MODALITIES = {"mmd": "OP", "crc_msi": "SM"}     # photographs, slide microscopy; all others are "OPT", tomography
 
 
@@ -89,10 +88,11 @@ def look(card: Card, volume: Volume, name: str) -> Seen:
     slices = pixels.permute(0, 3, 1, 2) if card.colour else pixels[:, None]
     slices = slices.float().div_(255).contiguous()
     size = read[0].shape[:2]
-    warnings = (_of_header(card, headers.read_header(places[0][0]))
+    modality = MODALITIES.get(card.training.collection, "OPT")
+    warnings = (unlike.of_header(headers.read_header(places[0][0]), modality, card.colour)
                 | reference.warnings_of_size(size, card.shape, len(read), card.reference)
                 | reference.warnings_of(slices, card.reference))
-    return Seen(name, slices, np.stack([_shown(each) for each in read]), places, len(everything), warnings)
+    return Seen(name, slices, np.stack([shown(each) for each in read]), places, len(everything), warnings)
 
 
 def _slices(volume: Volume) -> list[tuple[Path, int]]:
@@ -108,25 +108,3 @@ def _slices(volume: Volume) -> list[tuple[Path, int]]:
 def _read(card: Card, file: Path, frame: int) -> np.ndarray:
     """A slice as it is read for the training, uint8 (H, W) or (H, W, 3)."""
     return images.read_colour(file) if card.colour else images.read_grey(file, frame)
-
-
-def _shown(image: np.ndarray) -> np.ndarray:
-    """The slice for the eye, its longer side at most SHOWN pixels."""
-    height, width = image.shape[:2]
-    scale = SHOWN / max(height, width, SHOWN)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) if scale < 1 else image
-
-
-def _of_header(card: Card, header: headers.Header) -> dict[str, str]:
-    """What the first file's header says against it, and whether it is of another kind of colour."""
-    expected = MODALITIES.get(card.training.collection, "OPT")
-    coloured = header.colour > checks.COLOUR
-    strange = {
-        "modality": (header.modality not in ("", "OT", "SC", expected),
-                     f"The file gives its modality as {header.modality!r}; the network has learned from {expected!r}."),
-        "colour": (coloured != card.colour,
-                   "A picture in colour: the network has learned from grey ones, and sees its brightness only."
-                   if coloured else "A grey picture: the network has learned from pictures in colour."),
-    }
-    return {name: sentence for name, (is_strange, sentence) in strange.items() if is_strange}

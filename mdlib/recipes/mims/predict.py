@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mdlib.errors import SettingsError
 from mdlib.recipes import answers
 from mdlib.recipes.answers import Page, cell, number
 from mdlib.recipes.mims import card as cards
@@ -33,9 +32,7 @@ def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str
     anything is `given` (these networks see the pictures only), and where `out` holds anything but an earlier answer of
     the same network to the same files.
     """
-    if given:
-        raise SettingsError("these networks see the pictures only", ", ".join(f"--{name}" for name in given),
-                            "Leave it out: it is for networks of chest.")
+    answers.refuse_given(given)
     card, out = cards.read(checkpoint), Path(out)
     volumes = find(paths, apart=not card.volumes)
     fabric = loop.start(device, precision=card.settings.precision)

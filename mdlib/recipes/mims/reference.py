@@ -21,19 +21,17 @@ from torch import Tensor
 
 from mdlib.data import checks
 from mdlib.data.bags import BagSamples
-from mdlib.data.headers import read_size
 from mdlib.progress import track
+from mdlib.recipes import unlike
 
-RARE, MOST = checks.RARE, 1000      # (ours) bags of each part that are looked at, evenly spread over it
-STRETCHED = 1.05                    # (ours) by how much a file may be wider or narrower than those of the training
 CHECKS = {
-    "brightness": "The mean grey is {value:.2f} of its range; {share} of {bags} bags that the network has not learned "
+    "brightness": "The mean grey is {value:.2f} of its range; {share} of {n} bags that the network has not learned "
                   "from have {low:.2f} to {high:.2f}.",
-    "contrast": "The grey values spread by {value:.3f} of their range; {share} of {bags} bags that the network has not "
+    "contrast": "The grey values spread by {value:.3f} of their range; {share} of {n} bags that the network has not "
                 "learned from have {low:.3f} to {high:.3f}. A common cause of low values: 10 or 12 bits saved in a "
                 "16-bit file.",
     "agreement": "Bright and dark lie otherwise than in the training pictures (correlation with their mean "
-                 "{value:.2f}; {share} of {bags} bags that the network has not learned from have more than {low:.2f}): "
+                 "{value:.2f}; {share} of {n} bags that the network has not learned from have more than {low:.2f}): "
                  "perhaps upside down, inverted, another device, or another part of the body.",
 }
 
@@ -73,23 +71,14 @@ def reference(train: BagSamples, held_out: BagSamples, files: Sequence[Path], fe
         total, count = total + checks.thumbnails(_grey(bag)).mean(axis=0), count + 1
     mean = total / count
     numbers = np.array([list(measure(bag, mean).values()) for bag in _spread(held_out, "looking at the held-out bags")])
-    low, high = (np.quantile(numbers, part, axis=0, method=towards) for part, towards in (
-        (RARE / 2, "lower"), (1 - RARE / 2, "higher")))     # of few bags none is beyond
-    limits = np.column_stack([low, high])
-    limits[-1] = np.quantile(numbers[:, -1], RARE, method="lower"), np.inf
-    sizes = np.array([read_size(file)[1:] for file in files], dtype=float)
-    stretch = sizes[:, 1] / sizes[:, 0]
-    return Reference(mean, limits, np.array([stretch.min(), stretch.max()]),
-                     min(fewest, int(train.count[train.rows].min())), count, len(numbers))
-
-
-def spread(count: int) -> np.ndarray:
-    """At most MOST numbers below `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST)).round().astype(int))
+    limits = unlike.limits(numbers)
+    limits[-1] = np.quantile(numbers[:, -1], unlike.RARE, method="lower"), np.inf
+    return Reference(mean, limits, unlike.stretch(files), min(fewest, int(train.count[train.rows].min())), count,
+                     len(numbers))
 
 
 def _spread(samples: BagSamples, what: str) -> Iterator[Tensor]:
-    rows = spread(len(samples))
+    rows = unlike.spread(len(samples))
     for i in track(rows, what, len(rows)):
         yield samples[i]["bag"]
 
@@ -109,30 +98,11 @@ def measure(bag: Tensor, mean: np.ndarray) -> dict[str, float]:
 
 def warnings_of(bag: Tensor, known: Reference) -> dict[str, str]:
     """What is strange about the pictures of a bag: a sentence by the name of the check."""
-    found = {}
-    for (name, value), (low, high) in zip(measure(bag, known.mean).items(), known.limits, strict=True):
-        if not low <= value <= high:
-            found[name] = CHECKS[name].format(value=value, low=low, high=high, share=f"at least {1 - RARE:.1%}",
-                                              bags=f"{known.held_out:,}")
-    return found
+    return unlike.beyond(measure(bag, known.mean), known.limits, CHECKS, known.held_out)
 
 
 def warnings_of_size(size: tuple[int, int], seen: tuple[int, int], slices: int, known: Reference) -> dict[str, str]:
     """What the size of the pictures, (H, W), and the number of slices used say against them; seen: by the network."""
-    stretch, (low, high) = size[1] / size[0], known.stretch
-    strange = {
-        "size": (size[0] < seen[0] or size[1] < seen[1],
-                 f"{size[0]} x {size[1]} pixels (height x width) are fewer than the {seen[0]} x {seen[1]} that the "
-                 "network sees: the picture was enlarged and lacks detail."),
-        "shape": (not low / STRETCHED <= stretch <= high * STRETCHED,
-                  f"{size[0]} x {size[1]} pixels: {stretch:.2f} times as wide as high, those of the training "
-                  f"{_range(low, high)} times. The network sees it stretched, and has not learned that."),
-        "few_slices": (slices < known.fewest,
-                       f"{slices} slices: the network has never learned from fewer than {known.fewest}. What it "
-                       "says of them is not covered by its test."),
-    }
-    return {name: sentence for name, (is_strange, sentence) in strange.items() if is_strange}
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    few = {"few_slices": f"{slices} slices: the network has never learned from fewer than {known.fewest}. What it says "
+                         "of them is not covered by its test."}
+    return unlike.of_size(size, seen, known.stretch) | (few if slices < known.fewest else {})

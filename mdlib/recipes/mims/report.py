@@ -7,6 +7,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
+from mdlib.recipes import answers
 from mdlib.recipes.answers import NO_DEVICE, STYLE, plain, warned
 from mdlib.recipes.mims import explained, viewing
 from mdlib.recipes.mims.card import Card
@@ -49,28 +50,18 @@ def where(seen: Seen, index: int) -> str:
 def above(card: Card, seen: Seen, answer: Said) -> str:
     """HTML: what this is not, what the network has learned from, the warnings, and the probability of each class."""
     learned = f"<p><strong>{escape(learned_from(card))}</strong></p>"
-    return "\n".join([STYLE, NO_DEVICE, learned, warned(seen.warnings, "volume"), _numbers(card, answer),
+    return "\n".join([STYLE, NO_DEVICE, learned, warned(seen.warnings, "volume"),
+                      answers.probabilities(card.classes, answer.probability, "; the paper names no threshold"),
                       f"<p>{escape(_slices(card, seen, answer))}</p>"])
 
 
 def learned_from(card: Card) -> str:
     """A sentence or two: which network, trained on what."""
-    data, of = card.data, card.training
-    kind = "drawn phantoms, no patients: what it says of real pictures means nothing" if data["phantoms"] else (
-        "pictures of patients; of other hospitals, devices and patients its numbers may not hold")
-    bags = "volumes" if card.volumes else "pictures or eyes"
-    return (f"The network {of.slug} ({NAMES[of.method]}) has learned from {data['train']:,} {bags} of the collection "
-            f"“{data['name']}”: {kind}. It sees {card.shape[0]} x {card.shape[1]} pixels of at most "
-            f"{card.settings.central} central slices.")
-
-
-def _numbers(card: Card, answer: Said) -> str:
-    cells = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{value:.3f}</td></tr>'
-                    for name, value in zip(card.classes, answer.probability.tolist(), strict=True))
-    return ("<p>A probability is the network's own number, not a risk; the paper names no threshold.</p>"
-            '<div class="numbers" tabindex="0" role="region" aria-label="Probability of each class"><table><thead><tr>'
-            f'<th scope="col">Class</th><th scope="col">Probability</th></tr></thead><tbody>{cells}</tbody></table>'
-            "</div>")
+    of, bags = card.training, "volumes" if card.volumes else "pictures or eyes"
+    learned = answers.learned(f"{of.slug} ({NAMES[of.method]})", f"{card.data['train']:,} {bags}", card.data,
+                              "pictures")
+    return (f"{learned} It sees {card.shape[0]} x {card.shape[1]} pixels of at most {card.settings.central} central "
+            "slices.")
 
 
 def _slices(card: Card, seen: Seen, answer: Said) -> str:
