@@ -13,7 +13,6 @@ import click
 from mdlib.errors import MdlibError, SettingsError
 
 CHAPTERS = ("chest", "mims", "mdnet")       # papers: they have networks that are trained
-PREDICTS = ("chest", "mims")                 # their networks answer for new images
 PAGES = (*CHAPTERS, "performance")           # all that has notebooks
 
 
@@ -158,7 +157,7 @@ def train(chapter: str, **asked) -> None:
 
 
 @main.command()
-@click.argument("chapter", type=click.Choice(PREDICTS))
+@click.argument("chapter", type=click.Choice(CHAPTERS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
               help="RUN/networks/NETWORK-…: the folder of one training, with its card.")
@@ -180,13 +179,19 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
                          mims: a row a volume: probability of each class; its slices, and how many of them
                          the network has used; the most suspicious slice (counted from 1 in the volume), its
                          file and its log-odds of the last class; number of warnings
+                         mdnet: a row an image: the class that the image model guesses, and the probability of
+                         each; the class stated at the end of the report, and whether both agree (1, or 0);
+                         a sentence for each part (report: the whole); mean log-probability of a word;
+                         number of warnings
     OUT/warnings.csv     a row a warning: pictures unlike those of the training, inverted or clipped grey, …;
                          and a row an image or volume that could not be read
-    OUT/IMAGE.html       one page each: warnings, numbers, and the maps of the network; opens anywhere
+    OUT/IMAGE.html       one page each: warnings, numbers, and the maps of the network, in mdnet of each word; opens
+                         anywhere
 
     In mims a folder of images is a volume, its slices ordered by the number at the end of their names; so is a file,
     with all its frames. A folder that holds volumes may hold single slices beside them. A network that has learned from
-    single pictures takes each image alone.
+    single pictures takes each image alone. In mdnet every image is one of its own, and is not cut but squeezed into
+    the square that the network sees.
 
     Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
     body part; what is written into the picture itself stays there. An image that cannot be read is reported, the

@@ -17,7 +17,7 @@ from mdlib.files import atomic, fingerprint, write_json
 from mdlib.models.mdnet import MDNet
 from mdlib.models.report_lstm import PAD
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mdnet import recognition, writing
+from mdlib.recipes.mdnet import card, recognition, writing
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.networks import image_model, network
 from mdlib.recipes.mdnet.plan import Recognition, Training, plan
@@ -66,7 +66,7 @@ def one_of(chapter: Chapter, training: Training | Recognition, fabric: Fabric) -
 
 
 def train_and_write(chapter: Chapter, training: Training, fabric: Fabric) -> None:
-    """Train one network; keep what it says about the test part, and its history."""
+    """Train one network; keep what it says about the test part, its card and its history."""
     settings = chapter.settings
     if settings.batch % fabric.world_size:
         raise SettingsError(f"{fabric.world_size} devices cannot share {settings.batch} images a step",
@@ -76,7 +76,7 @@ def train_and_write(chapter: Chapter, training: Training, fabric: Fabric) -> Non
     if before := begins_with(training):
         model.image_model.load_state_dict(weights_of(chapter, before))
     if settings.compiled and fabric.device.type == "cuda":
-        image_part(model).compile()
+        image_part(model).features.compile()    # what MDNet calls, and the image model itself
     stepper = optimizer(model, training, settings)
     loss = loss_of(model, training, settings)
     lower = schedules.staircase(stepper, settings.falls, 0.2)
@@ -94,6 +94,7 @@ def train_and_write(chapter: Chapter, training: Training, fabric: Fabric) -> Non
                        settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})
     if fabric.is_global_zero:
         _keep(chapter, training, model, fabric)
+        card.write(chapter, training, folder(chapter, training))
         write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))
     fabric.barrier()
 
@@ -135,9 +136,9 @@ def is_compared(training: Training) -> bool:
 
 
 def optimizer(model: nn.Module, training: Training, settings: Settings) -> torch.optim.Optimizer:
-    """Adam, with a rate each for the image model and the language model, whose gradients are clipped (ours).
+    """AdamW, with a rate each for the image model and the language model, whose gradients are clipped (ours).
 
-    Eq. 12 is written as plain descent; Adam keeps the mix of both gradients that it asks for. A fine-tuned image model
+    Eq. 12 is written as plain descent; AdamW keeps the mix of both gradients that it asks for. A fine-tuned image model
     learns at `tuned_rate` of its rate, a frozen one not at all.
     """
     of = EVERY.get(training.row)
@@ -170,8 +171,8 @@ def loss_of(model: nn.Module, training: Training, settings: Settings) -> Loss:
     of = EVERY.get(training.row)
     if of is None:
         return Loss(lambda net, batch, _: functional.cross_entropy(net(batch["image"])["logits"], batch["target"]))
-    if not of.joint and not of.tuned:
-        image_part(model).requires_grad_(False)
+    if not of.joint:    # L_L does not reach the classifier: several processes would wait for its gradients
+        (image_part(model).classifier if of.tuned else image_part(model)).requires_grad_(False)
 
     def reports(net: nn.Module, batch: dict[str, Tensor], share: float) -> Tensor:
         if not of.joint and not of.tuned:
