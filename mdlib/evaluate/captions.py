@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | 
 
 def each_against_others(reports: Sequence[Sequence[str]], generated: Mapping[str, Sequence[str] | None], *,
                         meteor: bool | None = None) -> dict[str, dict[str, float]]:
-    """`against_others` of what several networks wrote, by their names; METEOR, slow to start, starts once."""
+    """`against_others` of what several networks wrote, by their names; METEOR, slow to start, starts twice at most."""
     counts = {len(several) for several in reports}
     if len(counts) != 1 or min(counts) < 2:
         raise DataError(f"images have {sorted(counts)} reports", "parameter reports",
@@ -137,11 +138,19 @@ def _checked(generated: Sequence[str], references: Sequence[Sequence[str]]) -> t
 
 def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
               meteor: bool | None) -> dict[str, dict[str, float]]:
-    """By name, the means over rounds of (texts, references) of each of METRICS, with one METEOR process for all."""
+    """By name, the means over rounds of (texts, references) of each of METRICS.
+
+    Two METEOR processes share the names: each uses one core, and takes longer than all other scores together.
+    """
     wanted = java_found() if meteor is None else meteor
-    with _Meteor() if wanted else nullcontext() as judge:
-        each = {name: [_scores(texts, references, judge) for texts, references in of] for name, of in rounds.items()}
-    return {name: dict(zip(METRICS, np.mean(of, axis=0).tolist(), strict=True)) for name, of in each.items()}
+
+    def of(names: Sequence[str]) -> dict[str, np.ndarray]:
+        with _Meteor() if wanted else nullcontext() as judge:
+            return {name: np.mean([_scores(*one, judge) for one in rounds[name]], axis=0) for name in names}
+    shares = [list(rounds)[k::2] for k in range(min(2, len(rounds)) if wanted else 1)]
+    with ThreadPoolExecutor(len(shares)) as threads:
+        found = {name: means for share in threads.map(of, shares) for name, means in share.items()}
+    return {name: dict(zip(METRICS, found[name].tolist(), strict=True)) for name in rounds}
 
 
 def _scores(texts: list[str], references: list[list[str]], judge: "_Meteor | None") -> list[float]:

@@ -183,12 +183,13 @@ class TestAgainstOthers:
         five = scores(texts, few, meteor=False)
         assert against_others(few, texts, meteor=False)["BLEU-4"] < five["BLEU-4"]
 
-    def test_several_writers_are_scored_as_each_alone_by_one_process(self, tmp_path, monkeypatch):
+    def test_several_writers_are_scored_as_each_alone_by_two_processes(self, tmp_path, monkeypatch):
         starts = put_java(tmp_path, monkeypatch, HALVES)
         people = [["a b", "b c d", "c d"], ["d e f g", "e f", "f g h"]]
-        found = captions.each_against_others(people, {"people": None, "one": GENERATED})
-        assert len(starts.read_text().splitlines()) == 1
-        assert found == {"people": against_others(people), "one": against_others(people, GENERATED)}
+        texts = {"people": None, "one": GENERATED, "other": GENERATED[::-1]}
+        found = captions.each_against_others(people, texts)
+        assert len(starts.read_text().splitlines()) == 2 and list(found) == list(texts)
+        assert found == {name: against_others(people, text) for name, text in texts.items()}
 
     def test_images_need_equally_many_reports_two_or_more(self):
         with pytest.raises(DataError, match=re.escape("images have [1, 2] reports")):

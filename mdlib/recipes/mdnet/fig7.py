@@ -41,7 +41,8 @@ def eta(trainings: pd.DataFrame, used: float) -> Figure | str:
         labels.append(f"{used:g}, without 1 − β")
     axis.set_xticks(range(len(labels)), labels)
     axis.set(xlabel="η", ylabel="right conclusions (%)")
-    axis.legend(frameon=False)
+    axis.set_xlim(-0.4, len(labels) - 0.6)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
