@@ -28,7 +28,7 @@ def without_table_1(tiny_mdnet):
 @pytest.fixture
 def two_networks():
     """Errors of two networks on 400 images: the second ends lower, and was lower still in its second epoch."""
-    rows = [("ecnet_110_4", "EcNet-20-1", [0.5, 0.30, 0.25]), ("resnet_164", "ResNet⁺-20", [0.4, 0.10, 0.15])]
+    rows = [("ecnet_110_4", "EcNet-20-3", [0.5, 0.30, 0.25]), ("resnet_164", "ResNet⁺-20", [0.4, 0.10, 0.15])]
     return pd.DataFrame([{"data": "shapes", "network": network, "name": name, "weights": 1000, "tested": 400,
                           "epoch": epoch, "error": error} for network, name, errors in rows
                          for epoch, error in enumerate(errors, start=1)])
@@ -149,19 +149,22 @@ def test_an_error_has_the_interval_of_wilson_and_the_best_epoch_is_marked(two_ne
     assert [line.get_xydata()[0].tolist() for line in axis.lines[4:]] == [[3, 15], [2, 10]]
 
 
-def test_networks_are_told_apart_only_where_their_intervals_are(two_networks):
-    said = recognised.said(two_networks).data
+def test_the_others_are_held_against_the_best_image_by_image(two_networks, tiny_mdnet):
+    apart = pd.DataFrame({"data": ["shapes"], "name": ["EcNet-20-3"], "mean": [0.1], "low": [0.05], "high": [0.15]})
+    said = recognised.said(two_networks, apart).data
     assert "ResNet⁺-20 errs least after the last epoch: 15.0 % of 400 images" in said
-    assert "No other interval overlaps" in said and "by 2.5 points" in said
-    near = two_networks.assign(error=two_networks["error"].where(two_networks["network"] == "resnet_164", 0.16))
-    assert "The interval of EcNet-20-1 overlaps with its own." in recognised.said(near).data
+    assert "EcNet-20-3 10.0 points more (5.0–15.0)" in said and "by 2.5 points" in said
+    table = recognised.differences(tiny_mdnet)
+    wrong = [recognition.wrong(tiny_mdnet, one).mean() for one in recognition.planned(tiny_mdnet)]
+    assert len(table) == 1 and table["mean"].item() == pytest.approx(max(wrong) - min(wrong))
+    assert table["low"].item() <= table["mean"].item() <= table["high"].item()
 
 
 def test_table_1_is_of_the_networks_of_this_run(tiny_mdnet):
     table = recognised.errors(tiny_mdnet)
     assert len(table) == 2 * tiny_mdnet.settings.recognition_epochs and set(table["tested"]) == {recognition.TESTED}
     assert isinstance(learned_figures.errors(table), Figure)
-    small = {"ecnet_110_4": ecnet(20, 1, 10), "ecnet_56_12": ecnet(20, 2, 10), "wrn_40_4": wide_resnet(16, 1, 10),
+    small = {"ecnet_110_4": ecnet(20, 3, 10), "ecnet_56_12": ecnet(20, 4, 10), "wrn_40_4": wide_resnet(16, 1, 10),
              "resnet_164": preact_resnet(20, 10)}
     for name, model in small.items():
         assert count(recognition_network(tiny_mdnet.settings, name, 10, (0,) * 3, (1,) * 3)) == count(model)
@@ -170,7 +173,8 @@ def test_table_1_is_of_the_networks_of_this_run(tiny_mdnet):
 
 def test_a_run_without_cifar_says_so(without_table_1):
     assert recognised.table_1(recognised.errors(without_table_1)) == recognised.NOTHING
-    assert recognised.said(recognised.errors(without_table_1)) == recognised.NOTHING
+    assert recognised.said(recognised.errors(without_table_1), recognised.differences(without_table_1)
+                           ) == recognised.NOTHING
     assert learned_figures.errors(recognised.errors(without_table_1)) == recognised.NOTHING
     assert recognised.throughput(without_table_1) == recognised.NOTHING
     assert "0 networks of Table 1" in learned.planned(without_table_1).data
@@ -181,7 +185,6 @@ def test_speed_is_told_in_images_and_as_a_share_of_the_devices_own_rate(tiny_mdn
     share = 3 * table["Mflop"] * 1e6 * table["images/s"] / (table["that rate, TFLOP/s"] * 1e12)
     np.testing.assert_allclose(table["% of the device's rate"], 100 * share)
     np.testing.assert_allclose(table["s for 50,000 images"] * table["images/s"], 50_000)
-    assert table.loc["EcNet-20-1", "Mflop"] < table.loc["ResNet⁺-20", "Mflop"]
     pd.testing.assert_frame_equal(recognised.throughput(tiny_mdnet), table)
 
 

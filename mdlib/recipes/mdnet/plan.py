@@ -51,9 +51,9 @@ def image_models(settings: Settings, folds: list[int], seeds: list[int]) -> list
 
 
 def scales(settings: Settings, folds: list[int], seeds: list[int]) -> list[Training]:
-    """MDNet by eta (Fig. 7, middle), and without scaling down the gradient of L_M (section 6); of the first seed."""
+    """MDNet by eta (Fig. 7, middle), and without scaling down the gradient of L_M (section 6)."""
     etas = [0.0 if eta == settings.eta else eta for eta in settings.etas]
-    return [Training("mdnet", eta, scaled, fold, seed) for seed in seeds[:1] for fold in folds
+    return [Training("mdnet", eta, scaled, fold, seed) for seed in seeds for fold in folds
             for eta, scaled in [*((eta, "both") for eta in etas), (0.0, "up")] if settings.etas]
 
 

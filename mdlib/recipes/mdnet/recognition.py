@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -13,14 +14,13 @@ from mdlib import reproducible, runs
 from mdlib.data import cifar
 from mdlib.data.phantoms import shapes
 from mdlib.errors import SettingsError
-from mdlib.files import fingerprint, write_json
-from mdlib.recipes import trainings as shared
+from mdlib.files import atomic, fingerprint, write_json
 from mdlib.recipes.mdnet import plan
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition
 from mdlib.recipes.mdnet.settings import Settings
-from mdlib.recipes.trainings import HISTORY, folder
+from mdlib.recipes.trainings import HISTORY, PREDICTIONS, folder
 from mdlib.training import loop, schedules
 
 SIDE = 32               # pixels of a drawn shape, as of CIFAR
@@ -34,7 +34,7 @@ def planned(chapter: Chapter) -> list[Recognition]:
 
 
 def train(chapter: Chapter, training: Recognition, fabric: Fabric) -> None:
-    """Train one network by the policy of WRN; its history tells the error after every epoch."""
+    """Train one network by the policy of WRN; its history tells the error after every epoch; keep its last answers."""
     settings = chapter.settings
     if settings.recognition_batch % fabric.world_size:
         raise SettingsError(f"{fabric.world_size} devices cannot share {settings.recognition_batch} images a step",
@@ -46,21 +46,29 @@ def train(chapter: Chapter, training: Recognition, fabric: Fabric) -> None:
         model.compile()
     samples, tested = (cifar.DeviceImages(*parts[part], fabric.device, training=part == "train")
                        for part in ("train", "test"))
-    stepper = torch.optim.SGD(model.parameters(), lr=settings.recognition_rate, momentum=0.9, nesterov=True,
-                              weight_decay=5e-4)
+    stepper = optimizer(model, settings)
 
-    def wrong(net: nn.Module) -> dict[str, float]:
+    def error(net: nn.Module) -> dict[str, float]:
         answer = loop.predict(fabric, net, tested, batch=500)["logits"]
         return {"error": float((answer.argmax(axis=1) != parts["test"][1]).mean())}
 
     history = loop.fit(fabric, model, stepper, samples, loss, epochs=settings.recognition_epochs,
                        batch=settings.recognition_batch, seed=training.seed, folder=folder(chapter, training),
-                       validate=wrong, schedule=schedules.staircase(stepper, MILESTONES, FALL),
+                       validate=error, schedule=schedules.staircase(stepper, MILESTONES, FALL),
                        channels_last=settings.channels_last,
                        settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})
     if fabric.is_global_zero:
+        guess = loop.predict(fabric, model, tested, batch=500)["logits"].argmax(axis=1)
+        with atomic(folder(chapter, training) / PREDICTIONS) as file:
+            pd.DataFrame({"guess": guess, "target": parts["test"][1]}).to_parquet(file)
         write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))
     fabric.barrier()
+
+
+def optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """That of the authors' logs: SGD, Nesterov momentum 0.9, weight decay 5e-4."""
+    return torch.optim.SGD(model.parameters(), lr=settings.recognition_rate, momentum=0.9, nesterov=True,
+                           weight_decay=5e-4)
 
 
 def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -89,6 +97,7 @@ def build(settings: Settings, training: Recognition, found: np.ndarray, labels: 
     return recognition_network(settings, training.network, int(labels.max()) + 1, mean, std)
 
 
-def histories(chapter: Chapter, trainings: list[Recognition]) -> dict[Recognition, list[dict]]:
-    """The history of each, as it is kept."""
-    return shared.histories(chapter, trainings)
+def wrong(chapter: Chapter, training: Recognition) -> np.ndarray:
+    """Which test images a finished training gets wrong, 0.0 or 1.0 (N,)."""
+    table = pd.read_parquet(folder(chapter, training) / PREDICTIONS)
+    return (table["guess"] != table["target"]).to_numpy(float)
