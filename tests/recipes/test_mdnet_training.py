@@ -28,7 +28,7 @@ def without_table_1(tiny_mdnet):
 @pytest.fixture
 def two_networks():
     """Errors of two networks on 400 images: the second ends lower, and was lower still in its second epoch."""
-    rows = [("ecnet_110_4", "EcNet-20-3", [0.5, 0.30, 0.25]), ("resnet_164", "ResNet⁺-20", [0.4, 0.10, 0.15])]
+    rows = [("ecnet_110_4", "EcNet-11-3", [0.5, 0.30, 0.25]), ("resnet_164", "ResNet⁺-11", [0.4, 0.10, 0.15])]
     return pd.DataFrame([{"data": "shapes", "network": network, "name": name, "weights": 1000, "tested": 400,
                           "epoch": epoch, "error": error} for network, name, errors in rows
                          for epoch, error in enumerate(errors, start=1)])
@@ -139,10 +139,10 @@ def test_an_error_has_the_interval_of_wilson_and_the_best_epoch_is_marked(two_ne
     table = recognised.ends(two_networks).set_index("name")
     n, p, z = 400, 0.15, 1.959964
     middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    found = table.loc["ResNet⁺-20"]
+    found = table.loc["ResNet⁺-11"]
     assert found["low"] == pytest.approx((middle - half) / (1 + z**2 / n))
     assert found["high"] == pytest.approx((middle + half) / (1 + z**2 / n))
-    shown = recognised.table_1(two_networks).loc[("drawn shapes", "ResNet⁺-20")]
+    shown = recognised.table_1(two_networks).loc[("drawn shapes", "ResNet⁺-11")]
     assert shown["last epoch, %"] == "15.0" and shown["best epoch, %"] == "10.0 (epoch 2)"
     assert shown["stands for"] == "ResNet⁺-164" and shown["paper, C-100"] == "24.33"
     axis = learned_figures.errors(two_networks).axes[0]
@@ -150,10 +150,10 @@ def test_an_error_has_the_interval_of_wilson_and_the_best_epoch_is_marked(two_ne
 
 
 def test_the_others_are_held_against_the_best_image_by_image(two_networks, tiny_mdnet):
-    apart = pd.DataFrame({"data": ["shapes"], "name": ["EcNet-20-3"], "mean": [0.1], "low": [0.05], "high": [0.15]})
+    apart = pd.DataFrame({"data": ["shapes"], "name": ["EcNet-11-3"], "mean": [0.1], "low": [0.05], "high": [0.15]})
     said = recognised.said(two_networks, apart).data
-    assert "ResNet⁺-20 errs least after the last epoch: 15.0 % of 400 images" in said
-    assert "EcNet-20-3 10.0 points more (5.0–15.0)" in said and "by 2.5 points" in said
+    assert "ResNet⁺-11 errs least after the last epoch: 15.0 % of 400 images" in said
+    assert "EcNet-11-3 10.0 points more (5.0–15.0)" in said and "by 2.5 points" in said
     table = recognised.differences(tiny_mdnet)
     wrong = [recognition.wrong(tiny_mdnet, one).mean() for one in recognition.planned(tiny_mdnet)]
     assert len(table) == 1 and table["mean"].item() == pytest.approx(max(wrong) - min(wrong))
@@ -164,8 +164,8 @@ def test_table_1_is_of_the_networks_of_this_run(tiny_mdnet):
     table = recognised.errors(tiny_mdnet)
     assert len(table) == 2 * tiny_mdnet.settings.recognition_epochs and set(table["tested"]) == {recognition.TESTED}
     assert isinstance(learned_figures.errors(table), Figure)
-    small = {"ecnet_110_4": ecnet(20, 3, 10), "ecnet_56_12": ecnet(20, 4, 10), "wrn_40_4": wide_resnet(16, 1, 10),
-             "resnet_164": preact_resnet(20, 10)}
+    small = {"ecnet_110_4": ecnet(11, 3, 10), "ecnet_56_12": ecnet(11, 4, 10), "wrn_40_4": wide_resnet(10, 1, 10),
+             "resnet_164": preact_resnet(11, 10)}
     for name, model in small.items():
         assert count(recognition_network(tiny_mdnet.settings, name, 10, (0,) * 3, (1,) * 3)) == count(model)
     assert [recognised.name_of(tiny_mdnet.settings, name) for name in small] == list(recognised.SMALL.values())

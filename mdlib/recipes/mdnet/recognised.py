@@ -27,7 +27,7 @@ PAPER = {"ecnet_110_4": (4.91, 22.53), "ecnet_56_12": (4.43, 19.94), "wrn_40_4":
          "resnet_164": (5.46, 24.33)}
 FULL = {"ecnet_110_4": "EcNet-110-4", "ecnet_56_12": "EcNet-56-12", "wrn_40_4": "WRN-40-4",
         "resnet_164": "ResNet⁺-164"}
-SMALL = {"ecnet_110_4": "EcNet-20-3", "ecnet_56_12": "EcNet-20-4", "wrn_40_4": "WRN-16-1", "resnet_164": "ResNet⁺-20"}
+SMALL = {"ecnet_110_4": "EcNet-11-3", "ecnet_56_12": "EcNet-11-4", "wrn_40_4": "WRN-10-1", "resnet_164": "ResNet⁺-11"}
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "shapes": "drawn shapes"}
 CLASSES = {"cifar10": 10, "cifar100": 100, "shapes": len(shapes.CLASSES)}
 CIFAR = "cifar10"       # data/results/mdnet/cifar10.json, where it was kept

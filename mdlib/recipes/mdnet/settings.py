@@ -51,7 +51,7 @@ class Settings:
     recognition_epochs: int = 200   # section 5.1, as WRN: batch 128, 0.1, x 0.2 after 30, 60 and 80 %
     recognition_batch: int = 128
     recognition_rate: float = 0.1
-    recognition_small: bool = False         # (ours) the same classes of networks, 20 or 16 layers of width 1
+    recognition_small: bool = False         # (ours) the same kinds of networks, 11 or 10 layers
     shapes: int = 0                 # (ours) drawn images instead of CIFAR, and in training that many
     draws: int = 1000               # (ours) bootstrap resamples of patients
     precision: str = "32-true"      # or "bf16-mixed" (ours)
