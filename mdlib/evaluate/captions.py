@@ -147,8 +147,9 @@ def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
     def of(names: Sequence[str]) -> dict[str, np.ndarray]:
         with _Meteor() if wanted else nullcontext() as judge:
             return {name: np.mean([_scores(*one, judge) for one in rounds[name]], axis=0) for name in names}
-    shares = [list(rounds)[k::2] for k in range(min(2, len(rounds)) if wanted else 1)]
-    with ThreadPoolExecutor(len(shares)) as threads:
+    many = min(2, len(rounds)) if wanted else 1
+    with ThreadPoolExecutor(many) as threads:
+        shares = [list(rounds)[k::many] for k in range(many)]
         found = {name: means for share in threads.map(of, shares) for name, means in share.items()}
     return {name: dict(zip(METRICS, found[name].tolist(), strict=True)) for name in rounds}
 

@@ -190,6 +190,9 @@ class TestAgainstOthers:
         found = captions.each_against_others(people, texts)
         assert len(starts.read_text().splitlines()) == 2 and list(found) == list(texts)
         assert found == {name: against_others(people, text) for name, text in texts.items()}
+        alone = {name: against_others(people, text, meteor=False) for name, text in texts.items()}
+        for name, of in captions.each_against_others(people, texts, meteor=False).items():
+            assert of == pytest.approx(alone[name], nan_ok=True)
 
     def test_images_need_equally_many_reports_two_or_more(self):
         with pytest.raises(DataError, match=re.escape("images have [1, 2] reports")):
