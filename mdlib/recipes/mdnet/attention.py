@@ -150,15 +150,16 @@ def compared(chapter: Chapter, unit: str = WORD) -> Figure | str:
     names = explained(chapter)
     figure, axes = grid_of_axes(1, 3, figsize=(9.6, 2.4), sharey=True)
     for axis, measure in zip(axes, (ENTROPY, *HITS), strict=True):
-        for shift, (where, of) in enumerate(tables.items()):
-            rows = of[(of["measure"] == measure) & (of["part"] == ALL)]
+        chosen = {where: of[(of["measure"] == measure) & (of["part"] == ALL)] for where, of in tables.items()}
+        for shift, (where, rows) in enumerate(chosen.items()):
             own = rows[rows["unit"] == unit].set_index("network").reindex(names)
             errors = np.abs(own[["low", "high"]].to_numpy() - own[["mean"]].to_numpy()).T
             axis.errorbar(own["mean"], np.arange(len(names)) + 0.16 * shift, xerr=errors, fmt="os"[shift],
                           color=COLOURS[shift], label=where, capsize=3)
         for name, line in ((located.UNIFORM, "--"), (located.USUAL, ":")):
-            of = rows[rows["network"] == name]["mean"]
-            axis.axvline(float(of.iloc[0]), color="0.4", linestyle=line, label=NAMES[name])
+            unseen = next(iter(chosen.values()))        # of the kept grid, where there is one
+            axis.axvline(float(unseen.set_index("network").loc[name, "mean"]), color="0.4", linestyle=line,
+                         label=NAMES[name])
         meaning = ", lower is sharper" if measure == ENTROPY else " on urothelium"
         axis.set_xlabel(measured.MEASURE_NAMES[measure] + meaning)
     axes[0].set_yticks(range(len(names)), [SHORT[name] for name in names])

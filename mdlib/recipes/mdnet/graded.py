@@ -21,12 +21,13 @@ PARTS = (*GRADES, "conclusion")
 def stated(chapter: Chapter, training: Training) -> pd.DataFrame:
     """The grade that a report states of each part of each image of the test part, None where it states none.
 
-    The one report of a baseline is searched for a sentence that somebody would write about the part.
+    What counts is a sentence that one of the writers would write about the part, of every network alike; the one
+    report of a baseline is searched for it.
     """
     table = predictions(chapter, training)
     found = {}
     for part in PARTS:
-        texts = table[part] if part in table else [sentence_of(part, report) for report in table["report"]]
+        texts = [sentence_of(part, text) for text in table[part if part in table else "report"]]
         found[part] = [expressed(part, text) for text in texts]
     return pd.DataFrame(found, dtype=object)
 

@@ -27,7 +27,8 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
     """Train every row in all folds and of all seeds; write what came out to data/results/mdnet/grid/NAME.json."""
     train_all(chapter, planned(chapter))
     over = results.whole(chapter)
-    unseen = over._replace(folds=over.folds[LOOKED_AT:])
+    looked_at = LOOKED_AT if chapter.data_dir == default_phantoms() else len(over.folds)
+    unseen = over._replace(folds=over.folds[looked_at:])
     return keeping.write("mdnet", f"grid/{name}", chapter.run, {
         **figures(chapter, over), "attention": located.figures(chapter),
         "unseen": keeping.records(results.differences(chapter, unseen)) if unseen.folds else []})

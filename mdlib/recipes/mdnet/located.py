@@ -109,7 +109,7 @@ def of_elements(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 
 def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """MEASURES of a map that sees no image, a row an image of the test part; and `element|measure` of each element.
+    """MEASURES of a map that no network made, a row an image of the test part; and `element|measure` of each element.
 
     UNIFORM, USUAL: where the urothelium of the training images usually is; UROTHELIUM: the image's own, for elements.
     The row of `training` is one of these names. All are as coarse as the attention they stand beside.

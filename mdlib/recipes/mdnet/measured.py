@@ -11,7 +11,7 @@ from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import kept, located, moved, results, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
-from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, OF_IMAGE, OF_WORD, STAYS, WORDS
+from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, STAYS, WORDS
 from mdlib.recipes.measuring import UNIFORM, USUAL
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
@@ -19,6 +19,14 @@ KEPT, LIVE = "kept grid", "this run"
 MEASURE_NAMES = {ENTROPY: "entropy (bits)", "pointing game": "pointing game", "mass accuracy": "mass"}
 GAME, MASS = HITS
 TABLES = located.TABLES | moved.TABLES
+# by the sign of a difference, where its interval leaves 0 out
+MOVES = {0: "which of the two it does more is not shown", 1: "it follows the image more",
+         -1: "it stays in its place more than it follows the image"}
+MOST = {0: "not shown to differ", 1: "more", -1: "less"}
+HIT = {0: "not shown to differ", 1: "AAS hits more", -1: "AAS hits less"}
+FOCAL = {0: "which of the two is more focal is not shown", 1: "AAS is less focal, not more as in Fig. 3",
+         -1: "AAS is more focal, as Fig. 3 shows"}
+LOOKS = {0: "not shown to differ from", 1: "more than", -1: "less than"}
 
 
 def found(chapter: Chapter, which: str) -> dict[str, pd.DataFrame]:
@@ -129,19 +137,17 @@ def stated(row: pd.Series) -> tuple[str, int]:
 
 def _sharper(tables: dict[str, pd.DataFrame]) -> str:
     text, sign = difference(tables, WORD, "mdnet_original", ENTROPY)
-    bits = {name: mean(tables["words"], network=name, part=ALL, measure=ENTROPY) for name in ("mdnet", "mdnet_original",
-                                                                                           UNIFORM)}
-    verdict = ("which of the two is more focal is not shown", "AAS is less focal, not more as in Fig. 3",
-               "AAS is more focal, as Fig. 3 shows")[sign]
+    bits = {name: mean(tables["words"], network=name, part=ALL, measure=ENTROPY)
+            for name in ("mdnet", "mdnet_original", UNIFORM)}
+    verdict = FOCAL[sign]
     return text and (f"**Sharper?** The attention of a word has {bits['mdnet']:.2f} bits with AAS and "
                      f"{bits['mdnet_original']:.2f} without, a uniform map {bits[UNIFORM]:.2f}. The difference is "
                      f"{text}: {verdict}.")
 
 
 def _hits(tables: dict[str, pd.DataFrame]) -> str:
-    verdicts = ("not shown to differ", "AAS hits more", "AAS hits less")
     rows = {name: difference(tables, WORD, name, GAME) for name in ("mdnet_original", "mdnet_local", UNIFORM, USUAL)}
-    told = [f"{NAMES[name]}: {text}, {verdicts[sign]}" for name, (text, sign) in rows.items() if text]
+    told = [f"{NAMES[name]}: {text}, {HIT[sign]}" for name, (text, sign) in rows.items() if text]
     hit = mean(tables["words"], network="mdnet", unit=WORD, part=ALL, measure=GAME)
     return "" if not told else (f"**On the urothelium?** The highest place of a word's attention lies on urothelium in "
                                 f"{hit:.0%} of the words with AAS. The difference to {'; to '.join(told)}.")
@@ -153,18 +159,19 @@ def _places(tables: dict[str, pd.DataFrame]) -> str:
         follows, stays = (mean(tables["mirrors"], network=name, what=WORDS, measure=measure)
                           for measure in (FOLLOWS, STAYS))
         share, word = (mean(tables["shares"], network=name, measure=measure) for measure in (OF_IMAGE, OF_WORD))
-        moves = "follows the image more" if follows > stays else "stays in its place more than it follows the image"
+        of = tables["mirrors"]
+        more = of[(of["network"] == name) & (of["what"] == WORDS) & (of["measure"] == MORE)]
+        moves = MOVES[stated(more.iloc[0])[1]] if len(more) else MOVES[0]
         told.append(f"{NAMES[name]}: {share:.0%} of the shape of its maps differs between images, {word:.0%} between "
-                    f"the words of an image; the map of a mirrored image correlates {follows:.2f} with the mirrored map "
-                    f"and {stays:.2f} with the map as it was: it {moves}")
+                    f"the words of an image; the map of a mirrored image correlates {follows:.2f} with the mirrored "
+                    f"map and {stays:.2f} with the map as it was: {moves}")
     return f"**Image or place?** {'. '.join(told)}.".replace(" -", " −") if told else ""
 
 
 def _class_attention(tables: dict[str, pd.DataFrame]) -> str:
     hit = mean(tables["classes"], network="mdnet", group=EVERY_IMAGE, measure=GAME)
-    verdicts = ("not shown to differ", "more", "less")
     rows = {name: difference(tables, "class", name, GAME) for name in (UNIFORM, USUAL, "ecnet")}
-    told = [f"{NAMES[name]}: {text}, {verdicts[sign]}" for name, (text, sign) in rows.items() if text]
+    told = [f"{NAMES[name]}: {text}, {MOST[sign]}" for name, (text, sign) in rows.items() if text]
     return "" if not told else (f"**Class attention.** Its highest place lies on urothelium in {hit:.0%} of the "
                                 f"images. The difference to {'; to '.join(told)}.")
 
@@ -174,7 +181,7 @@ def _elements(tables: dict[str, pd.DataFrame]) -> str:
     for element in dict.fromkeys(of["element"]) if len(of) else ():
         share = mean(of, element=element, network="mdnet", sentence=OWN, measure=MASS)
         chance = mean(of, element=element, network=UNIFORM, measure=MASS)
-        verdict = ("not shown to differ from", "more than", "less than")[difference(tables, element, OTHER, MASS)[1]]
+        verdict = LOOKS[difference(tables, element, OTHER, MASS)[1]]
         told.append(f"{element}: {share:.1%} of the attention of its own sentence lies in them, {chance:.1%} of a "
                     f"uniform map; {verdict} the attention of the other sentences")
     return f"**Does the sentence look at what it names?** {'; '.join(told)}." if told else ""
@@ -188,5 +195,5 @@ def _twins(tables: dict[str, pd.DataFrame]) -> str:
         rows = of[(of["part"] == part) & (of["change"] == change) & (of["measure"] == BEYOND)]
         text, sign = stated(rows.iloc[0]) if len(rows) else ("–", 0)
         told.append(f"{part} taken away, the stated grade falls in {falls:.0%} of the images, and in {mirror:.0%} "
-                    f"where the image is only mirrored: {('not shown to differ', 'more', 'less')[sign]} ({text})")
+                    f"where the image is only mirrored: {MOST[sign]} ({text})")
     return f"**Does the sentence depend on it?** {'; '.join(told)}." if told else ""

@@ -224,9 +224,12 @@ def own_text() -> Markdown:
 
 
 def relies(means: pd.DataFrame) -> Markdown:
-    """How often the sentence of each row states what its image model says, in words (section 6)."""
+    """How often the sentence of each row states what its image model says, in words (section 6).
+
+    Not of fine-tuned rows: their classifier stays as it was while its features move.
+    """
     table = means.pivot(index="name", columns="measure", values="mean")
-    rows = [name for name in ROWS if name in table.index]
+    rows = [name for name, of in ROWS.items() if name in table.index and not of.tuned]
     return Markdown("\n".join(
         f"- {NAMES[name]}: the image model is right in {table.loc[name, IMAGE]:.1%} of the images, the sentence in "
         f"{table.loc[name, DCA]:.1%}; both say the same in {table.loc[name, AGREES]:.1%}." for name in rows))
