@@ -130,7 +130,8 @@ def test_uniform_attention_has_all_bits_and_scores_chance(elsewhere, monkeypatch
     assert table[UNIFORM, "", located.ALL, "pointing game"] == pytest.approx(np.mean(areas))
     assert table[USUAL, "", located.ALL, "mass accuracy"] > np.mean(areas)
     apart = located.differences(elsewhere, over).set_index(["what", "second", "measure"])["mean"]
-    assert apart[located.WORD, UNIFORM].abs().max() < 1e-9 and apart["mitosis", located.OTHER, "mass accuracy"] == 0
+    assert all(abs(apart[located.WORD, UNIFORM, measure]) < 1e-9 for measure in located.HITS)
+    assert apart["mitosis", located.OTHER, "mass accuracy"] == 0
     assert apart[located.WORD, USUAL, "mass accuracy"] < 0
 
 
@@ -177,7 +178,8 @@ def test_attention_that_moves_with_the_image_follows_and_one_place_for_all_stays
                mirrored=moving[..., ::-1].reshape(N, 6, 2, 16), maps=moving[:, :4, 0],
                mirrored_maps=moving[:, :4, 0])
     table = moved.mirrors(elsewhere, results.live(elsewhere)).set_index(["network", "what", "measure"])["mean"]
-    assert table["mdnet", moved.WORDS, moved.FOLLOWS] == pytest.approx(1) > table["mdnet", moved.WORDS, moved.STAYS]
+    assert table["mdnet", moved.WORDS, moved.FOLLOWS] == pytest.approx(1)
+    assert abs(table["mdnet", moved.WORDS, moved.STAYS]) < 0.2
     assert table["mdnet", moved.CLASS, moved.STAYS] == pytest.approx(1)
 
 
@@ -219,14 +221,16 @@ def test_the_grade_falls_where_the_network_sees_that_mitoses_are_gone(elsewhere,
 
 def test_figures_of_all_folds_are_json_and_come_back_as_tables(chapter, monkeypatch, tmp_path):
     found = located.figures(chapter)
-    assert set(found) == set(measured.TABLES) and all(found.values())
+    assert set(found) == set(measured.TABLES)
+    assert all(rows for name, rows in found.items() if name != "twins")     # this network may state no grade
     monkeypatch.setattr(located.keeping, "folder", lambda _: tmp_path)
     (tmp_path / "grid").mkdir()
     (tmp_path / "grid/embedded.json").write_text(json.dumps({"manifest": {}, "attention": found}))
     table = located.kept(kept.GRID, "words")
     expected = located.words(chapter, results.whole(chapter))
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
-    assert set(table["images"]) == {len(chapter.reports.table)} and set(table["patients"]) == {12}
+    uniform = table[table["network"] == UNIFORM]
+    assert set(uniform["images"]) == {len(chapter.reports.table)} and set(uniform["patients"]) == {12}
     assert list(measured.found(chapter, "words")) == [measured.KEPT, measured.LIVE]
     both = measured.sharp_and_right(chapter)
     assert list(both.columns.get_level_values(1)[:2]) == [measured.KEPT, measured.LIVE]
