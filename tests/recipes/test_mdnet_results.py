@@ -234,6 +234,7 @@ def test_fig_7_is_drawn_and_a_run_of_one_eta_says_so(some, stored):
 def test_the_grid_is_kept_with_the_folds_that_nobody_looked_at(some, figures, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "home", lambda: tmp_path)
     monkeypatch.setattr(kept, "LOOKED_AT", 1)
+    monkeypatch.setattr(kept, "default_phantoms", lambda: some.data_dir)
     monkeypatch.setattr(located, "figures", lambda chapter: "of page 4")
     kept.keep_grid(some, "tiny")
     unseen = kept.unseen("grid/tiny")
@@ -242,6 +243,13 @@ def test_the_grid_is_kept_with_the_folds_that_nobody_looked_at(some, figures, tm
     assert set(both.trainings["fold"]) == {0, 1} and set(both.differences["images"]) == {len(some.reports.table)}
 
 
+def test_of_other_data_no_fold_was_looked_at(some, figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "home", lambda: tmp_path)
+    monkeypatch.setattr(located, "figures", lambda chapter: "of page 4")
+    kept.keep_grid(some, "tiny")
+    assert tables.above(kept.unseen("grid/tiny")).data == tables.NO_FOLDS
+
+
 def test_the_grid_is_of_the_settings():
     settings = mdnet.choose("embedded", mdnet.grid.GRID)
-    assert settings.folds == 5 and settings.seeds >= 2
+    assert settings.folds == 5 and settings == mdnet.PROFILES["embedded"]

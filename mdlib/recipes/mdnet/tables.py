@@ -50,7 +50,7 @@ TABLE_3 = {
 OTHERS = {people.PEOPLE: "people", people.BLIND: "one report for all images"}
 TITLES = {IMAGE: "The accuracy of the image model"}     # what a measure is called in a sentence
 NOT_HERE = "Not in this run."
-NO_FOLDS = "There is no fold that was not looked at."
+NO_FOLDS = "No fold is set apart here."
 NO_GRADES = "Which grades are right is known of phantoms only."
 
 
