@@ -276,6 +276,21 @@ def histology_phantoms(out: Path | None, seed: int) -> None:
 
 
 @mdnet_group.command()
+@run_options
+@click.option("--keep", "name", default="cifar10", show_default=True,
+              help="What came out goes to data/results/mdnet/NAME.json; the book shows cifar10.")
+def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir: Path | None, **asked) -> None:
+    """Table 1 alone: train its networks on the CIFAR in DATA_DIR/cifar10 and DATA_DIR/cifar100.
+
+    A killed run goes on where it stopped; each error is told after every epoch in the run folder.
+    """
+    if data_dir is None:
+        raise SettingsError("it is needed", "--data-dir", "A folder with cifar10/ or cifar100/.")
+    kept = recipe("mdnet.recognised").recognise(data_dir=str(data_dir), run_dir=str(run_dir or ""), name=name, **asked)
+    click.echo(f"Kept: {kept}")
+
+
+@mdnet_group.command()
 @folder_option("--folder", "Where bladder_reports.json lies.", required=True)
 def reports(folder: Path) -> None:
     """Count in the published bladder reports; figures, and no text, go to data/results/mdnet/bladder_reports.json."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from mdlib.errors import DataError
 from mdlib.models.backbones import count
 from mdlib.models.ecnet import ecnet, preact_resnet, wide_resnet
 from mdlib.recipes import keeping, mdnet
@@ -196,3 +197,27 @@ def test_results_on_cifar_are_shown_where_they_were_kept(tiny_mdnet, tmp_path, m
     table = recognised.errors(tiny_mdnet)
     pd.testing.assert_frame_equal(recognised.kept(), table)
     pd.testing.assert_frame_equal(recognised.kept_table(), recognised.table_1(table))
+
+
+def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):
+    """On a few real images of CIFAR-10: trained, kept, told; a second time nothing is trained."""
+    for part in ("train", "test"):
+        with np.load(real_data / "cifar10" / f"cifar10_jpeg_{part}.npz") as packed:
+            few = {"offsets": packed["offsets"][:201], "labels": packed["labels"][:200]}
+            few["jpeg"] = packed["jpeg"][:few["offsets"][-1]]
+        (tmp_path / "cifar10").mkdir(exist_ok=True)
+        np.savez(tmp_path / "cifar10" / f"cifar10_jpeg_{part}.npz", **few)
+    monkeypatch.setattr(keeping, "folder", lambda chapter: tmp_path / chapter)
+    asked = {"run_dir": str(tmp_path / "run"), "device": "cpu",
+             "overrides": {"recognition_epochs": 1, "recognition": ["wrn_40_4", "resnet_164"]}}
+    path = recognised.recognise("embedded", str(tmp_path), **asked)
+    first = path.read_text()
+    told = recognised.kept_said().data
+    assert "CIFAR-10 (cifar10_jpeg_test.npz, cifar10_jpeg_train.npz)" in told and "1 epochs" in told
+    assert recognised.kept_table().index.get_level_values(0).unique().tolist() == ["CIFAR-10"]
+    assert recognised.recognise("embedded", str(tmp_path), **asked).read_text() == first
+
+
+def test_table_1_alone_needs_cifar(tmp_path):
+    with pytest.raises(DataError, match="neither cifar10 nor cifar100"):
+        recognised.recognise("embedded", str(tmp_path))

@@ -14,7 +14,7 @@ from mdlib.data.phantoms import histology
 from mdlib.data.report_samples import ReportSamples, words_of
 from mdlib.data.reports import Reports, read_collection, refuse_missing_classes
 from mdlib.data.vocabulary import Vocabulary
-from mdlib.errors import SettingsError
+from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
 from mdlib.recipes.mdnet.networks import Colour
 from mdlib.recipes.mdnet.settings import Settings, choose
@@ -43,7 +43,7 @@ class Chapter:
     device: str
     cache_dir: Path
     data_dir: Path
-    reports: Reports
+    reports: Reports | None      # None: a run of Table 1 alone
 
     @property
     def seeds(self) -> list[int]:
@@ -130,3 +130,23 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     run.note("start", data_dir=folder.name, images=len(reports.table), **reproducible.hardware(device))
     return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache", folder,
                    reports)
+
+
+def start_recognition(profile: str, data_dir: str, seed: int = 0, device: str = "auto", run_dir: str = "",
+                      overrides: dict[str, Any] | None = None) -> Chapter:
+    """Open a run of Table 1 alone, on the CIFAR in the subfolders cifar10 and cifar100 of `data_dir`; no reports.
+
+    Raises SettingsError for a parameter that cannot be used, DataError where neither subfolder is there.
+    """
+    folder, device = runs.absolute(data_dir), reproducible.choose_device(device)
+    there = [name for name in CIFAR if (folder / name).is_dir()]
+    if not there:
+        raise DataError("neither cifar10 nor cifar100 is here", str(folder), "data/README.md tells the layouts.")
+    settings = choose(profile, {"recognition_data": there, **(overrides or {})})
+    runs.check_seed(seed)
+    files = {name: sorted(path.name for path in (folder / name).iterdir()) for name in there}
+    asked = {"chapter": "mdnet", "profile": profile, "seed": seed, "settings": dataclasses.asdict(settings),
+             "data": files}
+    run = runs.Run.open(run_folder(f"{profile}-table1", data_dir, seed, run_dir, overrides), asked)
+    run.note("start", data_dir=folder.name, **reproducible.hardware(device))
+    return Chapter(run, settings, seed, device, run.folder / "cache", folder, None)

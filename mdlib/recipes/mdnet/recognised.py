@@ -1,6 +1,7 @@
 """Table 1 of Zhang et al. and how fast its networks train: CIFAR, or the drawn shapes that stand in for it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
 from mdlib.recipes import keeping, trainings
 from mdlib.recipes.mdnet import plan, recognition
-from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.chapter import Chapter, start_recognition
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition
 from mdlib.recipes.mdnet.settings import Settings
@@ -32,12 +33,13 @@ DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "shapes": "drawn shapes"
 CLASSES = {"cifar10": 10, "cifar100": 100, "shapes": len(shapes.CLASSES)}
 CIFAR = "cifar10"       # data/results/mdnet/cifar10.json, where it was kept
 STEPS = 4               # that are timed
+DIFFERENCES = ["data", "name", "mean", "low", "high"]
 IMAGES = 50_000         # of an epoch of CIFAR
 NOTHING = ("This run trains no network of Table 1: neither CIFAR is in `data_dir`, nor are shapes drawn (settings "
            "recognition_data and shapes).")
-NO_CIFAR = ("No result on CIFAR is kept with this book. Put it into the subfolder `cifar10` or `cifar100` of "
-            "`data_dir`, in a layout that `mdlib.data.cifar` reads, and set `profile = \"paper\"`: then the tables and "
-            "the figure above are of CIFAR, with the networks and the 200 epochs of section 5.1.")
+NO_CIFAR = ("No result on CIFAR is kept with this book. Put it into the subfolder `cifar10` or `cifar100` of a folder, "
+            "in a layout that `mdlib.data.cifar` reads: `mdlib mdnet recognise --profile paper --data-dir DIR` trains "
+            "the networks of Table 1 for the 200 epochs of section 5.1, and keeps what came out for this page.")
 
 
 def planned(chapter: Chapter) -> list[Recognition]:
@@ -108,7 +110,7 @@ def differences(chapter: Chapter) -> pd.DataFrame:
                 apart = paired.difference(wrong[None], of[first][None], np.arange(len(wrong)),
                                           draws=chapter.settings.draws, seed=chapter.seed)
                 rows.append({"data": data, "name": name, "mean": apart.mean, "low": apart.low, "high": apart.high})
-    return pd.DataFrame(rows, columns=["data", "name", "mean", "low", "high"])
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def said(errors: pd.DataFrame, differences: pd.DataFrame) -> Markdown | str:
@@ -174,6 +176,14 @@ def _grey() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
+def recognise(profile: str, data_dir: str, name: str = CIFAR, **asked: Any) -> Path:
+    """Train Table 1 alone on the CIFAR of a folder, as `chapter.start_recognition` finds it, and `keep` what came out.
+
+    A killed run goes on where it stopped.
+    """
+    return keep(start_recognition(profile, data_dir, **asked), name)
+
+
 def keep(chapter: Chapter, name: str = CIFAR) -> Path:
     """Write `errors`, `differences` and `throughput` of a run and its manifest to data/results/mdnet/NAME.json."""
     return keeping.write("mdnet", name, chapter.run, {"errors": keeping.records(errors(chapter)),
@@ -186,6 +196,23 @@ def kept(name: str = CIFAR) -> pd.DataFrame:
     if not (keeping.folder("mdnet") / f"{name}.json").exists():
         return pd.DataFrame()
     return pd.DataFrame(keeping.read("mdnet", name, needs="errors")["errors"])
+
+
+def kept_said(name: str = CIFAR) -> Markdown:
+    """What the kept result is of: images, networks, epochs, hardware, and the sentences of `said`."""
+    found = kept(name)
+    if found.empty:
+        return Markdown(NO_CIFAR)
+    result = keeping.read("mdnet", name, needs="differences")
+    asked, start = result["manifest"]["asked"], result["manifest"]["steps"]["start"]
+    settings = asked["settings"]
+    of = ", ".join(f"{DATA[data]} ({', '.join(names)})" for data, names in asked["data"].items())
+    sizes = "small networks of the same kinds" if settings["recognition_small"] else "the networks of Table 1"
+    speeds = ", ".join(f"{row['network']} {row['images/s']:,.0f}" for row in result["speed"])
+    return Markdown(
+        f"{of}: {sizes}, {settings['recognition_epochs']} epochs of the policy of section 5.1 (the paper has 200), one "
+        f"training each, on {start['name']}; images a second in training: {speeds}. "
+        + said(found, pd.DataFrame(result["differences"], columns=DIFFERENCES)).data)
 
 
 def kept_table(name: str = CIFAR) -> pd.DataFrame | Markdown:
