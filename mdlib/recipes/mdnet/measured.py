@@ -149,8 +149,10 @@ def _hits(tables: dict[str, pd.DataFrame]) -> str:
     rows = {name: difference(tables, WORD, name, GAME) for name in ("mdnet_original", "mdnet_local", UNIFORM, USUAL)}
     told = [f"{NAMES[name]}: {text}, {HIT[sign]}" for name, (text, sign) in rows.items() if text]
     hit = mean(tables["words"], network="mdnet", unit=WORD, part=ALL, measure=GAME)
+    whole, sign = difference(tables, SENTENCE, "mdnet_original", GAME)
+    whole = whole and f" Of whole sentences the difference to {NAMES['mdnet_original']} is {whole}, {HIT[sign]}."
     return "" if not told else (f"**On the urothelium?** The highest place of a word's attention lies on urothelium in "
-                                f"{hit:.0%} of the words with AAS. The difference to {'; to '.join(told)}.")
+                                f"{hit:.0%} of the words with AAS. The difference to {'; to '.join(told)}.{whole}")
 
 
 def _places(tables: dict[str, pd.DataFrame]) -> str:
