@@ -74,7 +74,7 @@ def table_2(of: Outcome) -> pd.DataFrame:
                                    for metric, value in zip(METRICS, TABLE_2[name], strict=True)]
         lines[title, OURS] = [_cell(found, limits, name, metric) for metric in METRICS]
     table = pd.DataFrame(lines, index=[*captions.METRICS, "DCA (%)"]).T
-    return table.rename_axis(["row", ""])
+    return table[["DCA (%)", *captions.METRICS]].rename_axis(["row", ""])
 
 
 def table_3(of: Outcome) -> pd.DataFrame:
