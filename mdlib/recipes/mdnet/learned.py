@@ -143,7 +143,7 @@ def places_said(chapter: Chapter) -> Markdown:
         sentences.append(f"{name}: the mean of the diagonal went from 1 to {mean:.2f}, and {1 - share:.0%} of the "
                          "squared weights now lies off it.")
     positions = len(weight)
-    return Markdown(f"There are {positions} places. With $W_{{att}}$ as it begins, one of them can have at most "
+    return Markdown(f"There are {positions} places. With *W_att* as it begins, one of them can have at most "
                     f"{sharpest(positions):.1%} of the attention; equal shares are {1 / positions:.1%}. "
                     + " ".join(sentences))
 
@@ -155,8 +155,8 @@ def class_said(chapter: Chapter) -> Markdown:
     found = resampling.mean_interval(right, chapter.reports.table["patient"].iloc[table["row"]].tolist(),
                                      draws=chapter.settings.draws, seed=chapter.seed).iloc[0]
     which = "the image model predicts" if chapter.settings.class_of_c == "predicted" else "is true"
-    return Markdown(f"In training, $c$ is the class that {which}. On the {images} test images ({patients} patients) it "
-                    f"is always the predicted one, which is the true one in {100 * found['mean']:.0f} % of them "
+    return Markdown(f"In training, c is the class that {which}. On the {images} test images ({patients} patients) it is "
+                    f"always the predicted one, which is the true one in {100 * found['mean']:.0f} % of them "
                     f"({interval(100 * found['low'], 100 * found['high'], digits=0)}).")
 
 
@@ -168,7 +168,7 @@ def fork_said(chapter: Chapter) -> Markdown:
     if settings.beta == "constant":
         return Markdown(f"In this run the factors are {first} throughout.")
     equal = float(np.argmax(factors[:, 1] >= factors[:, 0])) / STEPS
-    return Markdown(f"In this run $1 - \\beta$ and $\\beta\\eta$ begin as {first}, are equal after {equal:.0%} of the "
+    return Markdown(f"In this run 1 − β and βη begin as {first}, are equal after {equal:.0%} of the "
                     f"steps, and end as {last}.")
 
 
@@ -205,7 +205,7 @@ def gradients(chapter: Chapter) -> pd.DataFrame:
 def gradients_said(table: pd.DataFrame, eta: float) -> Markdown:
     """How the two gradients of `gradients` compare, and which eta would make them equal, in words."""
     ratio, smaller = table["M"] / table["L"], int((table["L"] < table["M"]).sum())
-    return Markdown(f"The gradient of $\\mathcal{{L}}_L$ is the smaller one after {smaller} of {len(table)} epochs. "
-                    f"That of $\\mathcal{{L}}_M$ is {ratio.iloc[0]:.2g} times as large after the first, "
+    return Markdown(f"The gradient of L_L is the smaller one after {smaller} of {len(table)} epochs. "
+                    f"That of L_M is {ratio.iloc[0]:.2g} times as large after the first, "
                     f"{ratio.iloc[-1]:.2g} times after the last, {ratio.median():.2g} times in the median: that is the "
-                    f"$\\eta$ that would make both alike. The setting is {eta:g}.")
+                    f"η that would make both alike. The setting is {eta:g}.")
