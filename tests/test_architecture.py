@@ -127,3 +127,9 @@ def test_every_notebook_and_page_stands_in_the_contents():
     contents = (ROOT / "book/_toc.yml").read_text()
     pages = {str(path.relative_to(ROOT).with_suffix("")) for path in [*NOTEBOOKS, *(ROOT / "book").rglob("*.md")]}
     assert {page for page in pages if not re.search(rf"\b{page}$", contents, re.M)} == set()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_no_line_of_prose_is_a_comment_by_accident(path):
+    """MyST drops a line that begins with a percent sign, as one that is wrapped behind a number may."""
+    assert not [line for text in cells(path, "markdown") for line in text.splitlines() if line.startswith("%")]

@@ -155,8 +155,8 @@ def class_said(chapter: Chapter) -> Markdown:
     found = resampling.mean_interval(right, chapter.reports.table["patient"].iloc[table["row"]].tolist(),
                                      draws=chapter.settings.draws, seed=chapter.seed).iloc[0]
     which = "the image model predicts" if chapter.settings.class_of_c == "predicted" else "is true"
-    return Markdown(f"In training, c is the class that {which}. On the {images} test images ({patients} patients) it is "
-                    f"always the predicted one, which is the true one in {100 * found['mean']:.0f} % of them "
+    return Markdown(f"In training, c is the class that {which}. On the {images} test images ({patients} patients) "
+                    f"it is always the predicted one, which is the true one in {100 * found['mean']:.0f} % of them "
                     f"({interval(100 * found['low'], 100 * found['high'], digits=0)}).")
 
 
