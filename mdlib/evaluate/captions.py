@@ -22,14 +22,12 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor import meteor as published
 from pycocoevalcap.rouge.rouge import Rouge
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import resampling
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")  # the columns of Table 2
 JAR = Path(published.__file__).with_name(published.METEOR_JAR)
@@ -107,17 +105,6 @@ def correct_conclusions(generated: Sequence[str], targets: np.ndarray, classes: 
         raise DataError(f"targets from {targets.min()} to {targets.max()}", "parameter targets",
                         f"Classes are 0 to {len(classes) - 1}.")
     return np.array([conclusion_of(text, classes) for text in generated], int) == targets
-
-
-def conclusion_accuracy(generated: Sequence[str], targets: np.ndarray, groups: Sequence, classes: Sequence[str],
-                        **options) -> pd.Series:
-    """DCA, the share of texts with the right conclusion (section 5.2.2), in [0, 1]: mean, low, high, images, draws.
-
-    groups (N,): the patient of each image; the interval draws patients (ours). options: those of
-    `resampling.mean_interval`.
-    """
-    right = correct_conclusions(generated, targets, classes)
-    return resampling.mean_interval(right.astype(float), groups, **options).iloc[0]
 
 
 def _checked(generated: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:

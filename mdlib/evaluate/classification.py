@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import resampling
+from mdlib.evaluate import paired, resampling
 
 PLAIN, WEIGHTED = "plain mean", "weighted mean"
 
@@ -93,10 +93,7 @@ class Difference:
         side, plural = "above" if self.mean >= 0 else "below", "" if self.seeds == 1 else "s"
         found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {side} that of {b} ({self.level:.0%}"
                  f" interval of the difference {self.low:+.3f} to {self.high:+.3f}, {self.seeds} seed{plural})")
-        verdict = "" if self.decided else ". The interval includes 0: these data do not show which of the two is better"
-        few = {1: ". One seed only: how much the training itself varies is not known",
-               2: ". Two seeds only: how much the training itself varies is hardly known"}
-        return f"{found}{verdict}{few.get(self.seeds, '')}."
+        return found + paired.doubts(self.decided, self.seeds)
 
 
 def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000,

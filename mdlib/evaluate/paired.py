@@ -34,10 +34,15 @@ class Difference:
         found = (f"{measure} of {a} is {abs(self.mean):.3f} {side} that of {b} ({LEVEL:.0%} interval of the difference "
                  f"{interval(self.low, self.high, digits=3)}; {self.images:,} images of {self.patients:,} patients, "
                  f"{self.seeds} seed{plural})")
-        verdict = "" if self.decided else ". The interval includes 0: these data do not show which of the two is better"
-        few = {1: ". One seed only: how much the training itself varies is not known",
-               2: ". Two seeds only: how much the training itself varies is hardly known"}
-        return f"{found}{verdict}{few.get(self.seeds, '')}."
+        return found + doubts(self.decided, self.seeds)
+
+
+def doubts(decided: bool, seeds: int) -> str:
+    """The end of a sentence on a difference: that its interval includes 0, or that the seeds are too few."""
+    verdict = "" if decided else ". The interval includes 0: these data do not show which of the two is better"
+    few = {1: ". One seed only: how much the training itself varies is not known",
+           2: ". Two seeds only: how much the training itself varies is hardly known"}
+    return f"{verdict}{few.get(seeds, '')}."
 
 
 def difference(a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000, seed: int = 0) -> Difference:

@@ -16,7 +16,19 @@ from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import evidence_of
 from mdlib.models.report_lstm import END, PAD
 from mdlib.recipes import mdnet
-from mdlib.recipes.mdnet import attention, gathered, kept, located, looking, measured, moved, results, truth, viewing
+from mdlib.recipes.mdnet import (
+    attention,
+    gathered,
+    kept,
+    located,
+    looking,
+    measured,
+    moved,
+    people,
+    results,
+    truth,
+    viewing,
+)
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.measuring import UNIFORM, USUAL
 from mdlib.widgets.explorer import Case, explorer
@@ -78,7 +90,7 @@ def test_an_image_model_has_class_attention_and_no_words(chapter):
 
 
 def test_typical_sentences_are_the_most_frequent_of_the_training_reports(chapter):
-    said = looking.typical_sentences(chapter, 0)
+    said = people.typical_sentences(chapter.reports, chapter.part("train"))
     for part, sentence in zip(chapter.reports.parts, said, strict=True):
         counts = pd.Series([report[part] for row in chapter.part("train") for report in chapter.reports.texts[row]])
         assert counts.value_counts()[sentence] == counts.value_counts().max()
@@ -341,3 +353,15 @@ def test_a_typed_description_is_scored_sentence_by_sentence_as_the_likeliest_par
 def test_a_description_that_cannot_be_read_is_refused(chapter, text, message):
     with pytest.raises(DataError, match=message):
         viewing.answer(chapter)(text)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    """Each patient with one image: the deviation over the root of their number; twice the images change nothing."""
+    values = np.random.default_rng(0).normal(size=12)
+
+    def mean(weights, values=values):
+        return (values @ weights / weights.sum(axis=0))[:, None]
+    error = moved.jackknife(mean, np.arange(12))
+    assert error == pytest.approx(values.std(ddof=1) / 12**0.5)
+    assert moved.jackknife(lambda weights: mean(weights, np.repeat(values, 2)), np.repeat(np.arange(12), 2)) == (
+        pytest.approx(error))

@@ -3,7 +3,6 @@
     networks/<slug>/attention.npz
 """
 
-from collections import Counter
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from mdlib.models.mdnet import MDNet, class_maps
 from mdlib.models.report_lstm import END
 from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet.people import typical_sentences
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.trainings import trained
 from mdlib.recipes.mdnet.writing import SEEN, Writer
@@ -118,15 +118,8 @@ def _asked(chapter: Chapter, training: Training, model: nn.Module) -> dict[str, 
 
 def typical_words(chapter: Chapter, fold: int) -> np.ndarray:
     """int64 (K, T): of each part the sentence that the training reports of a fold have most often."""
-    return chapter.vocabulary(fold).encode(typical_sentences(chapter, fold), chapter.settings.longest)
-
-
-def typical_sentences(chapter: Chapter, fold: int) -> list[str]:
-    """The most frequent sentence of each part in the training reports of a fold."""
-    train, texts = chapter.part("train", fold), chapter.reports.texts
-    said = (Counter(report[part] for row in train for report in texts[row] if report[part])
-            for part in chapter.reports.parts)
-    return [min(of, key=lambda text: (-of[text], text)) for of in said]
+    said = typical_sentences(chapter.reports, chapter.part("train", fold))
+    return chapter.vocabulary(fold).encode(said, chapter.settings.longest)
 
 
 def sentences(chapter: Chapter, fold: int, words: np.ndarray) -> list[list[str]]:

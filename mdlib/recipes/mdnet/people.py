@@ -21,9 +21,14 @@ PAPER = dict(zip(captions.METRICS, (91.2, 82.9, 75.0, 67.7, 39.6, 70.1, 2.04), s
 
 def typical(reports: Reports, rows: np.ndarray) -> str:
     """The most frequent sentence of each part in the reports of some images, as one report."""
+    return " ".join(filter(None, typical_sentences(reports, rows)))
+
+
+def typical_sentences(reports: Reports, rows: np.ndarray) -> list[str]:
+    """The most frequent sentence of each part in the reports of some images; empty where none speaks of it."""
     said = (Counter(report[part] for row in rows for report in reports.texts[row] if report[part])
             for part in reports.parts)
-    return " ".join(min(of, key=lambda text: (-of[text], text)) for of in said if of)
+    return [min(of, key=lambda text: (-of[text], text), default="") for of in said]
 
 
 def agreement(reports: Reports, train: np.ndarray, test: np.ndarray) -> dict[str, dict[str, float]]:
