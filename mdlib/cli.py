@@ -264,7 +264,7 @@ def volume_phantoms(out: Path | None, seed: int) -> None:
 
 @main.group(name="mdnet", cls=Group)
 def mdnet_group() -> None:
-    """Chapter 5: phantoms, and what is counted in the published reports."""
+    """Chapter 5: phantoms, Table 1 on CIFAR, and what is counted in the published reports."""
 
 
 @mdnet_group.command(name="phantoms")
@@ -277,8 +277,8 @@ def histology_phantoms(out: Path | None, seed: int) -> None:
 
 @mdnet_group.command()
 @run_options
-@click.option("--keep", "name", default="cifar10", show_default=True,
-              help="What came out goes to data/results/mdnet/NAME.json; the book shows cifar10.")
+@click.option("--keep", "name", metavar="NAME", required=True,
+              help="What comes out goes to data/results/mdnet/NAME.json; the book shows cifar10.")
 def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir: Path | None, **asked) -> None:
     """Table 1 alone: train its networks on the CIFAR in DATA_DIR/cifar10 and DATA_DIR/cifar100.
 

@@ -185,4 +185,5 @@ def refuse_missing_classes(targets: np.ndarray, rows: np.ndarray, classes: Seque
     missing = [name for name, images in zip(classes, count, strict=True) if images == 0]
     if missing:
         raise DataError(f"none of the {len(rows):,} images is {' or '.join(map(repr, missing))}, so that it cannot be "
-                        "learned", where, "Choose fewer folds, another seed or more patients.")
+                        "learned", where, "All classes must occur, in several patients; or choose fewer folds "
+                        "or another seed.")

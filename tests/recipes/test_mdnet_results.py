@@ -139,9 +139,9 @@ def test_a_cell_of_many_folds_is_mean_deviation_and_interval():
 
 
 def test_how_far_folds_lie_apart_is_told_beside_the_paper():
-    said = tables.steadiness(trainings_of(mdnet=[0.70, 0.72], split=[0.6, 0.8], baseline_en=[0.5, 0.6]))
+    said = tables.steadiness(trainings_of(mdnet=[0.70, 0.72], split=[0.6, 0.8], baseline_en=[0.5, 0.6])).data
     assert "standard deviation of 1.4 points, the other rows of 7.1 to 14.1 (paper: 1.5 against 1.8 to 4.8)" in said
-    assert "One fold" in tables.steadiness(trainings_of(mdnet=[0.7], split=[0.6]))
+    assert "One fold" in tables.steadiness(trainings_of(mdnet=[0.7], split=[0.6])).data
 
 
 def differences_of(*rows):

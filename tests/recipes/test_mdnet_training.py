@@ -1,6 +1,7 @@
 """The training page of chapter 5: tables and figures of a tiny run, and numbers that can be worked out by hand."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -211,11 +212,12 @@ def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):
     asked = {"run_dir": str(tmp_path / "run"), "device": "cpu",
              "overrides": {"recognition_epochs": 1, "recognition": ["wrn_40_4", "resnet_164"]}}
     path = recognised.recognise("embedded", str(tmp_path), **asked)
-    first = path.read_text()
+    first = json.loads(path.read_text())
     told = recognised.kept_said().data
     assert "CIFAR-10 (cifar10_jpeg_test.npz, cifar10_jpeg_train.npz)" in told and "1 epochs" in told
     assert recognised.kept_table().index.get_level_values(0).unique().tolist() == ["CIFAR-10"]
-    assert recognised.recognise("embedded", str(tmp_path), **asked).read_text() == first
+    again = json.loads(recognised.recognise("embedded", str(tmp_path), **asked).read_text())
+    assert all(again[name] == first[name] for name in ("errors", "differences", "speed"))
 
 
 def test_table_1_alone_needs_cifar(tmp_path):

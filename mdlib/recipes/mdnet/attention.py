@@ -83,14 +83,16 @@ def sharpening(chapter: Chapter, count: int = 4) -> Figure:
 
 
 def by_word(chapter: Chapter, name: str = "mdnet", parts: Sequence[str] = ("nuclear_feature", "mitosis", "conclusion"),
-            longest: int = 9) -> Figure:
+            longest: int = 9) -> Figure | str:
     """Fig. 5: a map for each word of some sentences that a network writes about one image, at most `longest` each."""
     row, = looking.shown(chapter, 1)
     looks = looks_at(chapter, name, np.array([row]))
     sentences, = looking.sentences(chapter, 0, looks["words"])
     shape = looks["maps"].shape[2:]
     chosen = [chapter.reports.parts.index(part) for part in parts if part in chapter.reports.parts]
-    columns = min(max(1, *(len(sentences[k].split()) for k in chosen)), longest)
+    if not any(sentences[k] for k in chosen):
+        return "The network writes nothing about this image: it has learned too little."
+    columns = min(max(len(sentences[k].split()) for k in chosen), longest)
     figure, axes = grid_of_axes(len(chosen), 1 + columns, figsize=(1.25 * (1 + columns) + 0.6, 1.6 * len(chosen)),
                                 squeeze=False)
     for line, k in zip(axes, chosen, strict=True):

@@ -124,6 +124,9 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     runs.check_seed(seed)
     folder = runs.absolute(data_dir) if data_dir else phantoms()
     reports = read_collection(folder)
+    if len(reports.texts[0]) < 2:
+        raise DataError("one report an image", str(folder / "reports.json"), "Table 2 scores each report against the "
+                        "others of its image: give two or more.")
     asked = {"chapter": "mdnet", "profile": profile, "seed": seed, "settings": dataclasses.asdict(settings),
              "data": fingerprint(reports.table.to_csv(index=False), reports.texts)}
     run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides), asked)

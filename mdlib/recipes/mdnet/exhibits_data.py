@@ -3,11 +3,10 @@
 What needs the truth is a sentence where it is not known.
 """
 
-from html import escape
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -145,7 +144,7 @@ def twins(chapter: Chapter) -> Figure | str:
     return figures.pictures(pictures, titles, columns=3, width=9)
 
 
-def five(chapter: Chapter, row: int | None = None) -> Markdown:
+def five(chapter: Chapter, row: int | None = None) -> HTML:
     """The reports of an image side by side, a line a part; of the first high-grade one without `row`."""
     reports = chapter.reports
     row = int(np.flatnonzero(reports.targets == reports.classes.index("high grade"))[0]) if row is None else row
@@ -154,15 +153,15 @@ def five(chapter: Chapter, row: int | None = None) -> Markdown:
     return lines(table.rename_axis(reports.table["image"].iloc[row]))
 
 
-def faults() -> Markdown:
+def faults() -> HTML:
     """What happens to input that is not as it should be: `bad_input.table`."""
     return lines(bad_input.table())
 
 
-def lines(table: pd.DataFrame) -> Markdown:
+def lines(table: pd.DataFrame) -> HTML:
     """A table whose texts are shown in full; pandas would cut them."""
-    rows = [[table.index.name or "", *table.columns], ["---"] * (table.shape[1] + 1), *table.reset_index().to_numpy()]
-    return Markdown("\n".join("| " + " | ".join(escape(str(cell), quote=False) for cell in row) + " |" for row in rows))
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(table.to_html(border=0))
 
 
 def sentences(chapter: Chapter) -> pd.DataFrame:

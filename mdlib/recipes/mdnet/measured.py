@@ -11,7 +11,7 @@ from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import kept, located, moved, results, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
-from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, STAYS, WORDS
+from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, OWN_MORE, STAYS, WORDS
 from mdlib.recipes.measuring import UNIFORM, USUAL
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
@@ -196,6 +196,10 @@ def _twins(tables: dict[str, pd.DataFrame]) -> str:
         falls, mirror = (mean(of, part=part, change=name, measure=FALLS) for name in (change, MIRRORED))
         rows = of[(of["part"] == part) & (of["change"] == change) & (of["measure"] == BEYOND)]
         text, sign = stated(rows.iloc[0]) if len(rows) else ("–", 0)
+        own = of[(of["part"] == part) & (of["change"] == change) & (of["measure"] == OWN_MORE)]
+        less, decided = stated(own.iloc[0]) if len(own) else ("–", 0)
         told.append(f"{part} taken away, the stated grade falls in {falls:.0%} of the images, and in {mirror:.0%} "
-                    f"where the image is only mirrored: {MOST[sign]} ({text})")
-    return f"**Does the sentence depend on it?** {'; '.join(told)}." if told else ""
+                    f"where the image is only mirrored: {MOST[sign]} ({text}). Against taking away what the other "
+                    f"sentence names: {MOST[decided]} ({less}), so that it depends on just this is "
+                    f"{'shown' if decided == 1 else 'not shown'}")
+    return f"**Does the sentence depend on it?** {'. '.join(told)}." if told else ""

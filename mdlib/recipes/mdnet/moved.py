@@ -28,6 +28,7 @@ ELEMENTS = ("mitosis", "nucleoli")
 MIRRORED = "mirrored"
 CHANGES = (*(f"without {element}" for element in ELEMENTS), MIRRORED)
 FALLS, DIFFERS, BEYOND = "grade falls", "grade differs", "grade falls beyond mirrored"
+OWN_MORE = "grade falls beyond the other"
 
 
 def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
@@ -163,7 +164,8 @@ def _order(part: str, grade: str | None) -> int:
 def twins(chapter: Chapter, over: Over, name: str = "mdnet") -> pd.DataFrame:
     """The shares of `of_twins` of a network: a row a part, change and measure; empty where nothing is known.
 
-    Measure BEYOND: by how much more often the grade falls than when the image is only mirrored.
+    Measure BEYOND: by how much more often the grade falls than when the image is only mirrored; OWN_MORE: than when
+    what the other sentence names is taken away.
     """
     if not truth.known(chapter):
         return pd.DataFrame()
@@ -171,6 +173,9 @@ def twins(chapter: Chapter, over: Over, name: str = "mdnet") -> pd.DataFrame:
     columns = stacked(chapter, name, over, of_twins)
     columns |= {f"{part}|{change}|{BEYOND}": columns[f"{part}|{change}|{FALLS}"] - columns[f"{part}|{MIRRORED}|{FALLS}"]
                 for part in ELEMENTS for change in CHANGES[:-1]}
+    columns |= {f"{part}|without {part}|{OWN_MORE}":
+                columns[f"{part}|without {part}|{FALLS}"] - columns[f"{part}|without {other}|{FALLS}"]
+                for part, other in zip(ELEMENTS, ELEMENTS[::-1], strict=True)}
     for column, values in columns.items():
         part, change, measure = column.split("|")
         # an image is asked about in those seeds whose network mentions the finding: the mean over these, as one seed

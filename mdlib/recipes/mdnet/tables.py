@@ -23,6 +23,7 @@ from mdlib.recipes.mdnet.results import (
     NAMES,
     OWN,
     RECALLS,
+    UNSCALED,
     spread,
 )
 from mdlib.recipes.mdnet.rows import EVERY, ROWS
@@ -179,22 +180,40 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(f"“{name}”" for name in names)
 
 
-def steadiness(trainings: pd.DataFrame) -> str:
+def trained(trainings: pd.DataFrame, eta: float) -> pd.DataFrame:
+    """A row a training: its name and eta, test images, and how often sentence and image model are right, in percent."""
+    names = [UNSCALED if row.scaled == "up" else row.row for row in trainings.itertuples()]
+    joint = [EVERY[row].joint if row in EVERY else False for row in trainings["row"]]
+    return pd.DataFrame({"η": [f"{row.eta or eta:g}" if is_joint else "–" for row, is_joint in
+                               zip(trainings.itertuples(), joint, strict=True)],
+                         "test images": trainings["images"].to_numpy(),
+                         "sentence right, %": [_share(value) for value in trainings[DCA]],
+                         "image model right, %": [_share(value) for value in trainings[IMAGE]]},
+                        index=pd.Index([NAMES.get(name, name) for name in names], name="network"))
+
+
+def _share(value: float) -> str:
+    return "writes none" if np.isnan(value) else f"{100 * value:.1f}"
+
+
+def steadiness(trainings: pd.DataFrame) -> Markdown:
     """How far the folds of each row lie apart in DCA, MDNet against the others, beside the paper's; and in captions."""
     found = spread(of_table_2(trainings), METRICS)
     found = found[found["row"].isin(ROWS)]
     dca = found[found["measure"] == DCA].set_index("row")
     if dca["folds"].max() < 2 or "mdnet" not in dca.index or len(dca) < 2:
-        return "One fold says nothing about how far folds lie apart."
+        return Markdown("One fold says nothing about how far folds lie apart.")
     others = 100 * dca["std"].drop("mdnet")
     top = [metric for metric, of in found[found["measure"] != DCA].groupby("measure", sort=False)
            if of.set_index("row")["mean"].idxmax() == "mdnet"]
     four = found[found["measure"] == "BLEU-4"]["mean"]
-    return (f"Over the folds, DCA of MDNet has a standard deviation of {100 * dca.loc['mdnet', 'std']:.1f} points, the "
+    return Markdown(
+            f"Over the folds, DCA of MDNet has a standard deviation of {100 * dca.loc['mdnet', 'std']:.1f} points, the "
             f"other rows of {others.min():.1f} to {others.max():.1f} (paper: 1.5 against 1.8 to 4.8). Of the "
             f"caption scores MDNet is the highest row in {len(top)} of {found['measure'].nunique() - 1}"
             f"{' (' + ', '.join(top) + ')' if top else ''}; BLEU-4 lies between {four.min():.1f} and {four.max():.1f} "
-            "(paper: 65.8 to 67.7).")
+            "(paper: 65.8 to 67.7). Caption scores have no interval here: rows that lie some tenths apart are not told "
+            "apart.")
 
 
 def own_text() -> Markdown:
