@@ -78,14 +78,19 @@ class MDNet(nn.Module):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            features = self.image_model.features(image)
+            features, logits, c = self.see(image, chosen)
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        logits = self._classify(features)
-        c = evidence_of(features, self.image_model.classifier, logits.argmax(dim=1) if chosen is None else chosen)
         written = generate(self.language, features, c, longest=longest, beam=beam)
         return {**written, "logits": logits, "evidence": c, "features": features}
+
+    def see(self, image: Tensor, chosen: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What the language model is given: `features`, `logits` and `evidence` as of `forward`, without its words."""
+        features = self.image_model.features(image)
+        logits = self._classify(features)
+        c = evidence_of(features, self.image_model.classifier, logits.argmax(dim=1) if chosen is None else chosen)
+        return features, logits, c
 
     def _classify(self, features: Tensor) -> Tensor:
         return self.image_model.classifier(features.mean(dim=(2, 3)))                      # eq. 3

@@ -15,8 +15,8 @@ from mdlib.recipes.mdnet.gathered import mean_of_known
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, HITS, NAMES, WORD
 from mdlib.recipes.mdnet.looking import explained
 from mdlib.recipes.mdnet.plan import Training
+from mdlib.recipes.mdnet.rows import MECHANISMS
 
-SHORT = {"mdnet": "AAS (MDNet)", "mdnet_original": "original", "mdnet_local": "by features (ours)"}
 MOST = 4        # of the colours: attention as multiples of a uniform map
 
 
@@ -77,7 +77,7 @@ def sharpening(chapter: Chapter, count: int = 4) -> Figure:
         image(chapter, axes[i, 0], row, chapter.reports.table["conclusion"].iloc[row])
         for axis, (name, (maps, shape)) in zip(axes[i, 1:], shown.items(), strict=True):
             bits = float(sharpness.entropy(maps[i]))
-            drawn = heat(chapter, axis, row, relative(maps[i]).reshape(shape), f"{SHORT[name]}: {bits:.2f} bits")
+            drawn = heat(chapter, axis, row, relative(maps[i]).reshape(shape), f"{MECHANISMS[name]}: {bits:.2f} bits")
     figure.colorbar(drawn, ax=axes[:, -1], label="attention, multiples of a uniform map", shrink=0.6, extend="max")
     return figure
 
@@ -133,7 +133,7 @@ def mirrored(chapter: Chapter, part: str = "conclusion") -> Figure:
         looks = looks_at(chapter, name, np.array([row]))
         shape = looks["maps"].shape[2:]
         every = mean_of_known(looking.looks(chapter, of_training(chapter, name))["typical"][:, k], axis=(0, 1))
-        image(chapter, line[0], row, SHORT[name])
+        image(chapter, line[0], row, MECHANISMS[name])
         for axis, values, title in ((line[1], mean_of_known(looks["attention"][0, k], axis=0), "this image"),
                                     (line[2], mean_of_known(looks["mirrored"][0, k], axis=0), "mirrored image"),
                                     (line[3], every, "mean of all test images")):
@@ -164,7 +164,7 @@ def compared(chapter: Chapter, unit: str = WORD) -> Figure | str:
                          label=NAMES[name])
         meaning = ", lower is sharper" if measure == ENTROPY else " on urothelium"
         axis.set_xlabel(measured.MEASURE_NAMES[measure] + meaning)
-    axes[0].set_yticks(range(len(names)), [SHORT[name] for name in names])
+    axes[0].set_yticks(range(len(names)), [MECHANISMS[name] for name in names])
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from mdlib.data.phantoms.histology_tissue import ELEMENTS
 from mdlib.evaluate import localisation, sharpness
 from mdlib.explain import overlay
 from mdlib.recipes import keeping
@@ -31,7 +32,6 @@ HITS = {name: localisation.MEASURES[name] for name in ("pointing game", "mass ac
 MEASURES = (ENTROPY, *HITS)
 EVERY_IMAGE = "all images"
 UROTHELIUM = "the urothelium"       # a map that covers it evenly, and nothing else
-ELEMENTS = ("mitosis", "nucleoli")
 OWN, OTHER = "its own sentence", "the other sentences"
 IMAGE_MODEL = "ecnet"       # has class attention, too
 NAMES = {**{name: EVERY[name].name for name in EXPLAINED}, IMAGE_MODEL: "EcNet, which learned the conclusion alone",

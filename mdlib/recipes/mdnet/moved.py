@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN, expressed
+from mdlib.data.phantoms.histology_tissue import ELEMENTS
 from mdlib.evaluate import resampling, sharpness
 from mdlib.models.report_lstm import END
 from mdlib.recipes.mdnet import looking, truth
@@ -24,7 +25,6 @@ from mdlib.recipes.mdnet.trainings import trained
 WORDS, CLASS = "words", "class attention"
 FOLLOWS, STAYS, MORE = "follows the image", "stays in its place", "the first less the second"
 OF_IMAGE, OF_WORD = "share of the image", "share of the word"
-ELEMENTS = ("mitosis", "nucleoli")
 MIRRORED = "mirrored"
 CHANGES = (*(f"without {element}" for element in ELEMENTS), MIRRORED)
 FALLS, DIFFERS, BEYOND = "grade falls", "grade differs", "grade falls beyond mirrored"

@@ -34,4 +34,6 @@ ROWS = {
 ATTENTIONS = {"mdnet_original": Row("MDNet without AAS", attention="original"),
               "mdnet_local": Row("MDNet, attention by features (ours)", attention="local")}
 EVERY = ROWS | ATTENTIONS
+# the three attentions, as figures and viewers name them
+MECHANISMS = {"mdnet": "AAS (MDNet)", "mdnet_original": "original", "mdnet_local": "by features (ours)"}
 IMAGE_MODELS = {"ecnet": "EcNet", "googlenet": "GoogLeNet"}

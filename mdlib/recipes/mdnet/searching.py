@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mdlib.data.vocabulary import PAD
 from mdlib.models.decoding import log_likelihood
-from mdlib.models.mdnet import MDNet, evidence_of
+from mdlib.models.mdnet import MDNet
 from mdlib.recipes import clock
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
@@ -76,7 +76,7 @@ def together(model: MDNet, image: Tensor, words: Tensor) -> np.ndarray:
     """log p of all reports for all images, (N, M)."""
     found = []
     for part in image.split(SEEN):
-        features, c = _seen(model, part)
+        features, _, c = model.see(part)
         found.append(log_likelihood(model.language, features, c, words))
     return torch.cat(found, dim=1).cpu().numpy()
 
@@ -92,19 +92,13 @@ def seen_once(model: MDNet, image: Tensor, words: Tensor, reports: np.ndarray,
               images: np.ndarray) -> Callable[[], np.ndarray]:
     """The same by the language model alone, a pair at a time: what the image model gives is not timed."""
     with torch.inference_mode():
-        parts = [_seen(model, image[m:m + 1]) for m in images]
+        parts = [model.see(image[m:m + 1]) for m in images]
 
     @torch.inference_mode()
     def run() -> np.ndarray:
         return np.array([_summed(model.language(features, words[n:n + 1], c)["logits"], words[n:n + 1])
-                         for n, (features, c) in zip(reports, parts, strict=True)])
+                         for n, (features, _, c) in zip(reports, parts, strict=True)])
     return run
-
-
-def _seen(model: MDNet, image: Tensor) -> tuple[Tensor, Tensor]:
-    features = model.image_model.features(image)
-    chosen = model.image_model.classifier(features.mean(dim=(2, 3))).argmax(dim=1)
-    return features, evidence_of(features, model.image_model.classifier, chosen)
 
 
 def _summed(logits: Tensor, words: Tensor) -> float:

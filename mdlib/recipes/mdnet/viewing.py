@@ -20,11 +20,11 @@ from mdlib.recipes.mdnet import looking, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.looking import explained
 from mdlib.recipes.mdnet.plan import Training
+from mdlib.recipes.mdnet.rows import MECHANISMS
 from mdlib.recipes.mdnet.trainings import likelihoods, trained
 from mdlib.recipes.mdnet.writing import likelihood
 from mdlib.recipes.trainings import fabric_of
 
-MECHANISMS = {"mdnet": "AAS (MDNet)", "mdnet_original": "original", "mdnet_local": "by features (ours)"}
 CLASS_ATTENTION = {"mdnet": "c of MDNet (AAS)", "ecnet": "c of EcNet alone"}
 TWIN = "mitotic activity"       # what the twin of an image lacks
 SEPARATOR = "; "                # of the sentences of a description

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mdlib.data.vocabulary import END, PAD
 from mdlib.models.decoding import log_likelihood
-from mdlib.models.mdnet import MDNet, evidence_of
+from mdlib.models.mdnet import MDNet
 from mdlib.progress import track
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
@@ -83,7 +83,6 @@ def likelihood(chapter: Chapter, model: MDNet, fabric: Fabric, words: Tensor, po
     with torch.inference_mode(), fabric.autocast():
         for start in track(range(0, len(places), SEEN), "reading reports", disable=not fabric.is_global_zero):
             image = samples.__getitems__(places[start:start + SEEN])["image"].to(fabric.device)
-            seen = model.image_model(image)
-            c = evidence_of(seen["features"], model.image_model.classifier, seen["logits"].argmax(dim=1))
-            found.append(log_likelihood(model.language, seen["features"], c, words).float().cpu().numpy())
+            features, _, c = model.see(image)
+            found.append(log_likelihood(model.language, features, c, words).float().cpu().numpy())
     return np.concatenate(found, axis=1)
