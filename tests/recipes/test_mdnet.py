@@ -182,25 +182,26 @@ def test_table_1_is_trained_by_the_policy_of_wrn_and_tells_the_error_of_each_epo
 
 @pytest.mark.parametrize("name", ["ecnet_110_4", "ecnet_56_12", "wrn_40_4", "resnet_164"])
 def test_one_step_of_the_papers_networks_on_cifar(name, real_data, tiny_mdnet):
-    """The paper profile, as it would run on a GPU: full size, one batch, the loss falls on it."""
+    """The paper profile, as it would run on a GPU: full size; a small step down the slope lowers the batch's loss."""
+    torch.manual_seed(0)
     settings = dataclasses.replace(tiny_mdnet.settings, recognition_small=False)
     from mdlib.data import cifar
     images, labels, _ = cifar.read(real_data / "cifar10", "test")
     samples = cifar.DeviceImages(images[:4], labels[:4], "cpu", training=True)
     model = recognition.build(settings, Recognition(name, "cifar10"), images[:100], np.arange(10))
-    stepper = torch.optim.SGD(model.parameters(), lr=0.01)
-    batch, losses = samples.__getitems__(range(4)), []
-    for _ in range(2):
-        value = recognition.loss(model, batch)
-        stepper.zero_grad()
-        value.backward()
-        stepper.step()
-        losses.append(value.item())
-    assert losses[1] < losses[0]
+    batch = samples.__getitems__(range(4))
+    before = recognition.loss(model, batch)
+    before.backward()
+    steepness = sum(weight.grad.square().sum() for weight in model.parameters())
+    with torch.no_grad():
+        for weight in model.parameters():       # so far that a straight slope would take off a thousandth of the loss
+            weight -= 1e-3 * before / steepness * weight.grad
+        assert recognition.loss(model, batch) < before
 
 
 def test_one_step_of_the_papers_mdnet(tiny_mdnet):
     """Images of 224 pixels, EcNet-38-8, maps of 14 x 14: the loss of two images, and its gradients."""
+    torch.manual_seed(0)
     paper = mdnet.PROFILES["paper"]
     model = mdnet.network(paper, "mdnet", 100, 6, 4, (0.5,) * 3, (0.2,) * 3).train()
     assert model.language.positions == 196 and model.image_model.channels == 512
