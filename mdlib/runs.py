@@ -170,6 +170,19 @@ class Run:
         return read_json(path)["answer"]
 
 
+def begin(chapter: str, profile: str, seed: int, settings: Any, data: Any, folder: Path, data_dir: Path, device: str,
+          **facts: Any) -> Run:
+    """Open the run folder of a chapter, and note when and on what it was started.
+
+    settings: a dataclass; data: what tells this collection from others, as JSON; facts: further ones of the start.
+    Raises SettingsError as `Run.open`.
+    """
+    run = Run.open(folder, {"chapter": chapter, "profile": profile, "seed": seed,
+                            "settings": dataclasses.asdict(settings), "data": data})
+    run.note("start", data_dir=data_dir.name, **facts, **reproducible.hardware(device))
+    return run
+
+
 def without_nan(value: Any) -> Any:
     """The value with None in place of NaN, which JSON does not know."""
     if isinstance(value, dict):

@@ -1,6 +1,5 @@
 """One run of chapter 1: which collection, which images train, validate and test, and where the run is kept."""
 
-import dataclasses
 import functools
 import itertools
 from dataclasses import dataclass
@@ -125,10 +124,8 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=lists,
                                      absurd_ages=settings.absurd_ages)
     table = fingerprint(xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
-    run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides),
-                        {"chapter": "chest", "profile": profile, "seed": seed, "data": table,
-                         "settings": dataclasses.asdict(settings)})
-    run.note("start", data_dir=folder.name, images=len(xrays.table), **reproducible.hardware(device))
+    run = runs.begin("chest", profile, seed, settings, table, run_folder(profile, data_dir, seed, run_dir, overrides),
+                     folder, device, images=len(xrays.table))
     return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache", xrays)
 
 

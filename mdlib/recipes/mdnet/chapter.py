@@ -1,6 +1,5 @@
 """One run of chapter 5: its images and reports, which train and test, what words there are, and where it is kept."""
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +126,9 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     if len(reports.texts[0]) < 2:
         raise DataError("one report an image", str(folder / "reports.json"), "Table 2 scores each report against the "
                         "others of its image: give two or more.")
-    asked = {"chapter": "mdnet", "profile": profile, "seed": seed, "settings": dataclasses.asdict(settings),
-             "data": fingerprint(reports.table.to_csv(index=False), reports.texts)}
-    run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides), asked)
-    run.note("start", data_dir=folder.name, images=len(reports.table), **reproducible.hardware(device))
+    data = fingerprint(reports.table.to_csv(index=False), reports.texts)
+    run = runs.begin("mdnet", profile, seed, settings, data, run_folder(profile, data_dir, seed, run_dir, overrides),
+                     folder, device, images=len(reports.table))
     return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache", folder,
                    reports)
 
@@ -148,8 +146,6 @@ def start_recognition(profile: str, data_dir: str, seed: int = 0, device: str = 
     settings = choose(profile, {"recognition_data": there, **(overrides or {})})
     runs.check_seed(seed)
     files = {name: sorted(path.name for path in (folder / name).iterdir()) for name in there}
-    asked = {"chapter": "mdnet", "profile": profile, "seed": seed, "settings": dataclasses.asdict(settings),
-             "data": files}
-    run = runs.Run.open(run_folder(f"{profile}-table1", data_dir, seed, run_dir, overrides), asked)
-    run.note("start", data_dir=folder.name, **reproducible.hardware(device))
+    run = runs.begin("mdnet", profile, seed, settings, files,
+                     run_folder(f"{profile}-table1", data_dir, seed, run_dir, overrides), folder, device)
     return Chapter(run, settings, seed, device, run.folder / "cache", folder, None)

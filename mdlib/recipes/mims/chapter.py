@@ -1,6 +1,5 @@
 """One run of chapter 2: which collections, which bags train, tune and test, and where the run is kept."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,10 +173,8 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     runs.check_seed(seed)
     folder = runs.absolute(data_dir) if data_dir else phantoms()
     found = find(folder, settings.collections, settings.central)
-    asked = {"chapter": "mims", "profile": profile, "seed": seed, "settings": dataclasses.asdict(settings),
-             "data": {name: fingerprint(bags.table.to_csv(index=False)) for name, bags in found.items()}}
-    run = runs.Run.open(run_folder(profile, data_dir, seed, run_dir, overrides), asked)
-    run.note("start", data_dir=folder.name, bags={name: len(bags.table) for name, bags in found.items()},
-             **reproducible.hardware(device))
+    data = {name: fingerprint(bags.table.to_csv(index=False)) for name, bags in found.items()}
+    run = runs.begin("mims", profile, seed, settings, data, run_folder(profile, data_dir, seed, run_dir, overrides),
+                     folder, device, bags={name: len(bags.table) for name, bags in found.items()})
     return Chapter(run, settings, seed, device, runs.absolute(cache_dir) if cache_dir else run.folder / "cache",
                    folder, found)
