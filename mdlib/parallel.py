@@ -1,38 +1,72 @@
-"""Independent jobs side by side, in processes that end when the process that started them is gone."""
+"""Independent jobs in parallel, through any `concurrent.futures.Executor`.
+
+The local workers end when the process that started them is gone, and do not import the script that starts them, so it
+needs no `if __name__ == "__main__"`.
+"""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from concurrent.futures import Executor, as_completed
 from typing import Any
-
-from joblib import Parallel, delayed
 
 from mdlib import progress
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def local_executor(workers: int | None = None) -> Executor:
+    """Worker processes on this machine, one thread of the numerical libraries each; None: one worker per core."""
+    from loky import ProcessPoolExecutor, cpu_count
+
+    return ProcessPoolExecutor(workers or cpu_count(), initializer=_begin, env=ONE_THREAD)
+
 
 def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: int | None = None) -> Iterator[Any]:
-    """function(*job) of each job, in their order, by `workers` processes, with a bar called `what`.
+    """Yield function(*job) of each job in their order, computed by local workers, with a progress bar called `what`.
 
-    None: a process a core; 1: this process. joblib's processes do not import the script that starts them, so it needs
-    no `if __name__ == "__main__"`.
+    workers: None for one per core, 1 for this process.
     """
-    if workers == 1:
-        return iter(progress.track((function(*job) for job in jobs), what, len(jobs)))
-    work = Parallel(n_jobs=workers or -1, return_as="generator")(delayed(_alone)(function, job) for job in jobs)
-    return iter(progress.track(work, what, len(jobs)))
+    if workers == 1 or len(jobs) < 2:
+        yield from progress.track((function(*job) for job in jobs), what, len(jobs))
+        return
+    with local_executor(workers) as pool:
+        futures = [pool.submit(function, *job) for job in jobs]
+        try:
+            for future in progress.track(iter(futures), what, len(jobs)):
+                yield future.result()
+        finally:
+            _cancel(futures)
 
 
-def _alone(function: Callable, job: tuple) -> Any:
-    _end_with_parent(os.getppid())
+def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Executor | None = None) -> None:
+    """Run function(*job) for each job, which leaves its result in files; return when all have ended.
+
+    executor: any `concurrent.futures.Executor`, for instance of a cluster; None: local workers. After an error the
+    jobs that have not begun are cancelled, those that run are finished, and the first error is raised.
+    """
+    if executor is None:
+        with local_executor() as pool:
+            return complete(function, jobs, what, pool)
+    futures = [executor.submit(function, *job) for job in jobs]
+    try:
+        for future in progress.track(as_completed(futures), what, len(jobs)):
+            future.result()
+    finally:
+        _cancel(futures)
+
+
+def _cancel(futures: Sequence) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _begin() -> None:
+    """Prepare a local worker: no progress bars of its own, and an end when its parent ends."""
     progress.silence()
-    return function(*job)
+    parent = os.getppid()
 
-
-@cache
-def _end_with_parent(parent: int) -> None:
-    """Without this, a process whose parent was killed would finish its job and then wait for minutes for the next."""
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
