@@ -14,24 +14,20 @@ What one should know of them (all of it follows from their definitions):
 
 import math
 import subprocess
-import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.meteor import meteor as published
-from pycocoevalcap.rouge.rouge import Rouge
 
 from mdlib.errors import DataError, SettingsError
+from mdlib.extras import require
+
+if TYPE_CHECKING:
+    from mdlib.evaluate.meteor import Meteor
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")  # the columns of Table 2
-JAR = Path(published.__file__).with_name(published.METEOR_JAR)
-LIMIT = 600.0  # seconds until METEOR counts as hung; its start takes 5, 200 images with four references each 1
 
 
 def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
@@ -132,7 +128,7 @@ def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
     wanted = java_found() if meteor is None else meteor
 
     def of(names: Sequence[str]) -> dict[str, np.ndarray]:
-        with _Meteor() if wanted else nullcontext() as judge:
+        with require("mdlib.evaluate.meteor", "captions").Meteor() if wanted else nullcontext() as judge:
             return {name: np.mean([_scores(*one, judge) for one in rounds[name]], axis=0) for name in names}
     many = min(2, len(rounds)) if wanted else 1
     with ThreadPoolExecutor(many) as threads:
@@ -141,63 +137,12 @@ def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
     return {name: dict(zip(METRICS, found[name].tolist(), strict=True)) for name in rounds}
 
 
-def _scores(texts: list[str], references: list[list[str]], judge: "_Meteor | None") -> list[float]:
+def _scores(texts: list[str], references: list[list[str]], judge: "Meteor | None") -> list[float]:
     """METRICS in their order, from the library, which prints nothing at verbose=0."""
     truths, found = dict(enumerate(references)), {row: [text] for row, text in enumerate(texts)}
-    bleu, _ = Bleu(4).compute_score(truths, found, verbose=0)
+    bleu, cider, rouge = (require(f"pycocoevalcap.{name}.{name}", "captions") for name in ("bleu", "cider", "rouge"))
+    bleu, _ = bleu.Bleu(4).compute_score(truths, found, verbose=0)
     meteor = math.nan if judge is None else judge.compute_score(truths, found)[0]
-    rouge, _ = Rouge().compute_score(truths, found)
-    cider, _ = Cider().compute_score(truths, found)
+    rouge, _ = rouge.Rouge().compute_score(truths, found)
+    cider, _ = cider.Cider().compute_score(truths, found)
     return [*(100 * share for share in (*bleu, meteor, rouge)), float(cider)]
-
-
-class _Meteor(published.Meteor):
-    """The library's METEOR as a context: one process, closed in any case, and killed where it does not answer in LIMIT.
-
-    As published it waits for ever for a jar that hangs, and after a failure for a lock that it holds itself; and where
-    the language of the system writes a comma in numbers, as German does, the jar answers nothing.
-    """
-
-    def __init__(self):
-        self.lock = threading.Lock()  # the library's
-
-    def __enter__(self) -> "_Meteor":
-        self.complaints = tempfile.TemporaryFile()
-        command = ["java", "-Duser.language=en", "-Duser.country=US", "-Xmx2G", "-jar", str(JAR),
-                   "-", "-", "-stdio", "-l", "en", "-norm"]
-        try:
-            self.meteor_p = subprocess.Popen(command, cwd=JAR.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=self.complaints)
-        except OSError as wrong:
-            self.complaints.close()
-            raise _no_meteor(str(wrong)) from wrong
-        return self
-
-    def compute_score(self, gts: dict, res: dict) -> tuple[float, list[float]]:
-        """As the library's, over all images and for each, in [0, 1]. Raises DataError where no number comes back."""
-        watch = threading.Timer(LIMIT, self.meteor_p.kill)
-        watch.start()
-        try:
-            return super().compute_score(gts, res)
-        except (ValueError, OSError) as wrong:
-            self.complaints.seek(0)
-            lines = self.complaints.read().decode(errors="replace").strip().splitlines()
-            raise _no_meteor(lines[-1] if lines else f"no answer within {LIMIT:g} s, or killed") from wrong
-        finally:
-            watch.cancel()
-
-    def __exit__(self, *_) -> None:
-        self.meteor_p.kill()
-        with suppress(OSError):  # what was still to be written to a process that is gone
-            self.meteor_p.stdin.close()
-        self.meteor_p.stdout.close()
-        self.meteor_p.wait()
-        self.complaints.close()
-
-    def __del__(self) -> None:
-        """Nothing: `__exit__` has closed it, and the library's waits for the lock."""
-
-
-def _no_meteor(why: str) -> DataError:
-    return DataError(f"METEOR gave no score ({why})", str(JAR),
-                     "Look at the Java installation, or give meteor=False: then it is left out as NaN.")

@@ -7,9 +7,9 @@ import pandas as pd
 
 from mdlib.errors import SettingsError
 from mdlib.evaluate import resampling
+from mdlib.evaluate.average_precision import PrecisionRecall
 from mdlib.evaluate.classification import Curve, checked
-from mdlib.evaluate.operating import Rates
-from mdlib.evaluate.precision import PrecisionRecall
+from mdlib.evaluate.thresholds import Rates
 
 MEASURES = ("AUROC", "average precision", "sensitivity", "specificity")
 
@@ -24,7 +24,7 @@ def compare(target: np.ndarray, probability: np.ndarray, thresholds: Sequence[fl
     part (N,): the part of each image, one of `parts` or anything else, which is left out; groups (N,): its patient.
     Intervals are percentiles over patients; every draw takes the same patients in all parts, so that those who are in
     two count in both. A class with fewer than `fewest` positive or negative patients in a part is left blank there
-    (NaN): from so few nothing can be said, however many their images. Other arguments and errors as `operating.at`.
+    (NaN): from so few nothing can be said, however many their images. Other arguments and errors as `thresholds.at`.
     """
     target, probability = checked(target, probability, names)
     resampling.check_groups(groups, len(target))

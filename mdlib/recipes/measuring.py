@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mdlib.evaluate import localisation, stratified
+from mdlib.evaluate import localisation, per_class
 from mdlib.explain import overlay
 
 NO_IMAGE = "no image"                       # stands for the network where a map comes from none
@@ -50,7 +50,7 @@ def amounts(maps: dict[str, np.ndarray], without: dict[str, np.ndarray], masks: 
 def agreed(chapter: Any, table: pd.DataFrame, effect: np.ndarray, values: pd.DataFrame, network: str) -> list[dict]:
     """The mean `effect` (N,) by finding, and its rank correlation with each column of `amounts`, as records."""
     rows = means(chapter, table, pd.DataFrame({"effect": effect}), network=network, method=NO_IMAGE)
-    found = stratified.rank_agreement(effect, values, table["finding"], table["patient"],
+    found = per_class.rank_agreement(effect, values, table["finding"], table["patient"],
                                       draws=chapter.settings.draws, seed=chapter.seed)
     return rows + [{"network": network, "method": method, "measure": measure, **row} for (method, measure), row
                    in zip(found.index, found.to_dict("records"), strict=True)]
@@ -68,9 +68,9 @@ def means(chapter: Any, table: pd.DataFrame, values: pd.DataFrame, *, by_finding
 
     `table` has the finding and the patient of each pair; of the chapter, settings.draws and seed are asked.
     """
-    found = stratified.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
+    found = per_class.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
                                    seed=chapter.seed)
-    found = found if by_finding else found[found["finding"] == stratified.MEAN]
+    found = found if by_finding else found[found["finding"] == per_class.MEAN]
     return found.assign(**named).to_dict("records")
 
 

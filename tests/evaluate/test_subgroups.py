@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, recall_score, roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import classification, operating, precision
+from mdlib.evaluate import average_precision, classification, thresholds
 from mdlib.evaluate.subgroups import MEASURES, compare
 
 THRESHOLDS = [0.6, 0.5]
@@ -61,9 +61,9 @@ def test_a_part_that_holds_all_images_has_the_intervals_of_the_whole():
     table = compare(target, probability, THRESHOLDS, ["all"] * 400, groups, parts=["all"], **options)
     ends = table.set_index(["measure", "class"])[["low", "high"]]
     areas = {"AUROC": classification.bootstrap(target, probability, groups, **options)[:2],
-             "average precision": precision.average_precision(target, probability, groups, **options)}
+             "average precision": average_precision.average_precision(target, probability, groups, **options)}
     expected = {measure: of[["low", "high"]] for measure, of in areas.items()}
-    rates = operating.at(target, probability, THRESHOLDS, groups, **options)
+    rates = thresholds.at(target, probability, THRESHOLDS, groups, **options)
     expected |= {rate: rates[[f"{rate}_low", f"{rate}_high"]] for rate in ("sensitivity", "specificity")}
     for measure, values in expected.items():
         np.testing.assert_allclose(ends.loc[measure], values, atol=1e-12)

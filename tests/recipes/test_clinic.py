@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mdlib.evaluate import calibration, operating, precision
+from mdlib.evaluate import average_precision, calibration, thresholds
 from mdlib.recipes import chest
 from mdlib.recipes.chest import clinic
 
@@ -29,15 +29,15 @@ def test_a_threshold_never_comes_from_the_test_part(tiny, monkeypatch):
     points = clinic.operating_points(tiny, NET)
     assert asked == ["val"]
     target, probability, _ = of(tiny, "val")
-    pd.testing.assert_frame_equal(points, operating.choose(target, probability, tiny.classes), check_index_type=False)
+    pd.testing.assert_frame_equal(points, thresholds.choose(target, probability, tiny.classes), check_index_type=False)
 
 
 def test_the_figures_are_those_of_the_test_part(tiny):
     target, probability, patients = of(tiny, "test")
     points, options = clinic.operating_points(tiny, NET), {"names": tiny.classes, "draws": 20, "seed": 0}
     table = clinic.performance(tiny, NET)
-    areas = precision.average_precision(target, probability, patients, **options)
-    rates = operating.at(target, probability, points["threshold"], patients, **options)
+    areas = average_precision.average_precision(target, probability, patients, **options)
+    rates = thresholds.at(target, probability, points["threshold"], patients, **options)
     for column in ("sensitivity", "specificity_low", "ppv_high", "threshold", "called"):
         np.testing.assert_array_equal(table[column], rates[column])
     for column in ("average_precision", "prevalence", "positives"):

@@ -10,7 +10,7 @@ from tiny_chest import TINY
 
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
-from mdlib.evaluate.stratified import MEAN
+from mdlib.evaluate.per_class import MEAN
 from mdlib.explain import gradients
 from mdlib.recipes import chest, measuring
 from mdlib.recipes.chest import faithful, localised, mapped, measured, pairs

@@ -9,7 +9,7 @@ import torch
 from torchvision.models.resnet import BasicBlock
 
 from mdlib.data.phantoms import oct as phantom_oct
-from mdlib.evaluate.stratified import MEAN
+from mdlib.evaluate.per_class import MEAN
 from mdlib.explain.gradients import Maps
 from mdlib.models import mims, topk
 from mdlib.models.backbones import layer_channels, resnet_features

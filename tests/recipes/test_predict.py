@@ -125,14 +125,14 @@ def test_nothing_of_the_patient_leaves_the_header_and_what_it_says_is_escaped(an
 
 
 def test_the_operating_points_are_those_of_the_validation_part(tiny, tmp_path):
-    from mdlib.evaluate import operating
+    from mdlib.evaluate import thresholds
 
     model, name = card.load(card.read(trained_in(tiny, "densenet121"))), tiny.table["image"].iloc[0]
     ask(tiny, [tiny.xrays.path(name)], tmp_path / "out", "--tables-only")
     val = tiny.rows["val"]
     with torch.inference_mode():
         scores = model(image=tiny.samples("val").__getitems__(range(len(val)))["image"])["logits"].sigmoid().numpy()
-    points = operating.choose(tiny.targets[val], scores, tiny.classes)
+    points = thresholds.choose(tiny.targets[val], scores, tiny.classes)
     table = pd.read_csv(tmp_path / "out/predictions.csv").set_index("class").loc[list(tiny.classes)]
     columns = ["threshold", "sensitivity", "specificity", "positives", "negatives"]
     np.testing.assert_allclose(table[columns], points[columns], atol=1e-6)

@@ -12,7 +12,7 @@ from torch import nn
 
 from mdlib import runs
 from mdlib.data import checks, chestxray14
-from mdlib.evaluate import operating
+from mdlib.evaluate import thresholds
 from mdlib.recipes import cards
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.networks import network
@@ -52,7 +52,7 @@ def write(chapter: Chapter, training: Training, folder: Path, predictions: pd.Da
 def _told(chapter: Chapter, training: Training, val: pd.DataFrame) -> tuple[Path, dict[str, Any]]:
     """The file of the reference, and what the card says."""
     rows, classes = chapter.part("val", training.split), chapter.classes[-training.classes:]
-    points = operating.choose(chapter.targets[rows][:, -training.classes:], val[list(classes)].to_numpy(), classes)
+    points = thresholds.choose(chapter.targets[rows][:, -training.classes:], val[list(classes)].to_numpy(), classes)
     return _reference(chapter, training.split), {
         "training": dataclasses.asdict(training), "settings": dataclasses.asdict(chapter.settings),
         "operating_points": {row.Index: [_plain(value) for value in row[1:]] for row in points.itertuples()},
@@ -102,7 +102,7 @@ def _checked(checkpoint: Path, told: dict[str, Any]) -> Card:
             raise ValueError(f"training {training}")
         classes = chestxray14.CLASSES[-training.classes:]
         points = pd.DataFrame.from_dict({name: told["operating_points"][name] for name in classes}, orient="index",
-                                        columns=["threshold", *operating.RATES[:2], "positives", "negatives"],
+                                        columns=["threshold", *thresholds.RATES[:2], "positives", "negatives"],
                                         dtype=float)
         data = cards.data_of(told, "train", "validation")
     return Card(checkpoint, training, settings, points, data, str(told["code"]), str(told["weights"]),

@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from mdlib.evaluate import calibration, operating, precision, subgroups
+from mdlib.evaluate import average_precision, calibration, subgroups, thresholds
 from mdlib.evaluate.tables import interval
 from mdlib.recipes.chest import clinic_figures, trainings
 from mdlib.recipes.chest.chapter import Chapter
@@ -36,19 +36,19 @@ def probabilities(chapter: Chapter, name: str, part: str) -> np.ndarray:
 
 
 def operating_points(chapter: Chapter, name: str) -> pd.DataFrame:
-    """The threshold of each class, from the validation part, as `operating.choose` gives it."""
+    """The threshold of each class, from the validation part, as `thresholds.choose` gives it."""
     def compute() -> pd.DataFrame:
-        return operating.choose(chapter.targets[chapter.rows["val"]], probabilities(chapter, name, "val"),
+        return thresholds.choose(chapter.targets[chapter.rows["val"]], probabilities(chapter, name, "val"),
                                 chapter.classes).reset_index()
     return _remembered(chapter, "points", name, compute).set_index("class")
 
 
 def performance(chapter: Chapter, name: str) -> pd.DataFrame:
-    """On the test part, a row a class: the columns of `average_precision` and of `operating.at`."""
+    """On the test part, a row a class: the columns of `average_precision` and of `thresholds.at`."""
     def compute() -> pd.DataFrame:
         test = _test(chapter, name)
-        areas = precision.average_precision(**test)
-        rates = operating.at(**test, thresholds=operating_points(chapter, name)["threshold"])
+        areas = average_precision.average_precision(**test)
+        rates = thresholds.at(**test, thresholds=operating_points(chapter, name)["threshold"])
         return areas.rename(columns={"low": "average_precision_low", "high": "average_precision_high"}).join(
             rates.drop(columns=["positives", "negatives"])).reset_index()
     return _remembered(chapter, "performance", name, compute).set_index("class")

@@ -11,7 +11,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from mdlib.evaluate import localisation
-from mdlib.evaluate.stratified import MEAN
+from mdlib.evaluate.per_class import MEAN
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
 from mdlib.parallel import side_by_side

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdlib.evaluate import sharpness
+from mdlib.evaluate import attention_entropy
 from mdlib.explain import overlay
 from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mdnet import located, looking, measured, truth
@@ -76,7 +76,7 @@ def sharpening(chapter: Chapter, count: int = 4) -> Figure:
     for i, row in enumerate(rows):
         image(chapter, axes[i, 0], row, chapter.reports.table["conclusion"].iloc[row])
         for axis, (name, (maps, shape)) in zip(axes[i, 1:], shown.items(), strict=True):
-            bits = float(sharpness.entropy(maps[i]))
+            bits = float(attention_entropy.entropy(maps[i]))
             drawn = heat(chapter, axis, row, relative(maps[i]).reshape(shape), f"{MECHANISMS[name]}: {bits:.2f} bits")
     figure.colorbar(drawn, ax=axes[:, -1], label="attention, multiples of a uniform map", shrink=0.6, extend="max")
     return figure

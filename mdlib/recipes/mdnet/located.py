@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from mdlib.data.phantoms.histology_tissue import ELEMENTS
-from mdlib.evaluate import localisation, sharpness
+from mdlib.evaluate import attention_entropy, localisation
 from mdlib.explain import overlay
 from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import looking, moved, truth
@@ -59,7 +59,7 @@ def of_words(chapter: Chapter, training: Training) -> pd.DataFrame:
 def measured(chapter: Chapter, rows: np.ndarray, maps: np.ndarray, shape: tuple[int, int],
              kind: str = "urothelium") -> dict[str, np.ndarray]:
     """MEASURES of maps (N, ..., P), shape = (h, w), of the images `rows`: each (N, ...). `kind`: what is to be hit."""
-    found = {ENTROPY: sharpness.entropy(maps)}
+    found = {ENTROPY: attention_entropy.entropy(maps)}
     if truth.known(chapter):
         each = [hits(of.reshape(-1, *shape), truth.mask(chapter, row, kind) > 0)
                 for row, of in zip(rows, maps, strict=True)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN, expressed
 from mdlib.data.phantoms.histology_tissue import ELEMENTS
-from mdlib.evaluate import resampling, sharpness
+from mdlib.evaluate import attention_entropy, resampling
 from mdlib.models.report_lstm import END
 from mdlib.recipes.mdnet import looking, truth
 from mdlib.recipes.mdnet.chapter import Chapter
@@ -80,10 +80,10 @@ def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
     """How much of the shape of attention is due to the image, and to the word: a row a network and measure.
 
     network, measure, mean, low, high, trainings, images, patients. For the typical sentences, the same words for all
-    images. OF_IMAGE: `sharpness.share_of_image`, 0 where every image gets the same map of a word; OF_WORD: the same
-    with images and words in each other's place, 0 where every word gets the same map in an image. The mean over folds
-    and seeds, with 1.96 standard errors by the jackknife over patients: of patients drawn with replacement some come
-    twice, which makes images more alike than they are.
+    images. OF_IMAGE: `attention_entropy.share_of_image`, 0 where every image gets the same map of a word; OF_WORD: the
+    same with images and words in each other's place, 0 where every word gets the same map in an image. The mean over
+    folds and seeds, with 1.96 standard errors by the jackknife over patients: of patients drawn with replacement some
+    come twice, which makes images more alike than they are.
     """
     groups, rows = np.array(patients(chapter, over)), []
     ends = np.cumsum([len(chapter.part("test", fold)) for fold in over.folds])[:-1]
@@ -120,7 +120,7 @@ def _typical(chapter: Chapter, training: Training) -> np.ndarray:
 def _shares(maps: np.ndarray, times: np.ndarray) -> tuple[float, float]:
     """OF_IMAGE and OF_WORD of images drawn so often; NaN where fewer than two are, of images or words."""
     drawn = np.repeat(maps, times, axis=0)
-    return tuple(sharpness.share_of_image(each) if len(each) > 1 and each.shape[1] else np.nan
+    return tuple(attention_entropy.share_of_image(each) if len(each) > 1 and each.shape[1] else np.nan
                  for each in (drawn, drawn.swapaxes(0, 1)))
 
 

@@ -7,7 +7,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mdlib.evaluate import stratified
+from mdlib.evaluate import per_class
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
 from mdlib.recipes.figures import COLOURS, grid_of_axes, in_turn
@@ -47,7 +47,7 @@ def steps(chapter: Chapter, method: str = "mims", collection: str = "cirrus") ->
     for line, layer in zip(axes, (CONV5, INPUT), strict=True):
         maps = found[layer]
         contributions, signal = maps.values[0, -1].numpy(), bool(maps.signal[0, -1])
-        heat, most = overlay.stretch(contributions, signal), np.abs(contributions).max() or 1
+        heat, most = overlay.normalize(contributions, signal), np.abs(contributions).max() or 1
         for axis, picture, title, options in (
                 (line[0], image, f"R: slice {chosen + 1} of {len(slices)}", {"cmap": "gray", "vmin": 0, "vmax": 255}),
                 (line[1], contributions, "1. contributions T", {"cmap": "RdBu_r", "vmin": -most, "vmax": most}),
@@ -156,8 +156,8 @@ def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
     shown = shown.assign(text=[f"{row.mean_:.2f} ({interval(row.low, row.high)})" for row in
                                shown.rename(columns={"mean": "mean_"}).itertuples()])
     wide = shown.pivot_table(index=["measure", "method"], columns="finding", values="text", aggfunc="first", sort=False)
-    columns = [name for name in (*located.SIZES, stratified.MEAN) if name in wide]
-    return wide[columns].rename(columns={stratified.MEAN: "mean of sizes"}).rename_axis(
+    columns = [name for name in (*located.SIZES, per_class.MEAN) if name in wide]
+    return wide[columns].rename(columns={per_class.MEAN: "mean of sizes"}).rename_axis(
         index=["", ""], columns="").fillna("")
 
 
@@ -191,8 +191,8 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
     said.append(f"**Slices.** In {first['mean']:.0%} of the volumes with a lesion the most suspicious slice shows one "
                 f"(95 % interval {interval(first['low'], first['high'])}, chance {first['chance']:.2f}).")
     places = located.localised(chapter, method, collection)
-    over = places[places["finding"] == stratified.MEAN].set_index(["measure", "method"])["mean"]
-    low = places[places["finding"] == stratified.MEAN].set_index(["measure", "method"])["low"]
+    over = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["mean"]
+    low = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["low"]
     game = MEASURES[0]
     for name in (*explained.LAYERS, explained.PICKED):
         beyond = low[f"{game} beyond {USUAL}", name] > 0

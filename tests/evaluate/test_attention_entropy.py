@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate.sharpness import entropy, share_of_image, uniform_bits
+from mdlib.evaluate.attention_entropy import entropy, share_of_image, uniform_bits
 
 
 def maps(*shape, seed=0, sharp=2.0):

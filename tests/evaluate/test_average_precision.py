@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate.precision import PrecisionRecall, average_precision
+from mdlib.evaluate.average_precision import PrecisionRecall, average_precision
 
 NAN = math.nan
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score, roc_curve
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate.operating import RATES, at, choose
+from mdlib.evaluate.thresholds import RATES, at, choose
 
 NAN = math.nan
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from mdlib.errors import SettingsError
-from mdlib.evaluate import stratified as st
+from mdlib.evaluate import per_class as pc
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def copied(groups, draws, seed):
 
 def test_class_means_and_their_intervals_are_those_of_copied_patients(pairs):
     values, findings, groups = pairs
-    found = st.class_means(values, findings, groups, draws=50, seed=1).set_index(["measure", "finding"])
+    found = pc.class_means(values, findings, groups, draws=50, seed=1).set_index(["measure", "finding"])
     drawn = []
     for rows in copied(groups, 50, 1):
         each = values.iloc[rows].groupby(findings[rows])["b"].mean().reindex(["Mass", "Edema", "Hernia"])
@@ -35,19 +35,19 @@ def test_class_means_and_their_intervals_are_those_of_copied_patients(pairs):
     plain = values["b"].groupby(findings).mean().reindex(["Mass", "Edema", "Hernia"])
     np.testing.assert_allclose(found.loc["b", "mean"], [*plain, plain.mean()])
     np.testing.assert_allclose(found.loc["b"][["low", "high"]].T, np.nanquantile(drawn, [0.025, 0.975], axis=0))
-    assert found.loc["b", "pairs"].tolist() == [16, 12, 8, 36] and st.MEAN in found.loc["b"].index
+    assert found.loc["b", "pairs"].tolist() == [16, 12, 8, 36] and pc.MEAN in found.loc["b"].index
 
 
 def test_each_finding_counts_once_however_many_pairs_it_has():
     values, findings = pd.DataFrame({"hit": [1.0] * 99 + [0.0]}), ["Mass"] * 99 + ["Hernia"]
-    found = st.class_means(values, findings, range(100), draws=10).set_index("finding")
-    assert found.loc[st.MEAN, "mean"] == 0.5
+    found = pc.class_means(values, findings, range(100), draws=10).set_index("finding")
+    assert found.loc[pc.MEAN, "mean"] == 0.5
 
 
 def test_rank_agreement_is_the_mean_of_spearmans_within_findings(pairs):
     values, findings, groups = pairs
     effect = np.random.default_rng(2).standard_normal(40)
-    found = st.rank_agreement(effect, values, findings, groups, draws=40, seed=3)
+    found = pc.rank_agreement(effect, values, findings, groups, draws=40, seed=3)
 
     def correlation(rows, name):
         each = []
@@ -65,7 +65,7 @@ def test_rank_agreement_is_the_mean_of_spearmans_within_findings(pairs):
 
 def test_a_finding_with_larger_effects_and_larger_maps_counts_for_nothing():
     effect, amount = np.array([1.0, 2, 3, 11, 12, 13]), pd.DataFrame({"mass": [3.0, 2, 1, 13, 12, 11]})
-    found = st.rank_agreement(effect, amount, ["Mass"] * 3 + ["Edema"] * 3, range(6), draws=5)
+    found = pc.rank_agreement(effect, amount, ["Mass"] * 3 + ["Edema"] * 3, range(6), draws=5)
     assert found.loc["mass", "correlation"] == pytest.approx(-1)
     assert stats.spearmanr(effect, amount["mass"])[0] > 0.5
 
@@ -73,10 +73,10 @@ def test_a_finding_with_larger_effects_and_larger_maps_counts_for_nothing():
 def test_what_nobody_measured_is_not_a_number(pairs):
     values, findings, groups = pairs
     nothing = values.assign(a=np.nan)[["a"]]
-    assert np.isnan(st.class_means(nothing, findings, groups, draws=5)["mean"]).all()
-    assert np.isnan(st.rank_agreement(np.arange(40.0), nothing, findings, groups, draws=5).loc["a", "correlation"])
+    assert np.isnan(pc.class_means(nothing, findings, groups, draws=5)["mean"]).all()
+    assert np.isnan(pc.rank_agreement(np.arange(40.0), nothing, findings, groups, draws=5).loc["a", "correlation"])
 
 
 def test_other_groups_than_pairs_are_refused(pairs):
     with pytest.raises(SettingsError, match="groups"):
-        st.class_means(pairs[0], pairs[1], [1, 2])
+        pc.class_means(pairs[0], pairs[1], [1, 2])
