@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, locks, and fingerprints of what was read. Linux and macOS (fcntl)."""
+"""Atomic files, locks, JSON and fingerprints. Linux and macOS (fcntl)."""
 
 import fcntl
 import hashlib
@@ -35,32 +35,32 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(lock: Path | str) -> Iterator[None]:
-    """Run the block while this process holds the file `lock`; others wait. The file is gone afterwards.
+def lock(path: Path | str) -> Iterator[None]:
+    """Run the block while this process holds the file `path`; others wait. The file is removed afterwards.
 
-    The system lets go of it when the process ends, however it ends: what a killed one leaves is taken over. Raises
-    DataError where the file cannot be written.
+    The system releases the lock when the process ends, however it ends: the file of a killed process is taken over.
+    Raises DataError where the file cannot be written.
     """
-    lock = Path(lock)
+    path = Path(path)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = _hold(lock)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = _hold(path)
     except OSError as error:
-        raise DataError(f"nothing can be written here ({error.strerror})", str(lock.parent),
+        raise DataError(f"nothing can be written here ({error.strerror})", str(path.parent),
                         "Choose a folder that you may write to.") from None
     with held:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
-def _hold(lock: Path) -> IO:
+def _hold(path: Path) -> IO:
     while True:
-        file = lock.open("w")
+        file = path.open("w")
         fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):  # else the one before has removed it while we waited for it
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+        with suppress(FileNotFoundError):  # else the previous holder removed it while we waited for it
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()
 

@@ -6,21 +6,21 @@ import sys
 import pytest
 
 from mdlib.errors import DataError
-from mdlib.files import alone
+from mdlib.files import lock
 
 COUNT = """
 import sys
 from pathlib import Path
-from mdlib.files import alone
+from mdlib.files import lock
 number = Path(sys.argv[2])
 for _ in range(300):
-    with alone(sys.argv[1]):
+    with lock(sys.argv[1]):
         number.write_text(str(int(number.read_text()) + 1))
 """
 HOLD = """
 import sys
-from mdlib.files import alone
-with alone(sys.argv[1]):
+from mdlib.files import lock
+with lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -39,12 +39,12 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
         assert process.stdout.readline() == b"held\n"
         process.kill()
     assert (tmp_path / "lock").exists()
-    with alone(tmp_path / "lock"):
+    with lock(tmp_path / "lock"):
         pass
     assert not (tmp_path / "lock").exists()
 
 
 def test_a_lock_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"nothing can be written here.*Choose a folder"), alone(tmp_path / "file/lock"):
+    with pytest.raises(DataError, match=r"nothing can be written here.*Choose a folder"), lock(tmp_path / "file/lock"):
         pass

@@ -1,7 +1,7 @@
-"""Random crops, mirrors and turns of whole batches, on whatever device they are.
+"""Random crops, horizontal flips and quarter turns of whole batches, on the device where they are.
 
-Images are float (B, C, H, W); each draws for itself, from torch's global generator of its device, and no image is
-handled alone: on a GPU a batch costs a few kernels, whatever its size.
+Images are float (B, C, H, W). Each image draws its own values, from torch's global generator of its device, and the
+batch is handled as a whole: on a GPU it costs a few kernels, whatever its size.
 """
 
 import torch
@@ -28,8 +28,8 @@ def crop(images: Tensor, pad: int) -> Tensor:
     return windows[torch.arange(count, device=images.device), :, top, left]    # a view until here: only this copies
 
 
-def mirror(images: Tensor) -> Tensor:
-    """Each image, or with chance 1/2 its mirror image, left for right."""
+def hflip(images: Tensor) -> Tensor:
+    """Each image flipped horizontally with probability 1/2."""
     return torch.where(_each(torch.rand(len(images), device=images.device) < 0.5), images.flip(3), images)
 
 

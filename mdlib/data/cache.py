@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.files import alone, read_json, stamp, write_json
+from mdlib.files import lock, read_json, stamp, write_json
 from mdlib.progress import track
 
 FORMAT = 2             # raised when these files, or the bytes of the same image, become others
@@ -49,7 +49,7 @@ def open_cache(paths: Sequence[Path | str], shape: Sequence[int], folder: Path |
                             "Use whole numbers: (H, W), or (H, W, 3) for colour.")
     sources = {"format": FORMAT, "shape": shape, "images": _stamps(paths)}
     if not _finished(folder, sources):
-        with alone(folder / "lock"):
+        with lock(folder / "lock"):
             if not _finished(folder, sources):  # another process may have done it meanwhile
                 _fill(folder, sources, paths, decode, workers or _cores())
     return np.load(folder / "pixels.npy", mmap_mode="r")

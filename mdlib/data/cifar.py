@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
-from mdlib.data.augment import crop, mirror
+from mdlib.data.augment import crop, hflip
 from mdlib.data.images import BROKEN
 from mdlib.data.samples import collate
 from mdlib.errors import DataError, SettingsError
@@ -112,7 +112,7 @@ class DeviceImages(Dataset):
         rows = index.to(self.images.device)
         image = self.images[rows].float().div_(255)
         if self.training:
-            image = mirror(crop(image, PAD))
+            image = hflip(crop(image, PAD))
         return {"image": image, "target": self.labels[rows], "index": index}
 
 

@@ -44,7 +44,7 @@ class ReportSamples(Mapped):
         image = torch.from_numpy(np.asarray(self.pixels[rows])).permute(0, 3, 1, 2).float().div_(255).contiguous()
         report = np.zeros(len(rows), dtype=np.int64)
         if self.training:
-            image = augment.quarter_turns(augment.mirror(augment.crop(image, self.pad)))
+            image = augment.quarter_turns(augment.hflip(augment.crop(image, self.pad)))
             report = torch.randint(self.words.shape[1], (len(rows),)).numpy()
         return {"image": image, "words": torch.from_numpy(self.words[rows, report]),
                 "target": torch.from_numpy(self.targets[rows]), "index": torch.from_numpy(rows)}

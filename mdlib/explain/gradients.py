@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mdlib.errors import SettingsError
-from mdlib.explain.recorder import find_layer, replaced
+from mdlib.explain.hooks import find_layer, replaced
 
 
 class NoSignalWarning(UserWarning):
@@ -71,7 +71,7 @@ def gradient_times_input_maps(model: nn.Module, batch: Tensor | dict[str, Tensor
     over pixels, unlike Grad-CAM. The paper gives the class a loss of -1 and the others 0; taken literally that is
     d = - d logit / dx, whose positive part would show what speaks against the class, so the sign is turned (ours).
     At a model's `input` x is the normalised picture, where 0 is ImageNet's mean grey. Everything else is as in
-    `grad_cam_maps`; steps 2 and 3 are `overlay.stretch` and `overlay.over_slice`.
+    `grad_cam_maps`; steps 2 and 3 are `overlay.normalize` and `overlay.over_slice`.
     """
     return _maps(model, batch, layer, classes, lambda gradient: gradient)
 

@@ -1,6 +1,6 @@
-"""Pictures of maps, in plain NumPy: what has no signal stays dark.
+"""Heat maps as pictures, in plain NumPy: a map without signal stays dark.
 
-The paper (section 2.5, Fig. 5) stretches each map from its minimum to its maximum and adds a rainbow to the X-ray,
+The paper (section 2.5, Fig. 5) scales each map from its minimum to its maximum and adds a rainbow to the X-ray,
 which gives full colour to rounding noise; here 0 stays 0, and the image shows through where the map is low.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from mdlib.errors import DataError, SettingsError
 
 
-def stretch(maps: ArrayLike, signal: ArrayLike = True) -> np.ndarray:
+def normalize(maps: ArrayLike, signal: ArrayLike = True) -> np.ndarray:
     """Maps (..., h, w) as uint8, 0 at zero and below, 255 at the maximum of each; all 0 where `signal` (...) is False.
 
     Of gradient x input this is the contribution matrix P of Li et al., appendix C, step 2. Raises DataError for NaN and

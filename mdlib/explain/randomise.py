@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from mdlib.errors import SettingsError
-from mdlib.explain.recorder import find_layer
+from mdlib.explain.hooks import find_layer
 
 
 def parts(model: nn.Module) -> list[str]:

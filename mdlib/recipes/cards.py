@@ -21,7 +21,7 @@ from torch import nn
 
 from mdlib import reproducible
 from mdlib.errors import DataError, MdlibError
-from mdlib.files import alone, atomic, fingerprint, read_json, write_json
+from mdlib.files import atomic, fingerprint, lock, read_json, write_json
 from mdlib.training import checkpoints
 
 Of = TypeVar("Of")
@@ -103,7 +103,7 @@ def data_of(told: dict[str, Any], *counts: str) -> dict[str, Any]:
 
 def kept_once(path: Path, arrays: Callable[[], dict[str, Any]]) -> Path:
     """The file of a run that holds what arrays() gives, written by the first of several processes that ask for it."""
-    with alone(path.with_suffix(".lock")):
+    with lock(path.with_suffix(".lock")):
         if not path.exists():
             found = arrays()
             with atomic(path) as part, part.open("wb") as file:

@@ -41,7 +41,7 @@ def maps(values: np.ndarray, signal: np.ndarray | None, data: bytearray) -> dict
     slices, count, height, width = values.shape
     signal = values.any(axis=(2, 3)) & (True if signal is None else signal)
     long = np.where(signal[..., None, None], values, 0).swapaxes(0, 1).reshape(count, slices * height, width)
-    stretched = overlay.stretch(long).reshape(count, slices, height, width).swapaxes(0, 1)
+    stretched = overlay.normalize(long).reshape(count, slices, height, width).swapaxes(0, 1)
     at, peak = len(data), [float(f"{value:.3g}") for value in values.max(axis=(2, 3)).ravel()]
     data += stretched.tobytes()
     return {"at": at, "count": count, "height": height, "width": width, "peak": peak, "signal": signal.ravel().tolist()}

@@ -167,7 +167,7 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
 
     Where a case has twins, one tick shows the picture without the finding: picture, probabilities and maps change
     together. `methods` names the maps to offer, in this order (None: those of the first case). Maps travel at their own
-    resolution as bytes, each stretched by `overlay.stretch`, those of all slices of a volume by their one maximum, so
+    resolution as bytes, each stretched by `overlay.normalize`, those of all slices of a volume by their one maximum, so
     that slices compare; a map without signal, or without a positive value (eq. 7's ReLU leaves nothing of it), is
     announced, never drawn. A volume starts at the slice with the highest score, and a strip shows the score of every
     slice. Below a picture with a report stand its words; each shows where the network looked when it wrote it. Raises

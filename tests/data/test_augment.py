@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdlib.data.augment import crop, mirror, quarter_turns
+from mdlib.data.augment import crop, hflip, quarter_turns
 from mdlib.errors import SettingsError
 
 
@@ -30,10 +30,10 @@ def test_a_crop_is_one_of_all_windows_of_the_reflected_image():
     assert torch.equal(crop(images, 0), images)
 
 
-def test_half_of_the_images_are_mirrored():
+def test_half_of_the_images_are_flipped():
     torch.manual_seed(0)
     images = batch(2000, 3, 5)
-    assert abs(places(mirror(images), [images, images.flip(3)]).mean() - 0.5) < 0.04
+    assert abs(places(hflip(images), [images, images.flip(3)]).mean() - 0.5) < 0.04
 
 
 def test_a_quarter_of_the_images_has_each_of_four_turns():
@@ -44,7 +44,7 @@ def test_a_quarter_of_the_images_has_each_of_four_turns():
     assert np.abs(drawn / 2000 - 0.25).max() < 0.04
 
 
-@pytest.mark.parametrize("change", [lambda x: crop(x, 2), mirror, quarter_turns])
+@pytest.mark.parametrize("change", [lambda x: crop(x, 2), hflip, quarter_turns])
 def test_draws_follow_from_torchs_seed_and_the_batch_stays_as_it_was(change):
     images = batch(64, 6, 6)
     before, results = images.clone(), []

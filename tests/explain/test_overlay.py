@@ -8,33 +8,33 @@ import pytest
 import torch
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.explain.overlay import blend, colour, contour, over_slice, palette, stretch, upsample
+from mdlib.explain.overlay import blend, colour, contour, normalize, over_slice, palette, upsample
 
 
-def test_stretch_keeps_zero_at_zero_and_puts_the_maximum_at_255():
-    assert stretch([[-2.0, 0.0], [1.0, 4.0]]).tolist() == [[0, 0], [64, 255]]
+def test_normalize_keeps_zero_at_zero_and_puts_the_maximum_at_255():
+    assert normalize([[-2.0, 0.0], [1.0, 4.0]]).tolist() == [[0, 0], [64, 255]]
 
 
 def test_each_map_of_a_stack_has_its_own_maximum():
     maps = np.array([[[1.0, 2.0]], [[10.0, 5.0]]])
-    assert stretch(maps).tolist() == [[[128, 255]], [[255, 128]]]
+    assert normalize(maps).tolist() == [[[128, 255]], [[255, 128]]]
 
 
 @pytest.mark.parametrize("silent", [np.zeros((3, 3)), -np.ones((3, 3))])
 def test_a_map_without_positive_values_stays_dark(silent):
-    assert not stretch(silent).any()
+    assert not normalize(silent).any()
 
 
-def test_a_map_without_signal_is_never_stretched():
+def test_a_map_without_signal_is_never_normalized():
     maps = np.array([[[1e-9, 2e-9]], [[1.0, 2.0]]])
-    assert stretch(maps, signal=[False, True]).tolist() == [[[0, 0]], [[128, 255]]]
-    assert not stretch(torch.tensor(maps), torch.tensor([False, False])).any()
+    assert normalize(maps, signal=[False, True]).tolist() == [[[0, 0]], [[128, 255]]]
+    assert not normalize(torch.tensor(maps), torch.tensor([False, False])).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_refused(value):
     with pytest.raises(DataError, match="1 values are not finite"):
-        stretch([[1.0, value]])
+        normalize([[1.0, value]])
 
 
 @pytest.mark.parametrize("shape", [(28, 21), (7, 7), (3, 5), (1, 1)])

@@ -21,7 +21,7 @@ def test_maps_travel_as_the_bytes_of_stretch():
     widget = explorer([case])
     sent = widget.cases[0]["maps"]["Grad-CAM"]
     values = np.frombuffer(widget.data, np.uint8, count=3 * 49, offset=sent["at"]).reshape(3, 7, 7)
-    assert (values == overlay.stretch(case.maps["Grad-CAM"], [True, True, False])).all()
+    assert (values == overlay.normalize(case.maps["Grad-CAM"], [True, True, False])).all()
     assert values[0].max() == 255 and values[2].max() == 0
     np.testing.assert_allclose(sent["peak"], case.maps["Grad-CAM"].max(axis=(1, 2)), rtol=5e-3)
     assert (sent["count"], sent["height"], sent["width"], sent["signal"]) == (3, 7, 7, [True, True, False])
@@ -63,7 +63,7 @@ def test_a_twin_brings_its_own_picture_numbers_and_maps():
     twin, sent = case.twins["Mass"], widget.cases[0]["twins"]["Mass"]
     at, method = sent["maps"]["Grad-CAM"], "Grad-CAM"
     values = np.frombuffer(widget.data, np.uint8, count=3 * 49, offset=at["at"]).reshape(3, 7, 7)
-    assert (values == overlay.stretch(twin.maps[method], twin.signal[method])).all() and not values[0].any()
+    assert (values == overlay.normalize(twin.maps[method], twin.signal[method])).all() and not values[0].any()
     assert (sent["probability"], sent["logits"]) == ([0.05, 0.6, 0.1], [-2.94, 0.41, -2.2])
     start, length = sent["image"]["at"]
     assert abs(np.asarray(Image.open(io.BytesIO(widget.data[start : start + length])), int) - 60).max() <= 2

@@ -37,7 +37,7 @@ def test_the_browser_draws_what_overlay_blends(page, threshold):
     view.after(lambda: view.opacity.fill("0.75"))
     if threshold:
         view.after(lambda: view.threshold.fill(str(threshold)))
-    heat = np.rint(overlay.upsample(overlay.stretch(case.maps["Grad-CAM"][1]), (64, 64))).astype(np.uint8)
+    heat = np.rint(overlay.upsample(overlay.normalize(case.maps["Grad-CAM"][1]), (64, 64))).astype(np.uint8)
     expected = overlay.blend(case.image, np.where(heat < 255 * threshold, 0, heat), 0.75)
     wrong = abs(pixels(view) - expected.astype(int)).max(axis=-1) > 3
     assert wrong.mean() < 0.002  # a value just at the threshold may fall to either side
@@ -216,7 +216,7 @@ def test_without_the_finding_picture_numbers_and_maps_change_together_and_come_b
     before = view.after(view.klass("Pleural Thickening").check)
     _, said = view.after(view.twin.check)
     twin = case.twins["Mass"]
-    expected = overlay.blend(twin.image, overlay.stretch(twin.maps["Grad-CAM"][1]))
+    expected = overlay.blend(twin.image, overlay.normalize(twin.maps["Grad-CAM"][1]))
     assert abs(pixels(view) - expected.astype(int)).max() <= 3
     assert "phantom 7 without Mass. Pleural Thickening: probability 0.60, truth absent." in said
     assert ("Mass in the picture raises the logit of Pleural Thickening by 0.44, from 0.41 to 0.85 "

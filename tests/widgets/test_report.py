@@ -29,11 +29,11 @@ def test_each_words_map_is_stretched_by_its_own_maximum_and_a_sentence_has_the_m
     widget = explorer([case])
     for mechanism, maps in case.attention.items():
         sent = sent_maps(widget, mechanism)
-        assert (sent[:WORDS] == overlay.stretch(maps)).all() and (sent.max(axis=(1, 2)) == 255).all()
+        assert (sent[:WORDS] == overlay.normalize(maps)).all() and (sent.max(axis=(1, 2)) == 255).all()
         first = 0
         for part, (_, words) in enumerate(REPORT):
             expected = maps[first : first + len(words)].mean(axis=0)
-            assert (sent[WORDS + part] == overlay.stretch(expected)).all()
+            assert (sent[WORDS + part] == overlay.normalize(expected)).all()
             first += len(words)
 
 
@@ -97,7 +97,7 @@ def test_the_still_picture_shows_the_map_of_the_word_kept_and_its_words_hold_the
     plain = np.asarray(widget.still())
     widget.word = 4
     still = np.asarray(widget.still(), int)
-    heat = np.rint(overlay.upsample(overlay.stretch(case.attention["AAS"][4]), (64, 64))).astype(np.uint8)
+    heat = np.rint(overlay.upsample(overlay.normalize(case.attention["AAS"][4]), (64, 64))).astype(np.uint8)
     expected = np.stack([overlay.blend(np.full((64, 64), grey, np.uint8), heat)[..., i]
                          for i, grey in enumerate((200, 160, 190))], axis=-1)  # fmt: skip
     assert abs(still[:, 72:] - expected).max() <= 4 and (still[:, :64] == plain[:, :64]).all()

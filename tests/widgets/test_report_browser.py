@@ -15,7 +15,7 @@ FIRST = {name: sum(len(words) for _, words in REPORT[:i]) for i, (name, _) in en
 
 def under(case, values: np.ndarray) -> np.ndarray:
     """The flat picture of `make_report` under a map, as `overlay` draws it."""
-    heat = np.rint(overlay.upsample(overlay.stretch(values), (64, 64))).astype(np.uint8)
+    heat = np.rint(overlay.upsample(overlay.normalize(values), (64, 64))).astype(np.uint8)
     colours = enumerate(np.moveaxis(case.image, -1, 0))
     return np.stack([overlay.blend(grey, heat)[..., i] for i, grey in colours], axis=-1).astype(int)
 

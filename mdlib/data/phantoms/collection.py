@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mdlib.errors import DataError
-from mdlib.files import alone, read_json, write_json
+from mdlib.files import lock, read_json, write_json
 
 
 def is_phantom(folder: Path | str) -> bool:
@@ -32,7 +32,7 @@ def complete(folder: Path | str, told: dict, fill: Callable[[Path], None]) -> Pa
     """
     folder, told = Path(folder).absolute(), json.loads(json.dumps(told))
     if not _finished(folder, told):
-        with alone(folder.with_name(f".{folder.name}.lock")):
+        with lock(folder.with_name(f".{folder.name}.lock")):
             if not _finished(folder, told):  # another process may have drawn it meanwhile
                 _replace(folder, told, fill)
     return folder

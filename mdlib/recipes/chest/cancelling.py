@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mdlib import reproducible
 from mdlib.explain import gradients, overlay
-from mdlib.explain.recorder import replaced
+from mdlib.explain.hooks import replaced
 from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
@@ -151,7 +151,7 @@ def noise_figure(chapter: Chapter) -> Figure:
         grey = (255 * batch["image"][0, 0]).numpy().astype(np.uint8)
         for way, maps in ways:
             h = maps[0, k].clamp(min=0).numpy()
-            pictures.append(overlay.blend(grey, overlay.stretch(h)))
+            pictures.append(overlay.blend(grey, overlay.normalize(h)))
             titles.append(f"{name}, {figures.words(chapter.classes[k])}\n{way}: maximum {h.max():.1e}")
     return shared.pictures(pictures, titles, columns=3, width=8)
 

@@ -35,7 +35,7 @@ def figure_5(chapter: Chapter) -> Figure | str:
         return "No image of the test part shows a finding."
     found = gradients.grad_cam_maps(trained(chapter, "densenet121"), inputs_of(chapter, "densenet121", [row]),
                                     "features.norm5")
-    image, h = as_seen(chapter, row), overlay.stretch(found.values[0, k].numpy(), bool(found.signal[0, k]))
+    image, h = as_seen(chapter, row), overlay.normalize(found.values[0, k].numpy(), bool(found.signal[0, k]))
     large = np.rint(overlay.upsample(h, image.shape)).astype(np.uint8)
     steps = {f"map, {h.shape[0]} × {h.shape[1]}": h, f"bilinear to {image.shape[0]} × {image.shape[1]}": large,
              "coloured": overlay.colour(large), "over the image": overlay.blend(image, h)}
@@ -62,7 +62,7 @@ def figure_10(chapter: Chapter) -> Figure | str:
         outlines.append([])
         for k in probability.argsort(descending=True)[:TOP].tolist():
             h, signal = found.values[0, k].numpy(), bool(found.signal[0, k])
-            pictures.append(overlay.blend(image, overlay.stretch(h, signal)))
+            pictures.append(overlay.blend(image, overlay.normalize(h, signal)))
             why = "" if signal and h.max() > 0 else "nothing speaks for it" if signal else "no signal"
             titles.append(f"{figures.words(chapter.classes[k])}: {probability[k]:.2f}\n{why}")
             outlines.append([line * len(image) for line in known.get(chapter.classes[k], [])])

@@ -105,7 +105,7 @@ def example(image: np.ndarray, mask: np.ndarray, title: str, maps: dict[str, np.
     rows = -(-(len(maps) + 1) // columns)
     figure, axes = grid_of_axes(rows, columns, figsize=(9, 2.7 * rows))
     shown = {title: overlay.blend(image, np.zeros(mask.shape, np.uint8))}
-    shown |= {name: overlay.blend(image, overlay.stretch(own)) for name, own in maps.items()}
+    shown |= {name: overlay.blend(image, overlay.normalize(own)) for name, own in maps.items()}
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (name, picture) in zip(axes.flat, shown.items(), strict=False):

@@ -16,7 +16,7 @@ from torchvision.models import DenseNet
 
 from mdlib.explain import overlay
 from mdlib.explain.gradients import grad_cam_maps
-from mdlib.explain.recorder import recorded
+from mdlib.explain.hooks import recorded
 from mdlib.models.backbones import Backbone
 from mdlib.progress import track
 from mdlib.recipes import cam_peers
@@ -139,7 +139,7 @@ def figure(chapter: Chapter) -> Figure:
     """
     found = _remembered(chapter)
     image = as_seen(chapter, found["row"])
-    maps = [overlay.blend(image, overlay.stretch(values)) for values in found["maps"].values()]
+    maps = [overlay.blend(image, overlay.normalize(values)) for values in found["maps"].values()]
     titles = [f"present: {figures.words(found['class'])}", *found["maps"]]
     picture = shared.pictures([image, *maps], titles, columns=len(titles), width=11)
     picture.suptitle("Grad-CAM at norm5 of one network (torchvision's, ReLU in place): dark 0, bright its maximum",

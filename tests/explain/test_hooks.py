@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mdlib.errors import SettingsError
-from mdlib.explain.recorder import find_layer, recorded, replaced
+from mdlib.explain.hooks import find_layer, recorded, replaced
 
 
 @pytest.fixture
