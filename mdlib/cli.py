@@ -107,9 +107,12 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, keep: str | None,
         **asked) -> None:
     """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
-    from mdlib import runs
+    from mdlib import extras, runs
     from mdlib.batch import papermill_runs
 
+    if not grid:    # what cannot end well says so before torch is imported and phantoms are drawn
+        papermill_runs.notebooks(chapter)
+        extras.require("papermill", "book")
     pages = recipe(chapter)
     if chapter not in CHAPTERS and (grid or devices > 1):
         raise SettingsError(f"nothing is trained in {chapter}", "--grid, --devices",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"errors", "files", "parallel", "progress", "reproducible"}
+GROUND = {"errors", "extras", "files", "parallel", "progress", "reproducible"}
 LAYERS = {"data", "models", "training", "explain", "evaluate"}
 MAY_IMPORT = {
     **{ground: GROUND for ground in GROUND},

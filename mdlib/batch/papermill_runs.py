@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import papermill
-
 from mdlib.errors import MdlibError, SettingsError
+from mdlib.extras import require
 from mdlib.files import atomic, fingerprint
 from mdlib.runs import code_fingerprint, home
 
@@ -43,8 +42,9 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
     """Execute one notebook with `parameters`; what its cells print appears while they run.
 
     `copy` is written when the last cell has ended well. After an error the notebook so far, with the error in it,
-    is kept beside it as `*.failed.ipynb`, and MdlibError says so.
+    is kept beside it as `*.failed.ipynb`, and MdlibError says so. Raises MissingExtraError without papermill.
     """
+    papermill = require("papermill", "book")
     running, failed = copy.with_suffix(".running.ipynb"), copy.with_suffix(".failed.ipynb")
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:

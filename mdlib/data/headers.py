@@ -1,16 +1,19 @@
 """What an image file says of itself that a network or a reader needs, and nothing that names a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pydicom
 from PIL import Image
 
 from mdlib.data.images import BROKEN, DICOM_BROKEN, is_dicom
 from mdlib.errors import DataError
+from mdlib.extras import require
+
+if TYPE_CHECKING:
+    import pydicom
 
 VIEWS = {"ANTERO-POSTERIOR": "AP", "POSTERO-ANTERIOR": "PA"}  # meanings of View Code Sequence, DICOM CID 4010
 AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # years
@@ -33,7 +36,7 @@ def read_header(path: Path | str) -> Header:
     path = Path(path)
     with _readable(path):
         if is_dicom(path):
-            return _of_dicom(pydicom.dcmread(path, force=True))
+            return _of_dicom(require("pydicom", "dicom").dcmread(path, force=True))
         with Image.open(path) as image:
             return Header(_colour(image))
 
@@ -45,7 +48,7 @@ def read_size(path: Path | str) -> tuple[int, int, int]:
         if not is_dicom(path):
             with Image.open(path) as image:
                 return 1, image.height, image.width
-        data = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        data = require("pydicom", "dicom").dcmread(path, force=True, stop_before_pixels=True)
         if "Rows" not in data:
             raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
         return int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)
@@ -71,8 +74,8 @@ def _colour(image: Image.Image) -> float:
     return float(np.ptp(values, axis=-1).mean())
 
 
-def _of_dicom(data: pydicom.Dataset) -> Header:
-    codes = data.get("ViewCodeSequence") or [pydicom.Dataset()]
+def _of_dicom(data: "pydicom.Dataset") -> Header:
+    codes = data.get("ViewCodeSequence") or [{}]
     view = _text(data, "ViewPosition") or _text(codes[0], "CodeMeaning")
     coloured = data.get("SamplesPerPixel") == 3
     sex = _text(data, "PatientSex")
@@ -82,10 +85,10 @@ def _of_dicom(data: pydicom.Dataset) -> Header:
         _years(_text(data, "PatientAge")), _text(data, "Modality"), _text(data, "BodyPartExamined"))
 
 
-def _text(data: pydicom.Dataset, name: str) -> str:
+def _text(data: "pydicom.Dataset | dict", name: str) -> str:
     """At most 32 printable characters: a header may hold anything."""
     value = data.get(name)
-    parts = [str(part) for part in value] if isinstance(value, pydicom.multival.MultiValue) else [str(value or "")]
+    parts = [str(part) for part in value] if isinstance(value, MutableSequence) else [str(value or "")]
     return "".join(filter(str.isprintable, "\\".join(parts))).strip().upper()[:32]
 
 

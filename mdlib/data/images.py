@@ -4,19 +4,21 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pydicom
 from PIL import Image, UnidentifiedImageError
-from pydicom.errors import InvalidDicomError
-from pydicom.pixels import pixel_array
 
 from mdlib.errors import DataError, SettingsError
+from mdlib.extras import require
+
+if TYPE_CHECKING:
+    import pydicom
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error,
           Image.DecompressionBombError)
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
-DICOM_BROKEN = (*BROKEN, AttributeError, KeyError, RuntimeError, NotImplementedError, TypeError, InvalidDicomError)
+DICOM_BROKEN = (*BROKEN, AttributeError, KeyError, RuntimeError, NotImplementedError, TypeError)
 
 
 def image_names(folder: Path | str) -> list[str]:
@@ -94,7 +96,7 @@ def read_dicom(path: Path | str, frame: int | None = None, mode: str = "L") -> n
     happens to use, so exposure stays comparable. MONOCHROME1 is inverted: 0 is black in every result. Colour becomes
     luma, or uint8 (H, W, 3) with mode "RGB". `frame` counts from 0: only that frame is read from the disk, with the
     rescale and window that an enhanced file gives it in its functional groups. Raises DataError for what is no DICOM
-    image, is damaged, or has several frames where none is asked for.
+    image, is damaged, or has several frames where none is asked for; MissingExtraError without the extra `dicom`.
     """
     try:
         return _dicom(path, mode, frame)
@@ -120,20 +122,21 @@ def _dicom(path: Path | str, mode: str, frame: int | None) -> np.ndarray:
     return np.array(Image.fromarray(255 - grey if kind == "MONOCHROME1" else grey).convert(mode))
 
 
-def _stored(path: Path | str, frame: int | None) -> tuple[pydicom.Dataset, np.ndarray]:
+def _stored(path: Path | str, frame: int | None) -> tuple["pydicom.Dataset", np.ndarray]:
     """The header and the stored values of a file, or of one frame of a file that has several."""
+    pydicom = require("pydicom", "dicom")
     if frame is not None:
         data = pydicom.dcmread(path, force=True, stop_before_pixels=True)
         if int(data.get("NumberOfFrames") or 1) > 1:
             _put_groups(data, frame)
-            return data, pixel_array(path, index=frame)
+            return data, pydicom.pixels.pixel_array(path, index=frame)
     data = pydicom.dcmread(path, force=True)
     if "PixelData" not in data:
         raise DataError("this is no DICOM image (no pixel data)", str(path), "Copy or export it again.")
     return data, data.pixel_array
 
 
-def _put_groups(data: pydicom.Dataset, frame: int) -> None:
+def _put_groups(data: "pydicom.Dataset", frame: int) -> None:
     """Put the rescale and window of the functional groups, shared or of this frame, where a plain file has them."""
     shared, each = (data.get(f"{kind}FunctionalGroupsSequence") or [] for kind in ("Shared", "PerFrame"))
     for group in (*shared, *each[frame:frame + 1]):
@@ -142,7 +145,7 @@ def _put_groups(data: pydicom.Dataset, frame: int) -> None:
                 data.update(item)
 
 
-def _display(values: np.ndarray, data: pydicom.Dataset) -> np.ndarray:
+def _display(values: np.ndarray, data: "pydicom.Dataset") -> np.ndarray:
     """Stored values -> what is shown, 0 to 1 (DICOM part 3, C.11.1 and C.11.2).
 
     Not by pydicom's functions: they fail on tables of 8 and 10 to 15 bits and on a negative slope.
@@ -163,7 +166,7 @@ def _display(values: np.ndarray, data: pydicom.Dataset) -> np.ndarray:
     return (values - low) / (high - low)
 
 
-def _look_up(values: np.ndarray, item: pydicom.Dataset) -> tuple[np.ndarray, float, float]:
+def _look_up(values: np.ndarray, item: "pydicom.Dataset") -> tuple[np.ndarray, float, float]:
     """The table's entry of each value, and the smallest and largest entry its number of bits allows."""
     count, first, bits = item.LUTDescriptor
     table = item.LUTData

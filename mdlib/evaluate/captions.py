@@ -1,8 +1,8 @@
 """Scores of generated reports: what the captioning literature counts, and whether the conclusion is right.
 
-BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap, the library behind the tables of the literature. Texts are
-lower case words separated by blanks and are counted as they are: its tokenizer, made for written English, is not run.
-What one should know of them (all of it follows from their definitions):
+BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap (extra `captions`), the library behind the tables of the
+literature. Texts are lower case words separated by blanks and are counted as they are: its tokenizer, made for written
+English, is not run. What one should know of them (all of it follows from their definitions):
 
 - BLEU and METEOR are counted over all images together, not as means of images; ROUGE-L and CIDEr are means.
 - CIDEr weighs a phrase by how few of the images have it in their references, so it depends on which images stand side
@@ -36,7 +36,7 @@ def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
 
     generated (N,): a text an image; references (N, any number): what people wrote. meteor: whether to count METEOR,
     otherwise NaN; None: where Java is found. Raises SettingsError for other lengths, DataError for an image without
-    references, an empty reference, or a METEOR that does not answer.
+    references, an empty reference, or a METEOR that does not answer, MissingExtraError without pycocoevalcap.
     """
     return _averaged({"": [_checked(generated, references)]}, meteor)[""]
 
@@ -140,9 +140,9 @@ def _averaged(rounds: Mapping[str, Sequence[tuple[list[str], list[list[str]]]]],
 def _scores(texts: list[str], references: list[list[str]], judge: "Meteor | None") -> list[float]:
     """METRICS in their order, from the library, which prints nothing at verbose=0."""
     truths, found = dict(enumerate(references)), {row: [text] for row, text in enumerate(texts)}
-    bleu, cider, rouge = (require(f"pycocoevalcap.{name}.{name}", "captions") for name in ("bleu", "cider", "rouge"))
-    bleu, _ = bleu.Bleu(4).compute_score(truths, found, verbose=0)
+    library = {name: require(f"pycocoevalcap.{name}.{name}", "captions") for name in ("bleu", "rouge", "cider")}
+    bleu, _ = library["bleu"].Bleu(4).compute_score(truths, found, verbose=0)
     meteor = math.nan if judge is None else judge.compute_score(truths, found)[0]
-    rouge, _ = rouge.Rouge().compute_score(truths, found)
-    cider, _ = cider.Cider().compute_score(truths, found)
+    rouge, _ = library["rouge"].Rouge().compute_score(truths, found)
+    cider, _ = library["cider"].Cider().compute_score(truths, found)
     return [*(100 * share for share in (*bleu, meteor, rouge)), float(cider)]

@@ -4,7 +4,7 @@ Every function here takes (model, image, layer, classes) and returns what the li
 for display: raw values (B, K, h, w). None has a maximum of 1. captum's and pytorch-grad-cam's are signed; torchcam
 sets negative values to 0 itself (eq. 7). `scaled` brings all on equal terms.
 
-The libraries belong to the extras `book` and `test` and are imported when they are asked for.
+The libraries belong to the extra `book` and are imported when they are asked for.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,8 @@ from importlib import metadata
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from mdlib.extras import require
 
 
 class Logits(nn.Module):
@@ -29,9 +31,7 @@ class Logits(nn.Module):
 
 def captum(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
     """Maps (B, K, h, w) by captum's LayerGradCam, signed; a forward and a backward pass a class."""
-    from captum.attr import LayerGradCam
-
-    cam = LayerGradCam(Logits(model), model.get_submodule(layer))
+    cam = require("captum.attr", "book").LayerGradCam(Logits(model), model.get_submodule(layer))
     return torch.cat([cam.attribute(image, target=k) for k in classes], dim=1).detach()
 
 
@@ -41,13 +41,12 @@ def pytorch_grad_cam(model: nn.Module, image: Tensor, layer: str, classes: Seque
     Its answer is resized to the image and scaled; the map is taken from its `get_cam_image`, one step before that, and
     from the activations and gradients that it recorded.
     """
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
+    library = require("pytorch_grad_cam", "book")
+    target_of = require("pytorch_grad_cam.utils.model_targets", "book").ClassifierOutputTarget
     maps, target = [], model.get_submodule(layer)
-    with GradCAM(Logits(model), [target]) as cam:
+    with library.GradCAM(Logits(model), [target]) as cam:
         for k in classes:
-            cam(image, [ClassifierOutputTarget(k)] * len(image))
+            cam(image, [target_of(k)] * len(image))
             seen = cam.activations_and_grads
             maps.append(cam.get_cam_image(image, target, [], seen.activations[0].numpy(), seen.gradients[0].numpy()))
     model.zero_grad()    # its backward pass leaves the gradient of the last class in every weight
@@ -56,9 +55,8 @@ def pytorch_grad_cam(model: nn.Module, image: Tensor, layer: str, classes: Seque
 
 def torchcam(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
     """Maps (B, K, h, w) by torchcam's GradCAM, 0 where negative; one forward pass, a backward pass a class."""
-    from torchcam.methods import GradCAM
-
-    with GradCAM(Logits(model), f"model.{layer}") as cam, torch.enable_grad():
+    grad_cam = require("torchcam.methods", "book").GradCAM
+    with grad_cam(Logits(model), f"model.{layer}") as cam, torch.enable_grad():
         scores = model(image)
         scores = scores["logits"] if isinstance(scores, dict) else scores
         maps = [cam(k, scores, normalized=False, retain_graph=True)[0] for k in classes]

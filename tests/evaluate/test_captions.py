@@ -13,7 +13,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import captions
+from mdlib.evaluate import captions, meteor
 from mdlib.evaluate.captions import METRICS, against_others, conclusion_of, scores
 
 CLASSES = ("normal", "low grade", "high grade", "insufficient information")
@@ -156,14 +156,14 @@ class TestMeteor:
     def test_a_jar_that_breaks_hangs_or_talks_nonsense_is_a_clear_error_at_once(self, answers, why, tmp_path,
                                                                                 monkeypatch):
         starts = put_java(tmp_path, monkeypatch, answers)
-        monkeypatch.setattr(captions, "LIMIT", 0.3)
-        with pytest.raises(DataError, match=f"{captions.JAR.name}: METEOR gave no score .{why}"):
+        monkeypatch.setattr(meteor, "LIMIT", 0.3)
+        with pytest.raises(DataError, match=f"{meteor.JAR.name}: METEOR gave no score .{why}"):
             scores(GENERATED, REFERENCES)
         with pytest.raises(ProcessLookupError):
             os.kill(int(starts.read_text().split()[1]), 0)
 
     def test_the_jar_of_the_library_is_there(self):
-        assert captions.JAR.is_file()
+        assert meteor.JAR.is_file()
 
 
 class TestAgainstOthers:
