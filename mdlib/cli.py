@@ -123,7 +123,7 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, k
     pages.choose(asked["profile"], asked["overrides"])
     folder = pages.run_folder(**parameters)
     # A run folder that the user named, or trained for hours, is never deleted unasked.
-    if fresh or (if_changed and folder == pages.run_folder() and runs.made_by_other_code(folder)):
+    if fresh or (if_changed and folder == pages.run_folder() and runs.trained_by_other_code(folder, chapter)):
         runs.delete(folder, chapter)
     pages.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
     if devices > 1:

@@ -1,9 +1,9 @@
-"""Run folders: one per set of settings, with a manifest, and answers kept beside what was asked.
+"""Run folders: one per set of settings, with a manifest; and which code makes which part of a run stale.
 
-    <folder>/manifest.json        settings, seed, data, code, versions, hardware, times
-    <folder>/networks/<name>/     checkpoints of one training
-    <folder>/answers/<name>.json  small results, each with the question it answers
-    <folder>/notebooks/           executed notebooks
+    <folder>/manifest.json          settings, seed, data, code, versions, hardware, times
+    <folder>/networks/<name>/       checkpoint and predictions of one training
+    <folder>/tables/<name>.parquet  cached tables, each with the key it was computed for
+    <folder>/notebooks/             executed notebooks
 """
 
 import dataclasses
@@ -11,14 +11,13 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import mdlib
-from mdlib import reproducible
 from mdlib.errors import SettingsError
 from mdlib.files import fingerprint, read_json, write_json
 
@@ -31,9 +30,48 @@ def home() -> Path:
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
-def code_fingerprint() -> str:
-    """Changes when any file of mdlib's code changes, the viewer's JavaScript, styles and template among them."""
-    return fingerprint(*sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".css", ".html")))
+# Code that decides no number: it runs notebooks, or shows what was computed.
+OUTER = ("cli.py", "__main__.py", "batch")
+SHOWN = ("widgets", "study/plots.py", "study/tables.py", "study/cases.py")
+# The modules of a paper that decide its trained weights, beside those of the layers.
+TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings", "data", "networks", "training")
+
+
+def training_code(paper: str) -> str:
+    """Fingerprint of the code that decides a paper's trained networks.
+
+    The ground, data, models, training, and of the paper its settings, data, networks and training.
+    """
+    files = [*PACKAGE.glob("*.py"), *(path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")),
+             *(PACKAGE / "papers" / paper / f"{module}.py" for module in TRAINING_MODULES),
+             *(PACKAGE / "recipes" / paper).rglob("*.py")]
+    return _fingerprint_of(files, leave_out=OUTER)
+
+
+def table_code(paper: str) -> str:
+    """Fingerprint of the code that decides a paper's cached tables: mdlib without what only shows them."""
+    return _fingerprint_of(PACKAGE.rglob("*"), leave_out=(*OUTER, *SHOWN, *_other_papers(paper)))
+
+
+def notebook_code(paper: str) -> str:
+    """Fingerprint of the code that decides the outputs of a paper's notebooks: mdlib without the other papers.
+
+    The JavaScript, styles and template of the widgets are among it.
+    """
+    return _fingerprint_of(PACKAGE.rglob("*"), leave_out=(*OUTER, *_other_papers(paper)))
+
+
+def _other_papers(paper: str) -> list[str]:
+    return [f"{place}/{folder.name}" for place in ("papers", "recipes") for folder in (PACKAGE / place).glob("*/")
+            if folder.name != paper]
+
+
+def _fingerprint_of(files: Iterable[Path], leave_out: Sequence[str]) -> str:
+    """Fingerprint of code files of the package; `leave_out`: files and folders in it."""
+    names = sorted({file.relative_to(PACKAGE).as_posix() for file in files
+                    if file.suffix in (".py", ".js", ".css", ".html") and file.exists()})
+    kept = [name for name in names if not any(f"{name}/".startswith(f"{other}/") for other in leave_out)]
+    return fingerprint(kept, *(PACKAGE / name for name in kept))
 
 
 def absolute(path: str | Path) -> Path:
@@ -41,10 +79,10 @@ def absolute(path: str | Path) -> Path:
     return Path(path).expanduser().resolve()
 
 
-def made_by_other_code(folder: Path) -> bool:
-    """Whether a run folder was begun by an mdlib whose files differ from today's."""
+def trained_by_other_code(folder: Path, paper: str) -> bool:
+    """Whether a run folder was begun by an mdlib whose training code differs from today's."""
     path = folder / "manifest.json"
-    return path.exists() and read_json(path).get("code_fingerprint") != code_fingerprint()
+    return path.exists() and read_json(path).get("training_code") != training_code(paper)
 
 
 def delete(folder: Path, chapter: str) -> None:
@@ -68,7 +106,7 @@ def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
                             "In a notebook: {'epochs': 3}; with papermill: -y 'overrides: {epochs: 3}'.")
     known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     clean = {}
-    for name, value in overrides.items():
+    for name, value in current_names(settings, overrides).items():
         if name not in known:
             raise SettingsError("no such setting", f"overrides[{name!r}]", f"Known: {', '.join(known)}.")
         default = known[name]
@@ -80,6 +118,22 @@ def check_overrides(settings: Any, overrides: dict[str, Any]) -> Any:
                                 f"The value in force is {default!r}.")
         clean[name] = value
     return dataclasses.replace(settings, **clean)
+
+
+def current_names(settings: Any, overrides: dict[str, Any]) -> dict[str, Any]:
+    """`overrides` with the old names of renamed settings (RENAMED of the class) replaced, with a warning.
+
+    Raises SettingsError where a setting is given by both names.
+    """
+    current = {}
+    for name, value in overrides.items():
+        new = getattr(settings, "RENAMED", {}).get(name, name)
+        if new != name:
+            warnings.warn(f"the setting {name!r} is now called {new!r}", FutureWarning, stacklevel=4)
+        if new in current:
+            raise SettingsError(f"it is given twice, also by its old name {name!r}", f"overrides[{new!r}]")
+        current[new] = value
+    return current
 
 
 Allowed = dict[str, tuple[str, Callable[[Any], bool]]]    # setting: what is allowed, in words, and the test of it
@@ -127,12 +181,14 @@ class Run:
         """
         run = cls(Path(folder).absolute(), json.loads(json.dumps(asked)))
         if not run.manifest_file.exists():
+            from mdlib import reproducible  # imports torch, which takes seconds; `home` answers without
+
             write_json(run.manifest_file, {
-                "asked": run.asked, "code": reproducible.code_version(), "code_fingerprint": code_fingerprint(),
-                "versions": reproducible.versions(), "started": _now(), "steps": {}})
+                "asked": run.asked, "code": reproducible.code_version(),
+                "training_code": training_code(run.asked.get("chapter", "")), "versions": reproducible.versions(), "started": _now(), "steps": {}})
             return run
         manifest = run.manifest
-        if not {"asked", "code", "code_fingerprint", "steps"} <= set(manifest):
+        if not {"asked", "code", "steps"} <= set(manifest):
             raise SettingsError("this manifest is not of a run of mdlib", str(run.manifest_file),
                                 "Choose another run_dir.")
         there = manifest["asked"]
@@ -140,8 +196,8 @@ class Run:
         if other:
             raise SettingsError(f"this folder holds a run with another {', '.join(sorted(other))}", str(run.folder),
                                 "Choose another run_dir, or delete the folder.")
-        if made_by_other_code(run.folder):
-            warnings.warn(f"{run.folder} was begun by other code ({manifest['code']}); "
+        if trained_by_other_code(run.folder, run.asked.get("chapter", "")):
+            warnings.warn(f"the networks in {run.folder} were trained by other code ({manifest['code']}); "
                           "`mdlib run … --fresh` starts it anew", stacklevel=2)
         return run
 
@@ -177,6 +233,8 @@ def begin(chapter: str, profile: str, seed: int, settings: Any, data: Any, folde
     settings: a dataclass; data: what tells this collection from others, as JSON; facts: further ones of the start.
     Raises SettingsError as `Run.open`.
     """
+    from mdlib import reproducible
+
     run = Run.open(folder, {"chapter": chapter, "profile": profile, "seed": seed,
                             "settings": dataclasses.asdict(settings), "data": data})
     run.note("start", data_dir=data_dir.name, **facts, **reproducible.hardware(device))

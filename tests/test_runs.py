@@ -40,7 +40,7 @@ def test_an_answer_is_computed_once_for_each_question(tmp_path):
 
 def test_a_run_begun_by_other_code_is_opened_with_a_warning(tmp_path):
     run = Run.open(tmp_path, {})
-    write_json(run.manifest_file, run.manifest | {"code_fingerprint": "0"})
+    write_json(run.manifest_file, run.manifest | {"training_code": "0"})
     with pytest.warns(UserWarning, match="other code"):
         Run.open(tmp_path, {})
 

@@ -8,7 +8,7 @@ from typing import Any
 from mdlib.errors import MdlibError, SettingsError
 from mdlib.extras import require
 from mdlib.files import atomic, fingerprint
-from mdlib.runs import code_fingerprint, home
+from mdlib.runs import home, notebook_code
 
 
 def notebooks(chapter: str) -> list[Path]:
@@ -26,7 +26,7 @@ def question(notebook: Path, parameters: dict[str, Any]) -> str:
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     chapter = notebook.parent.name.partition("_")[2]
     results = sorted((home() / "data" / "results" / chapter).rglob("*.json"))
-    return fingerprint(code, code_fingerprint(), parameters, *results)
+    return fingerprint(code, notebook_code(chapter), parameters, *results)
 
 
 def is_fresh(notebook: Path, parameters: dict[str, Any], copy: Path) -> bool:

@@ -39,6 +39,10 @@ class Mapped(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def batch(self, which: int | Sequence[int]) -> dict[str, Any]:
+        """One batch: the first `which` samples, or those at these places."""
+        return self.__getitems__(range(min(which, len(self))) if isinstance(which, int) else which)
+
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         if _is_whole_map(self.pixels):

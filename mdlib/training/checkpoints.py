@@ -58,6 +58,20 @@ def weights(path: Path) -> dict[str, Tensor]:
     return _read(path)["model"]
 
 
+def load(model: nn.Module, folder: Path) -> nn.Module:
+    """`model` with the weights of the checkpoint in `folder`, in the order of memory in which they were trained.
+
+    Raises DataError for a damaged file, SettingsError for the weights of another network.
+    """
+    path = folder / NAME
+    try:
+        model.load_state_dict(weights(path), assign=True)
+    except RuntimeError as error:
+        raise SettingsError(f"these are the weights of another network ({str(error).splitlines()[0]})", str(path),
+                            f"Use another folder. {AGAIN}") from error
+    return model
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch reads without looking at the checksums it wrote

@@ -1,0 +1,63 @@
+"""What a paper must give, so that the study layer and the command line can work with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from torch import nn
+from torch.utils.data import Dataset
+
+from mdlib.study.spec import RunSpec
+
+
+class Data(Protocol):
+    """An opened collection, divided into parts. Small enough to be sent to a worker: pixels are mapped anew there."""
+
+    folder: Path            # of the collection
+    is_phantom: bool
+
+    def fingerprint(self) -> Any:
+        """What tells this collection from others, as JSON."""
+
+    def prepare(self) -> None:
+        """Decode the images, once for all workers."""
+
+    def samples(self, part: str, run: RunSpec, augment: bool) -> Dataset:
+        """The samples of a part as `run` trains on them or predicts them."""
+
+    def labels(self, part: str, run: RunSpec) -> pd.DataFrame:
+        """One row per sample of a part, in the order of `samples`: index its name, `patient`, and its targets."""
+
+    def classes(self, run: RunSpec) -> tuple[str, ...]:
+        """The names of the outputs of a network."""
+
+    def facts(self, run: RunSpec) -> dict[str, Any]:
+        """What a network needs to know of the collection to be built, as JSON: it goes into the card."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper: plain functions, and its settings by profile. `study` stands for a `study.Study` of the paper."""
+
+    name: str
+    profiles: Mapping[str, Any]
+    choose: Callable[[str, dict[str, Any]], Any]            # profile, overrides -> settings, checked
+    open_data: Callable[..., Data]                          # settings, folder or None, cache_dir, seed
+    write_phantoms: Callable[..., Path]                     # folder or None, seed -> folder
+    planned: Callable[..., list[RunSpec]]                   # study -> every training of a run
+    build: Callable[[RunSpec, Any, dict], nn.Module]        # run, settings, facts -> network, fresh weights
+    fit: Callable[..., tuple[nn.Module, list[dict]]]        # study, run, fabric: one training, resumable
+    predict: Callable[..., pd.DataFrame]                    # study, run, model, fabric, part: one row per sample
+    parts: Callable[[RunSpec], Sequence[str]]               # that a finished training predicts
+    weights: Callable[[], pd.DataFrame]                     # one row per network: its weights, the paper's number
+    default_run: RunSpec                                    # whose samples are meant where no run is named
+    starts_from: Callable[[RunSpec, Any], RunSpec | None] = lambda run, settings: None
+    card: Callable[..., dict[str, Any] | None] = lambda study, run: None    # facts for prediction; None: no card
+    reference: Callable[..., dict[str, np.ndarray]] | None = None           # study, run -> statistics of its training
+    inference: str = ""                                     # the module with what `mdlib predict` needs
+    publish: Callable[..., dict[str, Any]] | None = None    # study -> tables for data/results, as JSON
+    grid: Mapping[str, Any] | None = None                   # settings of `mdlib run --grid`
+    publish_grid: Callable[..., dict[str, Any]] | None = None

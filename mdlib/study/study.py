@@ -1,0 +1,181 @@
+"""One study: settings, data and a run folder, and what is done with them: train, predict, cache tables.
+
+    networks/<slug>/checkpoint.pt               after each epoch
+    networks/<slug>/predictions-<part>.parquet  what the trained network predicts
+    networks/<slug>/history.json                last: with it the training is complete
+    tables/<name>.parquet                       cached tables
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.utils.data import Dataset
+
+from mdlib import parallel, reproducible, runs
+from mdlib.files import atomic, lock, read_json, write_json
+from mdlib.progress import track
+from mdlib.study import bundle
+from mdlib.study.paper import Data, Paper
+from mdlib.study.predictions import Predictions
+from mdlib.study.spec import RunSpec
+from mdlib.training import checkpoints, loop
+
+HISTORY = "history.json"
+
+
+def open(paper: Paper, profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0,
+         device: str = "auto", run_dir: str = "", overrides: dict[str, Any] | None = None) -> "Study":
+    """Open the run these parameters ask for, and the collection it is about (phantoms without `data_dir`).
+
+    Raises SettingsError for a parameter, and DataError for a collection, that cannot be used.
+    """
+    settings = paper.choose(profile, overrides or {})
+    device = reproducible.choose_device(device)
+    runs.check_seed(seed)
+    folder = runs.folder_of(paper.name, profile, data_dir, seed, run_dir, overrides)
+    data = paper.open_data(settings, runs.absolute(data_dir) if data_dir else None,
+                           runs.absolute(cache_dir) if cache_dir else folder / "cache", seed)
+    run = runs.begin(paper.name, profile, seed, settings, data.fingerprint(), folder, data.folder, device)
+    return Study(paper, run, settings, seed, device, data)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One run of a paper: its settings (a frozen dataclass), first seed, device and data."""
+
+    paper: Paper
+    run: runs.Run
+    settings: Any
+    seed: int
+    device: str
+    data: Data
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run.folder
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the trainings of each network: `n_seeds` of the settings, from the first on."""
+        return [self.seed + i for i in range(self.settings.n_seeds)]
+
+    @property
+    def planned(self) -> list[RunSpec]:
+        """Every training of this run."""
+        return self.paper.planned(self)
+
+    def samples(self, part: str, run: RunSpec | None = None, augment: bool = False) -> Dataset:
+        """The samples of a part, as `run` is trained on them; None: the paper's default network, first fold."""
+        return self.data.samples(part, run or self.paper.default_run, augment)
+
+    def run_folder(self, run: RunSpec) -> Path:
+        """Where a training keeps its checkpoint, history and predictions."""
+        return self.folder / "networks" / run.slug
+
+    def is_trained(self, run: RunSpec) -> bool:
+        """Whether a training is complete."""
+        return (self.run_folder(run) / HISTORY).exists()
+
+    def train(self, runs: Sequence[RunSpec], executor: Executor | None = None) -> dict[RunSpec, list[dict]]:
+        """Train each run once and return its history, one dict per epoch; what was trained before is read.
+
+        An interrupted training resumes with its last finished epoch. executor: any `concurrent.futures.Executor`;
+        None: on a CPU local processes with one thread each (small networks gain little from a second thread, and one
+        thread adds in the same order on every machine), on another device this process. What a run starts from is
+        trained first.
+        """
+        waiting = [run for run in dict.fromkeys(runs) if not self.is_trained(run)]
+        if before := {self.paper.starts_from(run, self.settings) for run in waiting} - {None}:
+            self.train(sorted(before, key=lambda run: run.slug), executor)
+        waiting = [run for run in waiting if not self.is_trained(run)]
+        if waiting:
+            self.data.prepare()
+            if executor is None and (self.device != "cpu" or torch.distributed.is_torchelastic_launched()):
+                fabric = self.fabric()
+                for run in track(waiting, "trainings", len(waiting), disable=not fabric.is_global_zero):
+                    train_one(self, run, fabric)
+            else:
+                parallel.complete(_train_with_one_thread, [(self, run) for run in waiting], "trainings", executor)
+        return {run: read_json(self.run_folder(run) / HISTORY) for run in runs}
+
+    def fabric(self) -> Fabric:
+        """A launched Fabric on the study's device, in the precision of the settings."""
+        return loop.start(self.device, precision=self.settings.precision)
+
+    def model(self, run: RunSpec) -> nn.Module:
+        """The network of a run with its trained weights, in evaluation mode on the study's device."""
+        self.train([run])
+        model = self.paper.build(run, self.settings, self.data.facts(run))
+        return checkpoints.load(model, self.run_folder(run)).to(self.device).eval()
+
+    def predict(self, runs: Sequence[RunSpec], part: str = "test") -> Predictions:
+        """What these runs predict for the samples of a part, beside the targets and patients; trained first if need be.
+
+        Each is predicted once and read afterwards. Runs of several folds: the parts of all folds, one after another.
+        """
+        self.train(runs)
+        tables = {run: self._predicted(run, part) for run in dict.fromkeys(runs)}
+        folds = sorted({run.fold for run in tables}) or [0]
+        of_fold = {run.fold: run for run in tables} or {0: self.paper.default_run}
+        labels = {fold: self.data.labels(part, of_fold[fold]) for fold in folds}
+        return Predictions(part, tables, labels)
+
+    def _predicted(self, run: RunSpec, part: str) -> pd.DataFrame:
+        path = self.run_folder(run) / f"predictions-{part}.parquet"
+        if not path.exists():
+            write_predictions(self, run, self.model(run), self.fabric(), part)
+        return pd.read_parquet(path)
+
+    def cached(self, name: str, compute: Callable[[], pd.DataFrame], **key: Any) -> pd.DataFrame:
+        """The table compute() gives, from the run folder where it was computed before for the same key and code."""
+        path = self.folder / "tables" / f"{name}.parquet"
+        asked = json.loads(json.dumps({**key, "code": runs.table_code(self.paper.name)}, default=str))
+        with lock(path.with_suffix(".lock")):
+            if path.exists() and (table := pd.read_parquet(path)).attrs.get("key") == asked:
+                return table
+            table = compute()
+            table.attrs["key"] = asked
+            with atomic(path) as part:
+                table.to_parquet(part)
+            return table
+
+    @functools.cached_property
+    def is_book_run(self) -> bool:
+        """Whether this is the run that the book shows: its phantoms, the embedded settings, seed 0, a CPU."""
+        return (self.data.is_phantom and self.settings == self.paper.profiles["embedded"] and self.seed == 0
+                and self.device == "cpu")
+
+
+def train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
+    """Train one network; write what it predicts, its card, and last its history."""
+    model, history = study.paper.fit(study, run, fabric)
+    if fabric.is_global_zero:
+        for part in study.paper.parts(run):
+            write_predictions(study, run, model, fabric, part)
+        bundle.write(study, run)
+        write_json(study.run_folder(run) / HISTORY, runs.without_nan(history))
+    fabric.barrier()
+
+
+def write_predictions(study: Study, run: RunSpec, model: nn.Module, fabric: Fabric, part: str) -> None:
+    """Write what a network predicts for a part, one row per sample."""
+    table = study.paper.predict(study, run, model, fabric, part)
+    with atomic(study.run_folder(run) / f"predictions-{part}.parquet") as file:
+        table.to_parquet(file)
+
+
+def _train_with_one_thread(study: Study, run: RunSpec) -> None:
+    torch.set_num_threads(1)
+    train_one(study, run, study.fabric())
+
+
