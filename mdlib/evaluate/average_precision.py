@@ -1,4 +1,4 @@
-"""Average precision: how many of the images that a network puts first are positive, beside what chance would give."""
+"""Average precision of each class, beside the prevalence, which is what chance reaches."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from mdlib.evaluate.resampling import ratio
 
 
 def average_precision(target: np.ndarray, probability: np.ndarray, groups: Sequence, *, names: Sequence[str],
-                      draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """The average precision of each class with a percentile interval over patients (ours), a row a class.
+                      n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """The average precision of each class with a percentile interval over patients (ours).
 
-    Columns average_precision, low, high; prevalence, the share of positives, which is what a network without knowledge
-    reaches; positives, negatives, draws (those in which the class had both outcomes; others are left out). It is the
-    mean over the positives of the precision at the score of each, as scikit-learn's, without interpolation. It depends
-    on the prevalence: compare it only where that is the same. target (N, K): 0, 1, or NaN where unknown, which is left
-    out; probability (N, K), or any increasing function of it; groups (N,): the patient of each image. NaN for a
+    One row per class: average_precision, low, high; prevalence, the share of positives, which a random order reaches;
+    positives, negatives, draws (the bootstrap samples in which the class had both outcomes; others are left out). It is
+    the mean over the positives of the precision at the score of each, without interpolation, as in scikit-learn. It
+    depends on the prevalence: compare it only at equal prevalence. target (N, K): 0, 1, or NaN where unknown, which is
+    left out; probability (N, K), or any increasing function of it; groups (N,): the patient of each image. NaN for a
     class without both outcomes. Raises DataError and SettingsError as `classification.auroc`.
     """
     target, probability = checked(target, probability, names)
@@ -27,7 +27,7 @@ def average_precision(target: np.ndarray, probability: np.ndarray, groups: Seque
 
     def all_classes(weights: np.ndarray) -> np.ndarray:
         return np.stack([curve.average_precision(weights) for curve in curves], axis=1)
-    drawn = resampling.resample(all_classes, groups, draws, seed)
+    drawn = resampling.resample(all_classes, groups, n_bootstrap, seed)
     low, high = resampling.interval(drawn, level)
     positives, negatives = (target == 1).sum(axis=0), (target == 0).sum(axis=0)
     return pd.DataFrame({"average_precision": resampling.once(all_classes, groups), "low": low, "high": high,

@@ -44,7 +44,7 @@ def averages(table: pd.DataFrame) -> dict[str, float | list[str]]:
             "undefined": [str(name) for name in table.index[np.isnan(values[0])]]}
 
 
-def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names: Sequence[str], draws: int = 1000,
+def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names: Sequence[str], n_bootstrap: int = 1000,
               level: float = 0.95, seed: int = 0) -> pd.DataFrame:
     """AUROC with a percentile interval: rows are the classes, `weighted mean`, `plain mean`; auroc, low, high, draws.
 
@@ -61,7 +61,7 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
     table = auroc(target, score, columns)
     whole = _Draws(*table[["auroc", "positives"]].to_numpy(float).T[:, None])
     chance, drawn = np.random.default_rng([seed, 1]), []
-    for chunk in _resample(target, score, groups, draws, seed):
+    for chunk in _resample(target, score, groups, n_bootstrap, seed):
         each = _with_means(chunk, seeds)  # (draws, S, K + 2)
         chosen = chance.integers(0, seeds, each.shape[:2])
         drawn.append(np.take_along_axis(each, chosen[..., None], axis=1).mean(axis=1))
@@ -96,7 +96,7 @@ class Difference:
         return found + paired.doubts(self.decided, self.seeds)
 
 
-def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000,
+def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: Sequence, *, n_bootstrap: int = 1000,
                       seed: int = 0, level: float = 0.95, average: str = "weighted") -> Difference:
     """How much higher the mean AUROC of networks `a` is than that of `b`, on the same images (ours).
 
@@ -116,7 +116,7 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
     whole = _Draws(once["auroc"].to_numpy(float)[None], once["positives"].to_numpy(float)[None])
     chance = np.random.default_rng([seed, 1])
     drawn = []
-    for chunk in _resample(target, scores, groups, draws, seed):
+    for chunk in _resample(target, scores, groups, n_bootstrap, seed):
         each = _differences(chunk, len(a), average)  # (draws, S)
         drawn.append(np.take_along_axis(each, chance.integers(0, len(a), each.shape), axis=1).mean(axis=1))
     low, high = resampling.interval(np.concatenate(drawn)[:, None], level)
@@ -162,11 +162,11 @@ def _means(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
         return filled.sum(axis=1) / defined.sum(axis=1), (filled * weights).sum(axis=1) / weights.sum(axis=1)
 
 
-def _resample(target: np.ndarray, score: np.ndarray, groups: Sequence, draws: int, seed: int) -> Iterator[_Draws]:
+def _resample(target: np.ndarray, score: np.ndarray, groups: Sequence, n_bootstrap: int, seed: int) -> Iterator[_Draws]:
     """AUROCs of resampled patients, some draws at a time."""
     resampling.check_groups(groups, len(target))
     curves = [Curve(truth, values) for truth, values in zip(target.T, score.T, strict=True)]
-    for weights in resampling.weights(groups, draws, seed):
+    for weights in resampling.weights(groups, n_bootstrap, seed):
         values, positives = zip(*(curve.auroc(weights) for curve in curves), strict=True)
         yield _Draws(np.stack(values, axis=1), np.stack(positives, axis=1))
 

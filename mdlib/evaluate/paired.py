@@ -45,7 +45,7 @@ def doubts(decided: bool, seeds: int) -> str:
     return f"{verdict}{few.get(seeds, '')}."
 
 
-def difference(a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1000, seed: int = 0) -> Difference:
+def difference(a: np.ndarray, b: np.ndarray, groups: Sequence, *, n_bootstrap: int = 1000, seed: int = 0) -> Difference:
     """The mean of `a` less that of `b` over all images and seeds, with its interval.
 
     a, b (S, N): a finite number an image from S trainings each, the i-th of both of the same seed; (1, N) for what has
@@ -62,7 +62,7 @@ def difference(a: np.ndarray, b: np.ndarray, groups: Sequence, *, draws: int = 1
     if not np.isfinite(apart).all():
         raise DataError("there is a number that is not finite", "numbers a and b", "Give finite numbers.")
     chance, drawn = np.random.default_rng([seed, 1]), []
-    for weights in resampling.weights(groups, draws, seed):
+    for weights in resampling.weights(groups, n_bootstrap, seed):
         exact = weights.astype(float)
         each = apart @ exact / exact.sum(axis=0)                                           # (S, draws)
         chosen = chance.integers(0, len(apart), each.shape)

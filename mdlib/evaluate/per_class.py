@@ -1,4 +1,4 @@
-"""Numbers of (image, finding) pairs summed up by finding, each finding counting once, with intervals over patients."""
+"""Means and correlations of (image, finding) pairs, averaged over findings; with intervals over patients."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from mdlib.evaluate import resampling
 MEAN = "mean over findings"
 
 
-def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence, *, draws: int = 1000, seed: int = 0,
-                level: float = 0.95) -> pd.DataFrame:
+def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence, *, n_bootstrap: int = 1000,
+                seed: int = 0, level: float = 0.95) -> pd.DataFrame:
     """The mean of each column by finding and the mean of those means: measure, finding, mean, low, high, pairs.
 
-    values: a row a pair, a column a measure, NaN where it is not defined, which is left out. findings (P,) and groups
+    values: one row per pair, one column per measure; NaN where undefined, which is left out. findings (P,) and groups
     (P,): the finding and the patient of each pair. Patients are drawn with replacement, each with all their pairs; a
-    finding without any pair in a draw is left out of that draw's mean over findings (ours).
+    finding without any pair in a bootstrap sample is left out of that sample's mean over findings (ours).
     """
     names = list(dict.fromkeys(findings))
     resampling.check_groups(groups, len(values))
@@ -31,7 +31,7 @@ def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence,
         each = each.reshape(-1, *shape)
         return np.concatenate([each, mean_of_defined(each)[..., None]], axis=-1).reshape(len(each), -1)
 
-    low, high = resampling.interval(resampling.resample(means, groups, draws, seed), level)
+    low, high = resampling.interval(resampling.resample(means, groups, n_bootstrap, seed), level)
     index = pd.MultiIndex.from_product([values.columns, [*names, MEAN]], names=["measure", "finding"])
     pairs = np.concatenate([known.sum(axis=0), known.sum(axis=(0, 2))[:, None]], axis=1)
     return pd.DataFrame({"mean": resampling.once(means, groups), "low": low, "high": high, "pairs": pairs.ravel()},
@@ -39,11 +39,12 @@ def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence,
 
 
 def rank_agreement(effect: np.ndarray, amounts: pd.DataFrame, findings: Sequence[str], groups: Sequence, *,
-                   draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """Spearman's correlation of `effect` (P,) with each column of `amounts`: rows; correlation, low, high, pairs.
+                   n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """Spearman's correlation of `effect` (P,) with each column of `amounts`: correlation, low, high, pairs.
 
-    Taken within each finding and averaged over findings, so that one finding having both a larger effect and larger
-    maps than another counts for nothing (ours). NaN in amounts is left out; findings and groups as in `class_means`.
+    One row per column. It is computed within each finding and averaged over findings, so that one finding having both a
+    larger effect and larger maps than another does not contribute (ours). NaN in amounts is left out; findings and
+    groups as in `class_means`.
     """
     resampling.check_groups(groups, len(amounts))
     rows = [np.flatnonzero(np.asarray(findings) == name) for name in dict.fromkeys(findings)]
@@ -53,7 +54,7 @@ def rank_agreement(effect: np.ndarray, amounts: pd.DataFrame, findings: Sequence
                    for name in amounts]                                                    # each (F, d)
         return mean_of_defined(np.moveaxis(np.stack(columns), (0, 1, 2), (1, 2, 0)))       # (d, M)
 
-    low, high = resampling.interval(resampling.resample(correlations, groups, draws, seed), level)
+    low, high = resampling.interval(resampling.resample(correlations, groups, n_bootstrap, seed), level)
     return pd.DataFrame({"correlation": resampling.once(correlations, groups), "low": low, "high": high,
                          "pairs": amounts.notna().sum().to_numpy()}, index=amounts.columns)
 

@@ -1,7 +1,7 @@
-"""Drawing patients with replacement, each with all their images: where every interval of the evaluation comes from.
+"""Intervals by resampling patients with all their images: bootstrap and jackknife; and Wilson's for a share.
 
-Nothing is copied: an image of a patient drawn n times weighs n. Whoever writes a figure as a function of such weights
-has its interval. (Ours; the paper gives no intervals.)
+Patients are drawn with replacement. Nothing is copied: an image of a patient drawn n times has the weight n, so every
+statistic that is a function of such weights has an interval. (Ours; the papers give no intervals.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,40 +11,45 @@ import pandas as pd
 
 from mdlib.errors import DataError, SettingsError
 
-CHUNK = 100  # draws at once: for 112,120 images their weights take 45 MB
+CHUNK = 100  # samples at once: for 112,120 images their weights take 45 MB
 
 
-def weights(groups: Sequence, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each image is in each draw, (N, up to CHUNK draws) float32 at a time. groups (N,): its patient.
+def weights(groups: Sequence, n_bootstrap: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image is in each bootstrap sample, float32 (N, d) for up to CHUNK samples d at a time.
 
-    The same groups, draws and seed give the same weights, so figures from two calls can be compared draw by draw.
+    groups (N,): the patient of each image. The same groups, n_bootstrap and seed give the same weights, so statistics
+    from two calls can be compared sample by sample.
     """
     patients, patient = np.unique(np.asarray(groups), return_inverse=True)
     chance = np.random.default_rng(seed)
-    for begin in range(0, draws, CHUNK):
-        many = min(CHUNK, draws - begin)
+    for begin in range(0, n_bootstrap, CHUNK):
+        many = min(CHUNK, n_bootstrap - begin)
         chosen = chance.integers(0, len(patients), (many, len(patients)))
         times = np.stack([np.bincount(row, minlength=len(patients)) for row in chosen], axis=1).astype(np.float32)
         yield times[patient]
 
 
-def resample(statistic: Callable[[np.ndarray], np.ndarray], groups: Sequence, draws: int, seed: int) -> np.ndarray:
-    """What `statistic` is in every draw, (draws, C). statistic: weights of the images (N, d) -> (d, C)."""
-    return np.concatenate([statistic(chunk) for chunk in weights(groups, draws, seed)])
+def resample(statistic: Callable[[np.ndarray], np.ndarray], groups: Sequence, n_bootstrap: int, seed: int
+             ) -> np.ndarray:
+    """`statistic` in each bootstrap sample, (n_bootstrap, C). statistic: weights of the images (N, d) -> (d, C)."""
+    return np.concatenate([statistic(chunk) for chunk in weights(groups, n_bootstrap, seed)])
 
 
 def once(statistic: Callable[[np.ndarray], np.ndarray], groups: Sequence) -> np.ndarray:
-    """What `statistic` is of the images as they are, each weighing 1, (C,)."""
+    """`statistic` of the images as they are, each with weight 1, (C,)."""
     return statistic(np.ones((len(groups), 1), np.float32))[0]
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Elementwise, NaN where the denominator is 0: what is not defined is not a number, and never 0."""
+    """Elementwise, NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
 
 
 def interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """The middle `level` of each column of values (draws, C), NaN left out; NaN where all are: low (C,), high (C,)."""
+    """The central percentile interval of each column of values (n_bootstrap, C): low (C,), high (C,).
+
+    NaN is left out; NaN for a column of NaN.
+    """
     ends = np.full((2, values.shape[1]), np.nan)
     for column, drawn in enumerate(values.T):
         usable = drawn[~np.isnan(drawn)]
@@ -53,13 +58,13 @@ def interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     return ends[0], ends[1]
 
 
-def mean_interval(values: np.ndarray, groups: Sequence, *, draws: int = 1000, seed: int = 0,
+def mean_interval(values: np.ndarray, groups: Sequence, *, n_bootstrap: int = 1000, seed: int = 0,
                   level: float = 0.95) -> pd.DataFrame:
-    """Means over images with percentile intervals, a row a column of values: mean, low, high, images, draws.
+    """Means over images with percentile intervals, one row per column of values: mean, low, high, images, draws.
 
-    values (N,) or (N, K): a number an image, NaN where there is none, which is left out. groups (N,): the patient of
-    each image. Column `draws`: how many draws had any image. Raises DataError for infinite values, SettingsError where
-    groups are not as many as the values.
+    values (N,) or (N, K): one number per image, NaN where there is none, which is left out. groups (N,): the patient of
+    each image. Column `draws`: how many bootstrap samples had any image. Raises DataError for infinite values,
+    SettingsError where there are not as many groups as values.
     """
     values = np.asarray(values, float).reshape(len(values), -1)
     check_groups(groups, len(values))
@@ -73,7 +78,7 @@ def mean_interval(values: np.ndarray, groups: Sequence, *, draws: int = 1000, se
     def mean(weights: np.ndarray) -> np.ndarray:
         exact = weights.T.astype(float)
         return ratio(exact @ filled, exact @ known)
-    drawn = resample(mean, groups, draws, seed)
+    drawn = resample(mean, groups, n_bootstrap, seed)
     low, high = interval(drawn, level)
     return pd.DataFrame({"mean": once(mean, groups), "low": low, "high": high, "images": known.sum(axis=0),
                          "draws": (~np.isnan(drawn)).sum(axis=0)})

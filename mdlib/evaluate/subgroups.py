@@ -1,4 +1,4 @@
-"""The same figures in parts of the data, such as each sex, and how far the parts differ."""
+"""Performance in subgroups, such as each sex, and the differences between them."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,29 +15,30 @@ MEASURES = ("AUROC", "average precision", "sensitivity", "specificity")
 
 
 def compare(target: np.ndarray, probability: np.ndarray, thresholds: Sequence[float], part: Sequence[str],
-            groups: Sequence, *, names: Sequence[str], parts: Sequence[str], fewest: int = 10, draws: int = 1000,
-            seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """MEASURES of each class in each part, and their difference from the first part, a row each (ours).
+            groups: Sequence, *, names: Sequence[str], parts: Sequence[str], min_patients: int = 10,
+            n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """MEASURES of each class in each part, and the difference from the first part (ours).
 
+    One row per measure, part and class.
     Columns measure, part, class, images, positives, negatives, positive_patients, negative_patients (those with any
     such image), value, low, high; difference (from the first of `parts`), difference_low, difference_high.
     part (N,): the part of each image, one of `parts` or anything else, which is left out; groups (N,): its patient.
-    Intervals are percentiles over patients; every draw takes the same patients in all parts, so that those who are in
-    two count in both. A class with fewer than `fewest` positive or negative patients in a part is left blank there
-    (NaN): from so few nothing can be said, however many their images. Other arguments and errors as `thresholds.at`.
+    Intervals are percentiles over patients; each bootstrap sample takes the same patients in all parts, so that those
+    who are in two parts count in both. A class with fewer than `min_patients` positive or negative patients in a part
+    is NaN there. Other arguments and errors as `thresholds.at`.
     """
     target, probability = checked(target, probability, names)
     resampling.check_groups(groups, len(target))
     if len(part) != len(target):
-        raise SettingsError(f"{len(part)} parts for {len(target)} images", "parameter part", "Give one an image.")
+        raise SettingsError(f"{len(part)} parts for {len(target)} images", "parameter part", "Give one per image.")
     inside = np.stack([np.asarray(part) == which for which in parts], axis=1)  # (N, G)
     kinds = {"images": ~np.isnan(target), "positives": target == 1, "negatives": target == 0}
     counts = {name: inside.T.astype(int) @ kind for name, kind in kinds.items()}  # (G, K) each
     counts |= {f"{name[:-1]}_patients": _patients(inside, kinds[name], groups) for name in ("positives", "negatives")}
-    enough = np.minimum(counts["positive_patients"], counts["negative_patients"]) >= fewest
+    enough = np.minimum(counts["positive_patients"], counts["negative_patients"]) >= min_patients
     shown = inside[:, :, None] & enough
     statistic = _all_measures(np.where(shown, target[:, None], np.nan), probability, np.asarray(thresholds, float))
-    drawn = resampling.resample(statistic, groups, draws, seed)
+    drawn = resampling.resample(statistic, groups, n_bootstrap, seed)
     once = resampling.once(statistic, groups)
     shape = (len(MEASURES), len(parts), len(names))
 

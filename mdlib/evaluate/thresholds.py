@@ -1,4 +1,4 @@
-"""Operating points: a threshold a class, chosen on one part of the data, and what it does on another.
+"""Decision thresholds, one per class: chosen on one part of the data, evaluated on another.
 
 An image is called positive where its probability is at or above the threshold.
 """
@@ -17,12 +17,12 @@ RATES = ("sensitivity", "specificity", "ppv", "npv")
 
 
 def choose(target: np.ndarray, probability: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """The threshold of each class with the highest Youden's J = sensitivity + specificity - 1, a row a class (ours).
+    """The threshold of each class with the highest Youden's J = sensitivity + specificity - 1 (ours).
 
-    Columns threshold, sensitivity, specificity, positives, negatives. Give the validation part: on the images on which
-    a threshold was chosen, sensitivity and specificity look better than they are. target (N, K): 0, 1, or NaN where
-    unknown, which is left out; probability (N, K). The candidates are the probabilities themselves; of several with the
-    same J the highest is taken, which calls the fewest images positive. NaN for a class without both outcomes.
+    One row per class: threshold, sensitivity, specificity, positives, negatives. Give the validation part: on the
+    images on which a threshold was chosen, sensitivity and specificity are optimistic. target (N, K): 0, 1, or NaN
+    where unknown, which is left out; probability (N, K). The candidates are the probabilities themselves; of several
+    with the same J the highest is taken, which calls the fewest images positive. NaN for a class without both outcomes.
     Raises DataError and SettingsError as `classification.auroc`.
     Source: Youden, Index for rating diagnostic tests, Cancer 3, 1950.
     """
@@ -34,20 +34,21 @@ def choose(target: np.ndarray, probability: np.ndarray, names: Sequence[str]) ->
 
 
 def at(target: np.ndarray, probability: np.ndarray, thresholds: Sequence[float], groups: Sequence, *,
-       names: Sequence[str], draws: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """What given thresholds do, a row a class, each rate with a percentile interval over patients (ours).
+       names: Sequence[str], n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """The rates at given thresholds, with percentile intervals over patients (ours).
 
-    Columns threshold; sensitivity, specificity, ppv and npv (positive and negative predictive value: the share of
-    the images called positive, or negative, that are), each followed by its _low and _high; positives, negatives,
-    called (positive). target, probability (N, K); thresholds (K,): from other images, NaN where there is none, then the
-    rates are NaN; groups (N,): the patient of each image. A rate is NaN where it would divide by 0, and a draw in which
-    it would is left out. The predictive values hold at this prevalence only. Where a rate is 1 in every draw its
-    interval has no width: it does not mean certainty. Raises as `classification.auroc`; SettingsError for other shapes.
+    One row per class: threshold; sensitivity, specificity, ppv and npv (positive and negative predictive value: the
+    share of the images called positive, or negative, that are), each followed by its _low and _high; positives,
+    negatives, called (positive). target, probability (N, K); thresholds (K,): from other images, NaN where there is
+    none, then the rates are NaN; groups (N,): the patient of each image. A rate is NaN where its denominator is 0; such
+    bootstrap samples are left out. The predictive values hold at this prevalence only. Where a rate is 1 in every
+    sample its interval has no width, which does not mean certainty. Raises as `classification.auroc`; SettingsError for
+    other shapes.
     """
     target, probability = checked(target, probability, names)
     resampling.check_groups(groups, len(target))
     statistic = Rates(target, probability, thresholds)
-    low, high = resampling.interval(resampling.resample(statistic, groups, draws, seed), level)
+    low, high = resampling.interval(resampling.resample(statistic, groups, n_bootstrap, seed), level)
     values = np.stack([resampling.once(statistic, groups), low, high]).reshape(3, len(RATES), -1)
     columns = {rate + end: values[e, r] for r, rate in enumerate(RATES) for e, end in enumerate(("", "_low", "_high"))}
     counts = {"positives": (target == 1).sum(axis=0), "negatives": (target == 0).sum(axis=0),
@@ -66,7 +67,7 @@ class Rates:
         thresholds = np.asarray(thresholds, float)
         if thresholds.shape != target.shape[1:]:
             raise SettingsError(f"thresholds {thresholds.shape} for {target.shape[1]} classes", "parameter thresholds",
-                                "Give one a class.")
+                                "Give one per class.")
         usable = ~np.isnan(target) & ~np.isnan(thresholds)
         called = probability >= thresholds
         self.called = (usable & called).astype(np.float32)

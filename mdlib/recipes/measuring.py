@@ -51,7 +51,7 @@ def agreed(chapter: Any, table: pd.DataFrame, effect: np.ndarray, values: pd.Dat
     """The mean `effect` (N,) by finding, and its rank correlation with each column of `amounts`, as records."""
     rows = means(chapter, table, pd.DataFrame({"effect": effect}), network=network, method=NO_IMAGE)
     found = per_class.rank_agreement(effect, values, table["finding"], table["patient"],
-                                      draws=chapter.settings.draws, seed=chapter.seed)
+                                      n_bootstrap=chapter.settings.draws, seed=chapter.seed)
     return rows + [{"network": network, "method": method, "measure": measure, **row} for (method, measure), row
                    in zip(found.index, found.to_dict("records"), strict=True)]
 
@@ -68,7 +68,7 @@ def means(chapter: Any, table: pd.DataFrame, values: pd.DataFrame, *, by_finding
 
     `table` has the finding and the patient of each pair; of the chapter, settings.draws and seed are asked.
     """
-    found = per_class.class_means(values, table["finding"], table["patient"], draws=chapter.settings.draws,
+    found = per_class.class_means(values, table["finding"], table["patient"], n_bootstrap=chapter.settings.draws,
                                    seed=chapter.seed)
     found = found if by_finding else found[found["finding"] == per_class.MEAN]
     return found.assign(**named).to_dict("records")

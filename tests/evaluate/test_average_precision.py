@@ -27,7 +27,7 @@ def naive(truth, score):
 @pytest.mark.parametrize("levels", [None, 1])
 def test_it_is_the_definition_and_scikit_learns(levels):
     target, score, groups = collection(levels=levels)
-    table = average_precision(target, score, groups, names="abc", draws=2)
+    table = average_precision(target, score, groups, names="abc", n_bootstrap=2)
     for k, name in enumerate("abc"):
         assert table["average_precision"][name] == pytest.approx(naive(target[:, k], score[:, k]), abs=1e-12)
         assert table["average_precision"][name] == pytest.approx(
@@ -36,15 +36,15 @@ def test_it_is_the_definition_and_scikit_learns(levels):
 
 def test_a_known_answer():
     """Positives in places 1 and 3 of 4: the mean of 1/1 and 2/3."""
-    table = average_precision([[1], [0], [1], [0]], [[4], [3], [2], [1]], [1, 2, 3, 4], names=["Mass"], draws=5)
+    table = average_precision([[1], [0], [1], [0]], [[4], [3], [2], [1]], [1, 2, 3, 4], names=["Mass"], n_bootstrap=5)
     assert table["average_precision"].item() == pytest.approx(5 / 6)
 
 
 def test_a_perfect_network_has_1_and_a_useless_one_the_prevalence():
     target, _, groups = collection()
-    perfect = average_precision(target, target, groups, names="abc", draws=5)
+    perfect = average_precision(target, target, groups, names="abc", n_bootstrap=5)
     assert (perfect[["average_precision", "low", "high"]] == 1).all(axis=None)
-    same = average_precision(target, np.zeros_like(target), groups, names="abc", draws=5)
+    same = average_precision(target, np.zeros_like(target), groups, names="abc", n_bootstrap=5)
     np.testing.assert_allclose(same["average_precision"], target.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(same["prevalence"], target.mean(axis=0), atol=1e-12)
 
@@ -65,7 +65,7 @@ def test_a_patient_drawn_twice_counts_twice(levels):
     """A naive twin: the rows of each drawn patient, as often as it was drawn, given to scikit-learn."""
     target, score, groups = collection(levels=levels)
     target[:40, 2] = NAN
-    table = average_precision(target, score, groups, names="abc", draws=40, seed=3)
+    table = average_precision(target, score, groups, names="abc", n_bootstrap=40, seed=3)
     chance, patients, drawn = np.random.default_rng(3), np.unique(groups), []
     for _ in range(40):
         chosen = patients[chance.integers(0, len(patients), len(patients))]
@@ -78,7 +78,7 @@ def test_a_patient_drawn_twice_counts_twice(levels):
 def test_a_class_without_both_outcomes_has_none_and_lost_draws_are_counted():
     target, score, groups = collection()
     target[:, 1], target[:, 2] = 0, groups == groups[0]
-    table = average_precision(target, score, groups, names="abc", draws=500)
+    table = average_precision(target, score, groups, names="abc", n_bootstrap=500)
     assert table.loc["b", ["average_precision", "low", "high"]].isna().all() and table["draws"]["b"] == 0
     assert table["draws"]["a"] == 500 and 500 * (1 - 1 / math.e) == pytest.approx(table["draws"]["c"], abs=45)
     assert table["positives"]["b"] == 0 and table["negatives"]["b"] == 300

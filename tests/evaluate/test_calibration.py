@@ -24,7 +24,7 @@ class TestReliability:
     def test_the_points_are_scikit_learns_with_quantiles(self, images, decimals):
         target, probability, groups = calibrated(images)
         probability = probability.round(decimals)
-        table = reliability(target, probability, groups, names="abc", bins=10, draws=2)
+        table = reliability(target, probability, groups, names="abc", n_bins=10, n_bootstrap=2)
         for k, name in enumerate("abc"):
             share, mean = calibration_curve(target[:, k], probability[:, k], n_bins=10, strategy="quantile")
             of = table[table["class"] == name]
@@ -34,14 +34,14 @@ class TestReliability:
 
     def test_bins_hold_as_many_images_each_and_equal_probabilities_stay_together(self):
         target, probability, groups = calibrated()
-        assert (reliability(target, probability, groups, names="abc", bins=10, draws=2)["images"] == 100).all()
-        same = reliability([[0], [1], [1]], [[0.2], [0.2], [0.2]], [1, 2, 3], names=["Mass"], draws=2)
+        assert (reliability(target, probability, groups, names="abc", n_bins=10, n_bootstrap=2)["images"] == 100).all()
+        same = reliability([[0], [1], [1]], [[0.2], [0.2], [0.2]], [1, 2, 3], names=["Mass"], n_bootstrap=2)
         assert same[["images", "positives", "probability"]].values.tolist() == [pytest.approx([3, 2, 0.2])]
 
     def test_a_patient_drawn_twice_counts_twice(self):
         """A naive twin: each image in its bin as before, as often as its patient was drawn."""
         target, probability, groups = calibrated(200, 1, 60)
-        table = reliability(target, probability, groups, names=["Mass"], bins=4, draws=30, seed=3)
+        table = reliability(target, probability, groups, names=["Mass"], n_bins=4, n_bootstrap=30, seed=3)
         order = np.argsort(probability[:, 0]).reshape(4, 50)
         chance, drawn = np.random.default_rng(3), []
         patients = np.unique(groups)
@@ -53,7 +53,7 @@ class TestReliability:
 
     def test_of_a_calibrated_network_about_95_of_100_intervals_hold_the_mean_probability(self):
         target, probability, groups = calibrated(6000, 5, 6000)
-        table = reliability(target, probability, groups, names="abcde", draws=400)
+        table = reliability(target, probability, groups, names="abcde", n_bootstrap=400)
         holds = (table["low"] <= table["probability"]) & (table["probability"] <= table["high"])
         assert len(table) == 50 and holds.sum() >= 43
 
@@ -61,8 +61,9 @@ class TestReliability:
         target, probability, groups = calibrated()
         holes = target.copy()
         holes[:500, 0], holes[:, 1] = NAN, NAN
-        table = reliability(holes, probability, groups, names="abc", draws=2).set_index("class")
-        alone = reliability(target[500:], probability[500:], groups[500:], names="abc", draws=2).set_index("class")
+        table = reliability(holes, probability, groups, names="abc", n_bootstrap=2).set_index("class")
+        alone = reliability(target[500:], probability[500:], groups[500:], names="abc", n_bootstrap=2)
+        alone = alone.set_index("class")
         columns = ["images", "positives", "probability", "share"]
         np.testing.assert_allclose(table.loc["a", columns], alone.loc["a", columns])
         assert "b" not in table.index and table.loc["c", "images"].sum() == 1000
@@ -73,7 +74,7 @@ class TestReliability:
         with pytest.raises(DataError, match="the score is nan"):
             reliability([[0], [1]], [[1], [NAN]], [1, 2], names=["Mass"])
         with pytest.raises(SettingsError, match="1 bins"):
-            reliability([[0], [1]], [[1], [0]], [1, 2], names=["Mass"], bins=1)
+            reliability([[0], [1]], [[1], [0]], [1, 2], names=["Mass"], n_bins=1)
         with pytest.raises(SettingsError, match="3 groups for 2 images"):
             reliability([[0], [1]], [[1], [0]], [1, 2, 3], names=["Mass"])
 
@@ -81,14 +82,14 @@ class TestReliability:
 class TestErrors:
     def test_the_brier_score_is_scikit_learns(self):
         target, probability, groups = calibrated()
-        table = errors(target, probability, groups, names="abc", draws=2)
+        table = errors(target, probability, groups, names="abc", n_bootstrap=2)
         for k, name in enumerate("abc"):
             assert table["brier"][name] == pytest.approx(brier_score_loss(target[:, k], probability[:, k]), abs=1e-12)
 
     def test_the_calibration_error_is_the_mean_gap_of_the_reliability_curve(self):
         target, probability, groups = calibrated()
-        table = errors(target, probability, groups, names="abc", bins=7, draws=2)
-        curve = reliability(target, probability, groups, names="abc", bins=7, draws=2)
+        table = errors(target, probability, groups, names="abc", n_bins=7, n_bootstrap=2)
+        curve = reliability(target, probability, groups, names="abc", n_bins=7, n_bootstrap=2)
         for name in "abc":
             of = curve[curve["class"] == name]
             naive = sum(row.images / 1000 * abs(row.probability - row.share) for row in of.itertuples())
@@ -97,7 +98,7 @@ class TestErrors:
     def test_a_patient_drawn_twice_counts_twice(self):
         """A naive twin of the intervals: as often as each patient was drawn, every image in its bin as before."""
         target, probability, groups = calibrated(200, 1, 60)
-        row = errors(target, probability, groups, names=["Mass"], bins=4, draws=30, seed=3).iloc[0]
+        row = errors(target, probability, groups, names=["Mass"], n_bins=4, n_bootstrap=30, seed=3).iloc[0]
         order, gap = np.argsort(probability[:, 0]).reshape(4, 50), (probability - target)[:, 0]
         chance, patients, means, briers, off = np.random.default_rng(3), np.unique(groups), [], [], []
         for _ in range(30):
@@ -114,9 +115,9 @@ class TestErrors:
 
     def test_a_perfect_network_has_0_of_all_and_one_that_gives_the_prevalence_is_calibrated_and_useless(self):
         target, _, groups = calibrated()
-        perfect = errors(target, target, groups, names="abc", draws=5)
+        perfect = errors(target, target, groups, names="abc", n_bootstrap=5)
         assert (perfect[["gap", "brier", "brier_high", "ece", "ece_high", "ece_chance"]] == 0).all(axis=None)
-        useless = errors(target, np.tile(target.mean(axis=0), (1000, 1)), groups, names="abc", draws=5)
+        useless = errors(target, np.tile(target.mean(axis=0), (1000, 1)), groups, names="abc", n_bootstrap=5)
         np.testing.assert_allclose(useless["brier"], useless["brier_prevalence"], atol=1e-12)
         np.testing.assert_allclose(useless[["gap", "ece"]], 0, atol=1e-12)
 
@@ -128,10 +129,10 @@ class TestErrors:
         target = (chance.random(probability.shape) < probability).astype(float)
         target, probability = (np.repeat(values, images_of_a_patient, axis=0) for values in (target, probability))
         groups = np.repeat(np.arange(250), images_of_a_patient)
-        table = errors(target, probability, groups, names=range(200), draws=200)
+        table = errors(target, probability, groups, names=range(200), n_bootstrap=200)
         assert (table["ece_low"] > 0).mean() <= 0.09
         if images_of_a_patient > 1:
-            alone = errors(target, probability, np.arange(1000), names=range(200), draws=200)
+            alone = errors(target, probability, np.arange(1000), names=range(200), n_bootstrap=200)
             assert (alone["ece_low"] > 0).mean() > 0.5, "four images of one patient are not four patients"
 
     def test_the_interval_holds_the_true_calibration_error(self):
@@ -139,19 +140,20 @@ class TestErrors:
         chance = np.random.default_rng(2)
         probability = np.repeat(chance.choice([0.2, 0.4, 0.6, 0.8], 500)[:, None], 200, axis=1)
         truth = probability + np.where((probability == 0.2) | (probability == 0.6), 0.1, -0.1)
-        table = errors(chance.random(truth.shape) < truth, probability, np.arange(500), names=range(200), draws=200)
+        table = errors(chance.random(truth.shape) < truth, probability, np.arange(500), names=range(200),
+                       n_bootstrap=200)
         assert ((table["ece_low"] <= 0.1) & (table["ece_high"] >= 0.1)).mean() >= 0.95
 
     def test_probabilities_that_are_twice_too_high_show(self):
         target, probability, groups = calibrated()
-        row = errors(target, np.minimum(2 * probability, 1), groups, names="abc", draws=100).iloc[0]
+        row = errors(target, np.minimum(2 * probability, 1), groups, names="abc", n_bootstrap=100).iloc[0]
         assert row["ece_low"] > row["ece_chance"] and row["gap_low"] > 0.1
 
     def test_unknown_targets_are_left_out_and_where_all_are_there_is_no_figure(self):
         target, probability, groups = calibrated()
         target[:, 1], target[:500, 0] = NAN, NAN
-        table = errors(target, probability, groups, names="abc", draws=5)
+        table = errors(target, probability, groups, names="abc", n_bootstrap=5)
         assert table.loc["b"].drop("images").isna().all() and table["images"].tolist() == [500, 0, 1000]
-        alone = errors(target[500:], probability[500:], groups[500:], names="abc", draws=5)
+        alone = errors(target[500:], probability[500:], groups[500:], names="abc", n_bootstrap=5)
         columns = ["gap", "brier", "brier_prevalence", "ece", "prevalence", "images"]
         np.testing.assert_allclose(table.loc["a", columns], alone.loc["a", columns])

@@ -106,7 +106,7 @@ class TestBootstrap:
 
     def test_rows_and_columns_and_the_interval_around_the_figure(self):
         target, score, groups = collection()
-        table = bootstrap(target, score, groups, names="abcd", draws=200)
+        table = bootstrap(target, score, groups, names="abcd", n_bootstrap=200)
         assert list(table.index) == [*"abcd", "weighted mean", "plain mean"]
         assert (table["low"] < table["auroc"]).all() and (table["auroc"] < table["high"]).all()
         means = averages(auroc(target, score, "abcd"))
@@ -115,7 +115,7 @@ class TestBootstrap:
 
     def test_the_mean_rows_are_the_quantiles_of_the_means_of_the_draws(self):
         target, score, groups = collection()
-        table = bootstrap(target, score, groups, names="abcd", draws=30, seed=5)
+        table = bootstrap(target, score, groups, names="abcd", n_bootstrap=30, seed=5)
         values, chosen = self.draws(target, score, groups, 30)
         rows = [np.concatenate([np.flatnonzero(groups == patient) for patient in patients]) for patients in chosen]
         weighted = [roc_auc_score(target[r], score[r], average="weighted") for r in rows]
@@ -125,33 +125,34 @@ class TestBootstrap:
 
     def test_a_seed_repeats_and_a_chunk_does_not_matter(self, monkeypatch):
         target, score, groups = collection()
-        first = bootstrap(target, score, groups, names="abcd", draws=50)
+        first = bootstrap(target, score, groups, names="abcd", n_bootstrap=50)
         monkeypatch.setattr(resampling, "CHUNK", 7)
-        assert bootstrap(target, score, groups, names="abcd", draws=50).equals(first)
-        assert not bootstrap(target, score, groups, names="abcd", draws=50, seed=1).equals(first)
+        assert bootstrap(target, score, groups, names="abcd", n_bootstrap=50).equals(first)
+        assert not bootstrap(target, score, groups, names="abcd", n_bootstrap=50, seed=1).equals(first)
 
     def test_a_class_lost_in_some_draws_says_how_many_were_used(self):
         """One patient holds the only positives: in about 1 / e of the draws that patient is absent."""
         target, score, groups = collection(classes=2)
         target[:, 1] = groups == groups[0]
-        table = bootstrap(target, score, groups, names=["Mass", "Hernia"], draws=500)
+        table = bootstrap(target, score, groups, names=["Mass", "Hernia"], n_bootstrap=500)
         assert table["draws"]["Mass"] == table["draws"]["plain mean"] == 500
         assert 500 * (1 - 1 / math.e) == pytest.approx(table["draws"]["Hernia"], abs=45)
 
     def test_a_class_without_both_outcomes_has_no_interval(self):
         target, score, groups = collection(classes=2)
         target[:, 1] = 0
-        table = bootstrap(target, score, groups, names=["Mass", "Hernia"], draws=20)
+        table = bootstrap(target, score, groups, names=["Mass", "Hernia"], n_bootstrap=20)
         assert table.loc["Hernia"].isna().tolist() == [True, True, True, False] and table["draws"]["Hernia"] == 0
         assert table["auroc"]["plain mean"] == table["auroc"]["Mass"]
 
     def test_images_of_one_patient_are_not_independent(self):
         """Each patient's images twice over: the interval stays; images drawn one by one would shrink it by sqrt 2."""
         target, score, groups = collection(images=200, patients=200)
-        twice = bootstrap(np.tile(target, (2, 1)), np.tile(score, (2, 1)), np.tile(groups, 2), names="abcd", draws=300)
-        once = bootstrap(target, score, groups, names="abcd", draws=300)
+        options = {"names": "abcd", "n_bootstrap": 300}
+        twice = bootstrap(np.tile(target, (2, 1)), np.tile(score, (2, 1)), np.tile(groups, 2), **options)
+        once = bootstrap(target, score, groups, **options)
         np.testing.assert_allclose(twice[["low", "high"]], once[["low", "high"]], atol=1e-12)
-        alone = bootstrap(np.tile(target, (2, 1)), np.tile(score, (2, 1)), np.arange(400), names="abcd", draws=300)
+        alone = bootstrap(np.tile(target, (2, 1)), np.tile(score, (2, 1)), np.arange(400), **options)
         width = (alone["high"] - alone["low"]) / (once["high"] - once["low"])
         assert width.mean() == pytest.approx(1 / math.sqrt(2), abs=0.1)
 
@@ -164,7 +165,8 @@ class TestBootstrap:
             sick = np.repeat(chance.random(60) < 0.4, 6)
             score = np.repeat(chance.normal(size=60), 6) * 0.8 + chance.normal(size=360) * 0.6 + math.sqrt(2) * sick
             target, groups = sick[:, None].astype(float), np.repeat(np.arange(60), 6)
-            patient, image = (bootstrap(target, score[:, None], who, names=["Mass"], draws=200, seed=trial).loc["Mass"]
+            options = {"names": ["Mass"], "n_bootstrap": 200, "seed": trial}
+            patient, image = (bootstrap(target, score[:, None], who, **options).loc["Mass"]
                               for who in (groups, np.arange(360)))
             covered += patient["low"] <= truth <= patient["high"]
             narrow += image["low"] <= truth <= image["high"]
@@ -178,16 +180,17 @@ class TestBootstrap:
     def test_several_trainings_are_averaged_and_drawn(self):
         target, score, groups = collection()
         other = score + np.random.default_rng(1).normal(size=score.shape)
-        one, two, both = (bootstrap(target, scores, groups, names="abcd", draws=100)
+        one, two, both = (bootstrap(target, scores, groups, names="abcd", n_bootstrap=100)
                           for scores in (score, other, [score, other]))
         np.testing.assert_allclose(both["auroc"], (one["auroc"] + two["auroc"]) / 2)
-        pd.testing.assert_frame_equal(bootstrap(target, [score, score], groups, names="abcd", draws=100), one)
+        pd.testing.assert_frame_equal(bootstrap(target, [score, score], groups, names="abcd", n_bootstrap=100), one)
         assert both.loc["plain mean", "high"] - both.loc["plain mean", "low"] > 0
 
     def test_seeds_that_differ_widen_the_interval(self):
         target, score, groups = collection()
         bad = np.random.default_rng(2).normal(size=score.shape)
-        tables = [bootstrap(target, scores, groups, names="abcd", draws=200) for scores in ([score] * 2, [score, bad])]
+        tables = [bootstrap(target, scores, groups, names="abcd", n_bootstrap=200)
+                  for scores in ([score] * 2, [score, bad])]
         width = [table.loc["plain mean", "high"] - table.loc["plain mean", "low"] for table in tables]
         assert width[1] > width[0]
 
@@ -195,14 +198,14 @@ class TestBootstrap:
 class TestPairedDifference:
     def test_the_same_network_twice_differs_by_exactly_0(self):
         target, score, groups = collection()
-        found = paired_difference(target, [score] * 3, [score] * 3, groups, draws=50)
+        found = paired_difference(target, [score] * 3, [score] * 3, groups, n_bootstrap=50)
         assert (found.mean, found.low, found.high, found.seeds) == (0, 0, 0, 3) and not found.decided
 
     @pytest.mark.parametrize("average", ["weighted", "plain"])
     def test_the_mean_is_over_seeds_of_the_difference_of_mean_aurocs(self, average):
         target, score, groups = collection()
         a, b = (score + np.random.default_rng(s).normal(size=(3, *score.shape)) * s for s in (1, 2))
-        found = paired_difference(target, a, b, groups, draws=20, average=average)
+        found = paired_difference(target, a, b, groups, n_bootstrap=20, average=average)
         kind = {"weighted": "weighted", "plain": "macro"}[average]
         expected = [roc_auc_score(target, x, average=kind) - roc_auc_score(target, y, average=kind)
                     for x, y in zip(a, b, strict=True)]
@@ -212,7 +215,7 @@ class TestPairedDifference:
         """A naive twin with the same draws: repeated rows, chosen pairs."""
         target, score, groups = collection()
         a, b = (score + np.random.default_rng(s).normal(size=(3, *score.shape)) for s in (1, 2))
-        found = paired_difference(target, a, b, groups, draws=40, seed=3)
+        found = paired_difference(target, a, b, groups, n_bootstrap=40, seed=3)
         chance, seeds, patients = np.random.default_rng(3), np.random.default_rng([3, 1]), np.unique(groups)
         drawn = []
         for _ in range(40):
@@ -226,31 +229,31 @@ class TestPairedDifference:
     def test_pairing_makes_the_interval_narrower_than_two_separate_ones(self):
         target, score, groups = collection()
         near = score + np.random.default_rng(1).normal(size=score.shape) * 0.2
-        found = paired_difference(target, [near], [score], groups, draws=200)
-        alone = bootstrap(target, score, groups, names="abcd", draws=200).loc["weighted mean"]
+        found = paired_difference(target, [near], [score], groups, n_bootstrap=200)
+        alone = bootstrap(target, score, groups, names="abcd", n_bootstrap=200).loc["weighted mean"]
         assert found.high - found.low < 0.5 * (alone["high"] - alone["low"])
 
     def test_seeds_that_disagree_widen_the_interval(self):
         target, score, groups = collection()
         noise = np.random.default_rng(1).normal(size=score.shape)
-        agree = paired_difference(target, [score] * 3, [score + noise] * 3, groups, draws=300)
+        agree = paired_difference(target, [score] * 3, [score + noise] * 3, groups, n_bootstrap=300)
         other = [score + scale * noise for scale in (0, 1, 3)]
-        varied = paired_difference(target, [score] * 3, other, groups, draws=300)
+        varied = paired_difference(target, [score] * 3, other, groups, n_bootstrap=300)
         assert varied.high - varied.low > 1.5 * (agree.high - agree.low)
 
     def test_what_has_no_seed_stands_against_every_seed(self):
         target, score, groups = collection()
         many = score + np.random.default_rng(1).normal(size=(3, *score.shape))
-        assert paired_difference(target, many, [score], groups, draws=20) == paired_difference(
-            target, many, [score] * 3, groups, draws=20)
+        assert paired_difference(target, many, [score], groups, n_bootstrap=20) == paired_difference(
+            target, many, [score] * 3, groups, n_bootstrap=20)
 
     def test_a_class_without_both_outcomes_counts_in_neither(self):
         target, score, groups = collection()
         worse = score + np.random.default_rng(1).normal(size=score.shape)
         empty = np.column_stack([target, np.zeros(len(target))])
         wide = [np.column_stack([x, np.ones(len(x))])[None] for x in (score, worse)]
-        assert paired_difference(empty, *wide, groups, draws=20, average="plain") == paired_difference(
-            target, score[None], worse[None], groups, draws=20, average="plain")
+        assert paired_difference(empty, *wide, groups, n_bootstrap=20, average="plain") == paired_difference(
+            target, score[None], worse[None], groups, n_bootstrap=20, average="plain")
 
     def test_the_sentence_says_when_nothing_is_decided_and_when_seeds_are_few(self):
         undecided = Difference(0.004, -0.01, 0.02, 3, 0.95, "weighted").sentence("attA", "DenseNet-121")

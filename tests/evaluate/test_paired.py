@@ -23,7 +23,7 @@ def test_the_interval_is_that_of_drawn_patients_and_drawn_pairs_of_seeds():
     rng = np.random.default_rng(0)
     groups = list("aaabbcdddd")
     a, b = rng.random((3, 10)), rng.random((3, 10))
-    found = paired.difference(a, b, groups, draws=50, seed=4)
+    found = paired.difference(a, b, groups, n_bootstrap=50, seed=4)
     np.testing.assert_allclose([found.low, found.high], naive(a, b, groups, 50, 4))
     assert found.mean == pytest.approx((a - b).mean())
     assert (found.seeds, found.images, found.patients) == (3, 10, 4)
@@ -31,12 +31,13 @@ def test_the_interval_is_that_of_drawn_patients_and_drawn_pairs_of_seeds():
 
 def test_what_has_no_seed_stands_against_each_seed():
     a = np.array([[1.0, 1, 0], [1, 0, 0]])
-    alone = paired.difference(a, np.ones((1, 3)), list("abc"), draws=20)
-    assert alone == paired.difference(a, np.ones((2, 3)), list("abc"), draws=20) and alone.mean == pytest.approx(-0.5)
+    alone = paired.difference(a, np.ones((1, 3)), list("abc"), n_bootstrap=20)
+    assert alone == paired.difference(a, np.ones((2, 3)), list("abc"), n_bootstrap=20)
+    assert alone.mean == pytest.approx(-0.5)
 
 
 def test_a_difference_that_every_patient_shows_is_decided_and_said_so():
-    found = paired.difference(np.ones((3, 6)), np.zeros((3, 6)), list("aabbcc"), draws=30)
+    found = paired.difference(np.ones((3, 6)), np.zeros((3, 6)), list("aabbcc"), n_bootstrap=30)
     assert found.decided and (found.low, found.high) == (1, 1)
     assert found.sentence("DCA", "one", "another") == (
         "DCA of one is 1.000 above that of another (95% interval of the difference 1.000–1.000; 6 images of 3 patients,"
@@ -44,7 +45,7 @@ def test_a_difference_that_every_patient_shows_is_decided_and_said_so():
 
 
 def test_few_seeds_and_an_open_interval_are_told():
-    found = paired.difference([[1.0, 0]], [[0.0, 1]], ["a", "b"], draws=30)
+    found = paired.difference([[1.0, 0]], [[0.0, 1]], ["a", "b"], n_bootstrap=30)
     assert "includes 0" in found.sentence("DCA", "a", "b") and "One seed only" in found.sentence("DCA", "a", "b")
 
 

@@ -27,7 +27,7 @@ def copied(groups, draws, seed):
 
 def test_class_means_and_their_intervals_are_those_of_copied_patients(pairs):
     values, findings, groups = pairs
-    found = pc.class_means(values, findings, groups, draws=50, seed=1).set_index(["measure", "finding"])
+    found = pc.class_means(values, findings, groups, n_bootstrap=50, seed=1).set_index(["measure", "finding"])
     drawn = []
     for rows in copied(groups, 50, 1):
         each = values.iloc[rows].groupby(findings[rows])["b"].mean().reindex(["Mass", "Edema", "Hernia"])
@@ -40,14 +40,14 @@ def test_class_means_and_their_intervals_are_those_of_copied_patients(pairs):
 
 def test_each_finding_counts_once_however_many_pairs_it_has():
     values, findings = pd.DataFrame({"hit": [1.0] * 99 + [0.0]}), ["Mass"] * 99 + ["Hernia"]
-    found = pc.class_means(values, findings, range(100), draws=10).set_index("finding")
+    found = pc.class_means(values, findings, range(100), n_bootstrap=10).set_index("finding")
     assert found.loc[pc.MEAN, "mean"] == 0.5
 
 
 def test_rank_agreement_is_the_mean_of_spearmans_within_findings(pairs):
     values, findings, groups = pairs
     effect = np.random.default_rng(2).standard_normal(40)
-    found = pc.rank_agreement(effect, values, findings, groups, draws=40, seed=3)
+    found = pc.rank_agreement(effect, values, findings, groups, n_bootstrap=40, seed=3)
 
     def correlation(rows, name):
         each = []
@@ -65,7 +65,7 @@ def test_rank_agreement_is_the_mean_of_spearmans_within_findings(pairs):
 
 def test_a_finding_with_larger_effects_and_larger_maps_counts_for_nothing():
     effect, amount = np.array([1.0, 2, 3, 11, 12, 13]), pd.DataFrame({"mass": [3.0, 2, 1, 13, 12, 11]})
-    found = pc.rank_agreement(effect, amount, ["Mass"] * 3 + ["Edema"] * 3, range(6), draws=5)
+    found = pc.rank_agreement(effect, amount, ["Mass"] * 3 + ["Edema"] * 3, range(6), n_bootstrap=5)
     assert found.loc["mass", "correlation"] == pytest.approx(-1)
     assert stats.spearmanr(effect, amount["mass"])[0] > 0.5
 
@@ -73,8 +73,9 @@ def test_a_finding_with_larger_effects_and_larger_maps_counts_for_nothing():
 def test_what_nobody_measured_is_not_a_number(pairs):
     values, findings, groups = pairs
     nothing = values.assign(a=np.nan)[["a"]]
-    assert np.isnan(pc.class_means(nothing, findings, groups, draws=5)["mean"]).all()
-    assert np.isnan(pc.rank_agreement(np.arange(40.0), nothing, findings, groups, draws=5).loc["a", "correlation"])
+    assert np.isnan(pc.class_means(nothing, findings, groups, n_bootstrap=5)["mean"]).all()
+    agreement = pc.rank_agreement(np.arange(40.0), nothing, findings, groups, n_bootstrap=5)
+    assert np.isnan(agreement.loc["a", "correlation"])
 
 
 def test_other_groups_than_pairs_are_refused(pairs):

@@ -39,7 +39,7 @@ class TestMeanInterval:
         chance = np.random.default_rng(0)
         values, groups = chance.normal(size=(80, 3)), chance.integers(0, 25, 80)
         values[chance.random(values.shape) < 0.2] = math.nan
-        table = mean_interval(values, groups, draws=60, seed=2)
+        table = mean_interval(values, groups, n_bootstrap=60, seed=2)
         chance, patients, drawn = np.random.default_rng(2), np.unique(groups), []
         for _ in range(60):
             chosen = patients[chance.integers(0, len(patients), len(patients))]
@@ -50,16 +50,16 @@ class TestMeanInterval:
         assert table["images"].tolist() == (~np.isnan(values)).sum(axis=0).tolist() and (table["draws"] == 60).all()
 
     def test_one_number_an_image_is_one_row(self):
-        table = mean_interval([1.0, 2.0, 6.0], [1, 2, 3], draws=20)
+        table = mean_interval([1.0, 2.0, 6.0], [1, 2, 3], n_bootstrap=20)
         assert len(table) == 1 and table["mean"].item() == 3
 
     def test_where_there_is_no_value_there_is_no_mean(self):
-        table = mean_interval([[math.nan], [math.nan]], [1, 2], draws=20)
+        table = mean_interval([[math.nan], [math.nan]], [1, 2], n_bootstrap=20)
         assert table[["mean", "low", "high"]].isna().all(axis=None) and table["draws"].item() == 0
 
     def test_with_a_patient_an_image_it_is_as_wide_as_the_normal_interval(self):
         values = np.random.default_rng(0).normal(size=2000)
-        row = mean_interval(values, np.arange(2000), draws=2000).iloc[0]
+        row = mean_interval(values, np.arange(2000), n_bootstrap=2000).iloc[0]
         assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * values.std() / math.sqrt(2000), rel=0.05)
 
     def test_wrong_input_is_named(self):

@@ -28,7 +28,7 @@ def naive(truth, probability, threshold):
 
 def test_every_figure_is_that_of_the_part_alone():
     target, probability, view, groups = collection()
-    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], draws=2)
+    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], n_bootstrap=2)
     assert table["measure"].drop_duplicates().tolist() == list(MEASURES) and len(table) == 4 * 2 * 2
     for (part, name), found in table.groupby(["part", "class"]):
         rows, k = view == part, "ab".index(name)
@@ -41,7 +41,8 @@ def test_every_figure_is_that_of_the_part_alone():
 def test_every_draw_takes_the_same_patients_in_both_parts():
     """A naive twin: the rows of each drawn patient, both views, as often as it was drawn."""
     target, probability, view, groups = collection()
-    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], draws=30, seed=3)
+    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], n_bootstrap=30,
+                    seed=3)
     chance, patients, drawn = np.random.default_rng(3), np.unique(groups), []
     for _ in range(30):
         chosen = patients[chance.integers(0, len(patients), len(patients))]
@@ -57,7 +58,7 @@ def test_every_draw_takes_the_same_patients_in_both_parts():
 
 def test_a_part_that_holds_all_images_has_the_intervals_of_the_whole():
     target, probability, _, groups = collection()
-    options = {"names": "ab", "draws": 150, "seed": 4}
+    options = {"names": "ab", "n_bootstrap": 150, "seed": 4}
     table = compare(target, probability, THRESHOLDS, ["all"] * 400, groups, parts=["all"], **options)
     ends = table.set_index(["measure", "class"])[["low", "high"]]
     areas = {"AUROC": classification.bootstrap(target, probability, groups, **options)[:2],
@@ -73,14 +74,14 @@ def test_a_part_that_holds_all_images_has_the_intervals_of_the_whole():
 def test_a_part_of_too_few_is_left_blank_and_its_counts_are_not():
     target, probability, view, groups = collection()
     target[:, 0] = np.where((view == "AP") & (np.cumsum(target[:, 0] * (view == "AP")) > 9), 0, target[:, 0])
-    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], draws=20)
+    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], n_bootstrap=20)
     blank = (table["part"] == "AP") & (table["class"] == "a")
     columns = ["value", "low", "high", "difference", "difference_low", "difference_high"]
     assert table.loc[blank, columns].isna().all(axis=None) and table.loc[~blank, columns].notna().all(axis=None)
     assert (table.loc[blank, "positives"] == 9).all()
-    several = compare(target, probability, THRESHOLDS, view, groups % 9, names="ab", parts=["PA", "AP"], draws=20)
+    several = compare(target, probability, THRESHOLDS, view, groups % 9, names="ab", parts=["PA", "AP"], n_bootstrap=20)
     assert several["value"].isna().all(), "many images of nine patients are still of nine"
-    first = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["AP", "PA"], draws=20)
+    first = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["AP", "PA"], n_bootstrap=20)
     other = first[(first["part"] == "PA") & (first["class"] == "a")]
     assert other["value"].notna().all() and other["difference"].isna().all(), "there is nothing to compare with"
 
@@ -89,14 +90,14 @@ def test_images_outside_all_parts_are_left_out():
     target, probability, view, groups = collection()
     view = view.astype(object)
     view[:100] = None
-    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], draws=2)
+    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], n_bootstrap=2)
     assert table.groupby(["measure", "class"])["images"].sum().eq(300).all()
 
 
 def test_a_network_that_fails_in_one_part_is_found_out():
     target, probability, view, groups = collection(2000, 2000)
     probability[view == "AP"] = np.random.default_rng(1).random((sum(view == "AP"), 2))
-    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], draws=200)
+    table = compare(target, probability, THRESHOLDS, view, groups, names="ab", parts=["PA", "AP"], n_bootstrap=200)
     auroc = table[(table["measure"] == "AUROC") & (table["part"] == "AP")]
     assert (auroc["difference_high"] < -0.1).all() and (auroc["low"] < 0.5).all()
 

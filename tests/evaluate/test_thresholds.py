@@ -88,7 +88,7 @@ class TestChoose:
 class TestAt:
     def test_the_rates_are_counted_and_are_scikit_learns(self):
         target, probability, groups = collection(levels=10)
-        table = at(target, probability, [0.5, 0.6, 0.4], groups, names="abc", draws=5)
+        table = at(target, probability, [0.5, 0.6, 0.4], groups, names="abc", n_bootstrap=5)
         for k, (name, threshold) in enumerate(zip("abc", [0.5, 0.6, 0.4], strict=True)):
             truth, called = target[:, k], probability[:, k] >= threshold
             assert table.loc[name, list(RATES)].tolist() == pytest.approx(naive_rates(truth, called), abs=1e-12)
@@ -101,7 +101,7 @@ class TestAt:
         """A naive twin: the rows of each drawn patient, as often as it was drawn, counted one by one."""
         target, probability, groups = collection()
         target[:40, 2] = NAN
-        table = at(target, probability, [0.5, 0.6, 0.4], groups, names="abc", draws=40, seed=3)
+        table = at(target, probability, [0.5, 0.6, 0.4], groups, names="abc", n_bootstrap=40, seed=3)
         chance, patients, drawn = np.random.default_rng(3), np.unique(groups), []
         for _ in range(40):
             chosen = patients[chance.integers(0, len(patients), len(patients))]
@@ -115,32 +115,32 @@ class TestAt:
     def test_the_validation_part_gives_the_figures_of_choose_back(self):
         target, probability, groups = collection()
         chosen = choose(target, probability, "abc")
-        table = at(target, probability, chosen["threshold"], groups, names="abc", draws=5)
+        table = at(target, probability, chosen["threshold"], groups, names="abc", n_bootstrap=5)
         np.testing.assert_allclose(table[["sensitivity", "specificity"]], chosen[["sensitivity", "specificity"]])
 
     def test_a_perfect_network_has_sensitivity_and_specificity_1_in_every_draw(self):
         target, _, groups = collection()
-        table = at(target, target, [0.5] * 3, groups, names="abc", draws=50)
+        table = at(target, target, [0.5] * 3, groups, names="abc", n_bootstrap=50)
         assert (table[[rate + end for rate in RATES for end in ("", "_low", "_high")]] == 1).all(axis=None)
 
     def test_a_probability_equal_to_the_threshold_is_called(self):
-        assert at([[1], [0]], [[0.3], [0.2]], [0.3], [1, 2], names=["Mass"], draws=2)["sensitivity"].item() == 1
+        assert at([[1], [0]], [[0.3], [0.2]], [0.3], [1, 2], names=["Mass"], n_bootstrap=2)["sensitivity"].item() == 1
 
     def test_what_is_not_defined_is_nan_and_never_0(self):
-        table = at([[1, 0, 1], [0, 0, 0]], [[0.2] * 3, [0.1] * 3], [0.9, 0.1, NAN], [1, 2], names="abc", draws=5)
+        table = at([[1, 0, 1], [0, 0, 0]], [[0.2] * 3, [0.1] * 3], [0.9, 0.1, NAN], [1, 2], names="abc", n_bootstrap=5)
         assert np.isnan(table["ppv"]["a"]) and table["sensitivity"]["a"] == 0
         assert np.isnan(table["sensitivity"]["b"]) and table["specificity"]["b"] == 0
         assert table.loc["c", list(RATES)].isna().all() and table["called"]["c"] == 0
 
     def test_a_seed_repeats(self):
         target, probability, groups = collection()
-        tables = [at(target, probability, [0.5] * 3, groups, names="abc", draws=120, seed=s) for s in (0, 0, 1)]
+        tables = [at(target, probability, [0.5] * 3, groups, names="abc", n_bootstrap=120, seed=s) for s in (0, 0, 1)]
         assert tables[0].equals(tables[1]) and not tables[0].equals(tables[2])
 
     def test_images_of_one_patient_are_not_independent(self):
         """Each image twice over, of the same patient: the interval stays."""
         target, probability, groups = collection()
-        options = {"names": "abc", "draws": 200}
+        options = {"names": "abc", "n_bootstrap": 200}
         once = at(target, probability, [0.5] * 3, groups, **options)
         twice = at(np.tile(target, (2, 1)), np.tile(probability, (2, 1)), [0.5] * 3, np.tile(groups, 2), **options)
         columns = ["sensitivity_low", "sensitivity_high", "specificity_low", "specificity_high"]
@@ -152,7 +152,7 @@ class TestAt:
         for trial in range(100):
             called = np.repeat(chance.random(80) < 0.7, 4) ^ (chance.random(320) < 0.05)  # 0.7 x 0.95 + 0.3 x 0.05
             truth = 0.68
-            rows = [at(np.ones((320, 1)), called[:, None].astype(float), [0.5], who, names=["Mass"], draws=200,
+            rows = [at(np.ones((320, 1)), called[:, None].astype(float), [0.5], who, names=["Mass"], n_bootstrap=200,
                        seed=trial).iloc[0] for who in (np.repeat(np.arange(80), 4), np.arange(320))]
             hold = [row["sensitivity_low"] <= truth <= row["sensitivity_high"] for row in rows]
             covered, alone = covered + hold[0], alone + hold[1]

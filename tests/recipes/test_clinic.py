@@ -34,7 +34,7 @@ def test_a_threshold_never_comes_from_the_test_part(tiny, monkeypatch):
 
 def test_the_figures_are_those_of_the_test_part(tiny):
     target, probability, patients = of(tiny, "test")
-    points, options = clinic.operating_points(tiny, NET), {"names": tiny.classes, "draws": 20, "seed": 0}
+    points, options = clinic.operating_points(tiny, NET), {"names": tiny.classes, "n_bootstrap": 20, "seed": 0}
     table = clinic.performance(tiny, NET)
     areas = average_precision.average_precision(target, probability, patients, **options)
     rates = thresholds.at(target, probability, points["threshold"], patients, **options)

@@ -233,7 +233,7 @@ def test_folds_are_compared_within_themselves():
     parts = [np.array([0, 1, 2]), np.array([3, 4])]
     score = results._by_fold([np.array([5.0, 6.0, 7.0]), np.array([-9.0, -8.0])])
     target = np.where(results._own(parts), np.array([0, 0, 1, 0, 1.0])[:, None], np.nan)
-    found = classification.bootstrap(target, score, range(5), names=range(2), draws=5)
+    found = classification.bootstrap(target, score, range(5), names=range(2), n_bootstrap=5)
     assert found.loc[classification.PLAIN, "auroc"] == 1 and score.shape == target.shape == (5, 2)
 
 
@@ -299,7 +299,7 @@ def test_the_memory_of_training_steps_does_not_depend_on_the_number_of_volumes(t
     def three_steps(samples, folder):
         model = trainings.build(tiny_mims, training)
         loop.fit(fabric, model, trainings.optimizer(model, 0.01, tiny_mims.settings), samples,
-                 trainings.loss_of(training), iterations=3, batch=2, seed=0, folder=tmp_path / folder)
+                 trainings.loss_of(training), iterations=3, batch_size=2, seed=0, folder=tmp_path / folder)
 
     few, many = many_volumes(tmp_path, 8), many_volumes(tmp_path, 3000)
     three_steps(few, "first")   # what is loaded or kept for later steps

@@ -71,7 +71,8 @@ def by_part(chapter: Chapter, name: str) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         test, thresholds = _test(chapter, name), operating_points(chapter, name)["threshold"]
         labels = part_of(chapter.table.iloc[chapter.rows["test"]])
-        return pd.concat([subgroups.compare(**test, thresholds=thresholds, part=labels[by], parts=parts, fewest=FEWEST)
+        return pd.concat([subgroups.compare(**test, thresholds=thresholds, part=labels[by], parts=parts,
+                                            min_patients=FEWEST)
                           .assign(by=by) for by, parts in PARTS.items()])
     return _remembered(chapter, "parts", name, compute, parts=PARTS, ages=AGES, fewest=FEWEST)
 
@@ -208,7 +209,7 @@ def _test(chapter: Chapter, name: str) -> dict[str, Any]:
     rows = chapter.rows["test"]
     return {"target": chapter.targets[rows], "probability": probabilities(chapter, name, "test"),
             "groups": chapter.table["patient"].iloc[rows], "names": chapter.classes,
-            "draws": chapter.settings.draws, "seed": chapter.seed}
+            "n_bootstrap": chapter.settings.draws, "seed": chapter.seed}
 
 
 def _remembered(chapter: Chapter, what: str, name: str, compute: Callable[[], pd.DataFrame], **asked: Any

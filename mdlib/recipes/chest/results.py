@@ -71,8 +71,8 @@ def aurocs(chapter: Chapter, name: str) -> pd.DataFrame:
             target, patients, scores = _panel(chapter, name, part, networks)
             for shown, score in scores.items():
                 table = classification.bootstrap(
-                    target, score, patients, names=chapter.classes[-target.shape[1]:], draws=chapter.settings.draws,
-                    seed=chapter.seed)
+                    target, score, patients, names=chapter.classes[-target.shape[1]:],
+                    n_bootstrap=chapter.settings.draws, seed=chapter.seed)
                 rows += table.reset_index().assign(panel=title, series=shown, seeds=len(score)).to_dict("records")
         return rows
     table = pd.DataFrame(chapter.run.remember(f"aurocs-{name}", compute))
@@ -136,7 +136,7 @@ def differences(chapter: Chapter, name: str) -> pd.DataFrame:
             pairs += [(text, FIVE) for text in scores if FIVE in scores and text != FIVE]
             for a, b in pairs:
                 found = classification.paired_difference(target, scores[a], scores[b], patients, seed=chapter.seed,
-                                                         draws=chapter.settings.draws, average="plain")
+                                                         n_bootstrap=chapter.settings.draws, average="plain")
                 rows.append({"panel": title, "comparison": f"{a} − {b}", "difference": found.mean, "low": found.low,
                              "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})
         return rows

@@ -78,7 +78,7 @@ def train(chapter: Chapter, training: Training, fabric: Fabric | None = None) ->
     history = loop.fit(
         fabric, model, optimizer, chapter.samples(training.part, training.split, training.classes), loss,
         validate=validate if training.part == "train" else None, epochs=getattr(settings, training.epochs),
-        batch=settings.batch, seed=training.seed, workers=settings.workers, folder=folder(chapter, training),
+        batch_size=settings.batch, seed=training.seed, num_workers=settings.workers, folder=folder(chapter, training),
         name_of=chapter.table["image"].iloc.__getitem__, channels_last=settings.channels_last,
         settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})
     return model, history
@@ -112,7 +112,7 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
 
 
 def _logits(fabric: Fabric, model: nn.Module, name: str, samples: Samples) -> np.ndarray:
-    return loop.predict(fabric, model, samples, batch=PREDICT, inputs=inputs(name))["logits"]
+    return loop.predict(fabric, model, samples, batch_size=PREDICT, inputs=inputs(name))["logits"]
 
 
 def predictions(chapter: Chapter, training: Training) -> pd.DataFrame:

@@ -227,5 +227,6 @@ def shares(chapter: Chapter) -> dict[str, pd.DataFrame]:
 
 def _share(chapter: Chapter, rows: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     patients = chapter.reports.table["patient"].iloc[rows]
-    return resampling.mean_interval(np.column_stack([right, right[:, 0] - right[:, 1]]), patients,
-                                    draws=chapter.settings.draws, seed=chapter.seed).assign(patients=patients.nunique())
+    table = resampling.mean_interval(np.column_stack([right, right[:, 0] - right[:, 1]]), patients,
+                                     n_bootstrap=chapter.settings.draws, seed=chapter.seed)
+    return table.assign(patients=patients.nunique())

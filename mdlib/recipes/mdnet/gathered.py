@@ -45,7 +45,7 @@ def spread(chapter: Chapter, over: Over, a: np.ndarray, b: np.ndarray | None = N
     if not known.any():
         return None
     return paired.difference(a[:, known], b[:, known], np.array(patients(chapter, over))[known],
-                             draws=chapter.settings.draws, seed=chapter.seed)
+                             n_bootstrap=chapter.settings.draws, seed=chapter.seed)
 
 
 def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:

@@ -86,7 +86,7 @@ def agreement(chapter: Chapter, over: Over, names: Sequence[str] = tuple(EVERY))
         columns = {part: of[..., k] for k, part in enumerate(PARTS)}
         columns["mean of parts"] = of[..., :-1].mean(axis=2)
         for part, share in columns.items():
-            found = paired.difference(share, np.zeros_like(share), groups, draws=chapter.settings.draws,
+            found = paired.difference(share, np.zeros_like(share), groups, n_bootstrap=chapter.settings.draws,
                                       seed=chapter.seed)
             rows.append({"name": name, "part": part, **asdict(found)})
     return pd.DataFrame(rows)

@@ -153,7 +153,7 @@ def class_said(chapter: Chapter) -> Markdown:
     table, (images, patients) = predictions(chapter, Training("mdnet", seed=chapter.seed)), _counts(chapter, "test")
     right = table["guess"].to_numpy() == chapter.reports.targets[table["row"]]
     found = resampling.mean_interval(right, chapter.reports.table["patient"].iloc[table["row"]].tolist(),
-                                     draws=chapter.settings.draws, seed=chapter.seed).iloc[0]
+                                     n_bootstrap=chapter.settings.draws, seed=chapter.seed).iloc[0]
     which = "the image model predicts" if chapter.settings.class_of_c == "predicted" else "is true"
     return Markdown(f"In training, c is the class that {which}. On the {images} test images ({patients} patients) "
                     f"it is always the predicted one, which is the true one in {100 * found['mean']:.0f} % of them "

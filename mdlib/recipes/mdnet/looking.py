@@ -112,7 +112,8 @@ def _asked(chapter: Chapter, training: Training, model: nn.Module) -> dict[str, 
         asked = Looker(model, typical, settings.longest, settings.beam)
     else:
         asked = Classes(model)
-    found = loop.predict(fabric_of(chapter), asked, chapter.samples("test", training.fold), batch=SEEN, outputs=names)
+    found = loop.predict(fabric_of(chapter), asked, chapter.samples("test", training.fold), batch_size=SEEN,
+                         outputs=names)
     return found | ({"words": found["words"].astype(np.int16)} if "words" in found else {})
 
 

@@ -109,7 +109,7 @@ def differences(chapter: Chapter) -> pd.DataFrame:
         for name, wrong in of.items():
             if name != first:
                 apart = paired.difference(wrong[None], of[first][None], np.arange(len(wrong)),
-                                          draws=chapter.settings.draws, seed=chapter.seed)
+                                          n_bootstrap=chapter.settings.draws, seed=chapter.seed)
                 rows.append({"data": data, "name": name, "mean": apart.mean, "low": apart.low, "high": apart.high})
     return pd.DataFrame(rows, columns=DIFFERENCES)
 

@@ -49,16 +49,16 @@ def train(chapter: Chapter, training: Recognition, fabric: Fabric) -> None:
     stepper = optimizer(model, settings)
 
     def error(net: nn.Module) -> dict[str, float]:
-        answer = loop.predict(fabric, net, tested, batch=500)["logits"]
+        answer = loop.predict(fabric, net, tested, batch_size=500)["logits"]
         return {"error": float((answer.argmax(axis=1) != parts["test"][1]).mean())}
 
     history = loop.fit(fabric, model, stepper, samples, loss, epochs=settings.recognition_epochs,
-                       batch=settings.recognition_batch, seed=training.seed, folder=folder(chapter, training),
+                       batch_size=settings.recognition_batch, seed=training.seed, folder=folder(chapter, training),
                        validate=error, schedule=schedules.staircase(stepper, MILESTONES, FALL),
                        channels_last=settings.channels_last,
                        settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})
     if fabric.is_global_zero:
-        guess = loop.predict(fabric, model, tested, batch=500)["logits"].argmax(axis=1)
+        guess = loop.predict(fabric, model, tested, batch_size=500)["logits"].argmax(axis=1)
         with atomic(folder(chapter, training) / PREDICTIONS) as file:
             pd.DataFrame({"guess": guess, "target": parts["test"][1]}).to_parquet(file)
         write_json(folder(chapter, training) / HISTORY, runs.without_nan(history))

@@ -189,7 +189,7 @@ def means(chapter: Chapter, over: Over) -> pd.DataFrame:
     groups, rows = patients(chapter, over), []
     for name, measure in measured:
         of = values(chapter, name, measure, over)
-        found = paired.difference(of, np.zeros_like(of), groups, draws=chapter.settings.draws, seed=chapter.seed)
+        found = paired.difference(of, np.zeros_like(of), groups, n_bootstrap=chapter.settings.draws, seed=chapter.seed)
         rows.append({"name": name, "measure": measure, **asdict(found)})
     return pd.DataFrame(rows)
 
@@ -242,7 +242,7 @@ def differences(chapter: Chapter, over: Over) -> pd.DataFrame:
                 continue
             other = claim.other or claim.measure
             found = paired.difference(values(chapter, first, claim.measure, over),
-                                      values(chapter, second, other, over), groups, draws=chapter.settings.draws,
+                                      values(chapter, second, other, over), groups, n_bootstrap=chapter.settings.draws,
                                       seed=chapter.seed)
             b = f"the sentence of {NAMES[second]}" if claim.other else NAMES[second]
             rows.append({"claim": key, "measure": claim.measure, "first": NAMES[first], "second": b, **asdict(found)})

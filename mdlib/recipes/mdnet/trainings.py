@@ -86,8 +86,8 @@ def train_and_write(chapter: Chapter, training: Training, fabric: Fabric) -> Non
         loss.share = share
 
     history = loop.fit(fabric, model, stepper, samples_of(chapter, training, "train", drawn=True), loss,
-                       epochs=settings.epochs, batch=settings.batch, seed=training.seed,
-                       workers=settings.workers, folder=folder(chapter, training), schedule=schedule,
+                       epochs=settings.epochs, batch_size=settings.batch, seed=training.seed,
+                       num_workers=settings.workers, folder=folder(chapter, training), schedule=schedule,
                        validate=magnitudes(chapter, training) if is_compared(training) else None,
                        name_of=lambda row: chapter.reports.table["image"].iloc[row],
                        channels_last=settings.channels_last,

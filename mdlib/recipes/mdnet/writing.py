@@ -40,11 +40,11 @@ def written(chapter: Chapter, training: Training, model: nn.Module,
     """
     samples = chapter.samples("test", training.fold)
     if not isinstance(model, MDNet):
-        logits = loop.predict(fabric, model, samples, batch=SEEN)["logits"]
+        logits = loop.predict(fabric, model, samples, batch_size=SEEN)["logits"]
         return pd.DataFrame({"row": samples.rows, "guess": logits.argmax(axis=1)}), None
     settings, whole = chapter.settings, not EVERY[training.row].split
     longest = settings.longest_report if whole else settings.longest
-    answer = loop.predict(fabric, Writer(model, longest, settings.beam), samples, batch=SEEN,
+    answer = loop.predict(fabric, Writer(model, longest, settings.beam), samples, batch_size=SEEN,
                           outputs=("words", "logits"))
     vocabulary, columns = chapter.vocabulary(training.fold), ("report",) if whole else chapter.reports.parts
     texts = [[vocabulary.decode(sentence) for sentence in report] for report in answer["words"].astype(np.int64)]

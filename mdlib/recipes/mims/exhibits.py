@@ -187,7 +187,7 @@ def by_size(chapter: Chapter, trained_on: str = "cirrus") -> pd.DataFrame:
                 of = widest[third == size]
                 kept = np.isin(rows, of.index) | (target[:, 0] == 0)
                 table = classification.bootstrap(target[kept], score[:, kept], patients[kept], names=["DME"],
-                                                 draws=chapter.settings.draws, seed=chapter.seed).loc["DME"]
+                                                 n_bootstrap=chapter.settings.draws, seed=chapter.seed).loc["DME"]
                 found.append({"method": training.method, "size": size, "widths": f"{of.min()}–{of.max()}",
                               "positives": len(of), **table[["auroc", "low", "high"]].to_dict()})
         return found
@@ -212,7 +212,7 @@ def beyond_one_size(chapter: Chapter) -> pd.DataFrame:
             for first, second in pairs:
                 scores = [results.scores(chapter, one)[:, kept] for one in (first, second)]
                 value = classification.paired_difference(target[kept], *scores, patients[kept], average="plain",
-                                                         draws=chapter.settings.draws, seed=chapter.seed)
+                                                         n_bootstrap=chapter.settings.draws, seed=chapter.seed)
                 found.append({"lesions": name, "second": second.method, "positives": len(of), "mean": value.mean,
                               "low": value.low, "high": value.high, "seeds": value.seeds})
         return found

@@ -257,7 +257,7 @@ def seen(chapter: Chapter, collection: str, slices: np.ndarray) -> Tensor:
 def _over_volumes(chapter: Chapter, patients: pd.Series, found: list[tuple[dict, dict]]) -> list[dict]:
     """Means over volumes of measures, each beside its chance, as records."""
     values, chances = (pd.DataFrame(list(of)) for of in zip(*found, strict=True))
-    table = resampling.mean_interval(values.to_numpy(float), patients.to_numpy(), draws=chapter.settings.draws,
+    table = resampling.mean_interval(values.to_numpy(float), patients.to_numpy(), n_bootstrap=chapter.settings.draws,
                                      seed=chapter.seed).drop(columns="draws").rename(columns={"images": "volumes"})
     table.insert(0, "measure", values.columns)
     return table.assign(chance=chances.mean().reindex(values.columns).to_numpy()).to_dict("records")

@@ -82,7 +82,7 @@ def aurocs(chapter: Chapter, name: str, trainings: Sequence[Training]) -> pd.Dat
             every = [(training.method, training.pooling, scores(chapter, training)) for training in of]
             for method, pooling, score in [(GREY, "", baseline(chapter, collection)), *every]:
                 table = classification.bootstrap(target, score, patients, names=range(target.shape[1]),
-                                                 seed=chapter.seed, draws=chapter.settings.draws)
+                                                 seed=chapter.seed, n_bootstrap=chapter.settings.draws)
                 rows.append({"method": method, "pooling": pooling,
                              "collection": name if name == ON_MATCHED else collection, "seeds": len(score),
                              "bags": int((~np.isnan(target)).sum()), "positives": int(np.nansum(target)),
@@ -104,7 +104,7 @@ def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Tra
             _, target, patients = tested(chapter, first.collection)
             other = baseline(chapter, first.collection) if second is None else scores(chapter, second)
             found = classification.paired_difference(target, scores(chapter, first), other, patients, average="plain",
-                                                     draws=chapter.settings.draws, seed=chapter.seed)
+                                                     n_bootstrap=chapter.settings.draws, seed=chapter.seed)
             a, b = label(first), GREY if second is None else label(second)
             rows.append({"collection": first.collection, "first": a, "second": b, "mean": found.mean,
                          "low": found.low, "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})

@@ -99,9 +99,9 @@ def train_and_predict(chapter: Chapter, training: Training, fabric: Fabric) -> N
         samples = samples_of(chapter, training, stage.part, drawn=True)
         history += [{"stage": stage.part, "rate": stage.rate, **epoch} for epoch in loop.fit(
             fabric, model, optimizer(model, stage.rate, settings), samples, loss_of(training), epochs=stage.epochs,
-            iterations=stage.iterations, batch=bags_a_step(settings, training.collection),
+            iterations=stage.iterations, batch_size=bags_a_step(settings, training.collection),
             seed=training.seed + 1000 * number,     # the stages do not go through the bags in the same order
-            workers=settings.workers, folder=stage_folder(chapter, training, number),
+            num_workers=settings.workers, folder=stage_folder(chapter, training, number),
             name_of=lambda row: name_of(chapter, training, row), channels_last=settings.channels_last,
             settings={"run": fingerprint(chapter.run.asked), "training": dataclasses.asdict(training)})]
     if fabric.is_global_zero:
@@ -189,7 +189,7 @@ def predicted(chapter: Chapter, training: Training, model: MIMSCNN, fabric: Fabr
     """A row a bag of the test part: its row in the collection, and its log-odds of the last class."""
     samples = samples_of(chapter, training, "test")
     longest = int(samples.count[samples.rows].max())
-    logits = loop.predict(fabric, model, samples, batch=max(1, SLICES // longest),
+    logits = loop.predict(fabric, model, samples, batch_size=max(1, SLICES // longest),
                           inputs=lambda batch: {"bag": batch["bag"], "sizes": batch["sizes"]})["logits"]
     others = np.logaddexp.reduce(logits[:, :-1], axis=1)
     return pd.DataFrame({"row": samples.rows, "score": logits[:, -1] - others, "guess": logits.argmax(axis=1)})

@@ -132,7 +132,7 @@ def predicting(chapter: Chapter) -> Measurement:
         kept = new_cache(chapter)
 
         def ours(pixels: np.ndarray) -> np.ndarray:
-            logits = loop.predict(fabric, model, chapter.samples(pixels), batch=s.batch)["logits"]
+            logits = loop.predict(fabric, model, chapter.samples(pixels), batch_size=s.batch)["logits"]
             return expit(logits)
 
         def plain(batch: int) -> np.ndarray:
@@ -182,7 +182,7 @@ def our_steps(chapter: Chapter, samples: Samples, precision: str = "32-true", ch
     model, (loss, times, losses) = chapter.model(), stamped(chapter.device)
     with tempfile.TemporaryDirectory(dir=chapter.folder) as folder:
         loop.fit(loop.start(chapter.device, precision), model, sgd(model), samples, loss, epochs=1, seed=chapter.seed,
-                 batch=chapter.settings.batch, folder=folder, channels_last=channels_last)
+                 batch_size=chapter.settings.batch, folder=folder, channels_last=channels_last)
     torch.use_deterministic_algorithms(False)    # fit asks for them; the plain loops of others do not
     return [*np.diff(times)[1:]], [value.item() for value in losses]
 
