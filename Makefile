@@ -39,7 +39,7 @@ bench: $(BIN)/installed
 # asks for the OpenCV with windows, which needs libGL and overwrites the headless one of grad-cam: it is left out.
 lock:
 	echo "opencv-python ; sys_platform == 'never'" | uv pip compile --universal --python-version 3.11 \
-	  --extra book --extra test pyproject.toml --override - --no-annotate --no-header \
+	  --extra all pyproject.toml --override - --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o requirements.lock
 
 clean:

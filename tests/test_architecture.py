@@ -83,20 +83,26 @@ def test_a_notebook_has_one_parameters_cell_and_no_stored_pictures(path):
         assert not compared or cell["execution_count"]
 
 
+def wanted_packages() -> set[str]:
+    """What pyproject.toml asks for, with all extras; `all` must name each of the others."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert extras.pop("all") == [f"mdlib[{','.join(sorted(extras))}]"]
+    return {*project["dependencies"], *chain(*extras.values())}
+
+
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
     *conda, by_pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert by_pip["pip"][-1] == "-e ."
     found = {name.replace("pytorch", "torch") for name in [*conda, *by_pip["pip"][:-1]]}
-    assert found == wanted | {f"python{project['requires-python']}", "pip"}
+    assert found == wanted_packages() | {f"python{project['requires-python']}", "pip"}
 
 
 def test_the_lock_pins_every_dependency_and_keeps_nvidia_off_other_systems():
     lock = (ROOT / "requirements.lock").read_text().splitlines()
     pins = {re.match(r"[A-Za-z0-9_.-]+", line)[0]: line for line in lock if line[:1].isalnum()}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for wanted in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
+    for wanted in wanted_packages():
         assert "==" in pins[re.match(r"[A-Za-z0-9_.-]+", wanted)[0].lower()]
     assert "torch==2.14.1" in pins["torch"] and "torchvision==0.29.1" in pins["torchvision"]
     assert pins["jupyter-book"].startswith("jupyter-book==1.0.")
