@@ -94,23 +94,23 @@ def _best(trail: list[tuple[Tensor, Tensor, Tensor | None]], longest: int) -> di
 
 @torch.no_grad()
 def log_likelihood(language: ReportLSTM, features: Tensor, c: Tensor | None, words: Tensor,
-                   batch: int = 1024) -> Tensor:
+                   batch_size: int = 1024) -> Tensor:
     """log p(report n | image m), summed over its sentences and words (Zhang et al., eq. 7), (N, M).
 
     features (M, C, h, w), c (M, P) or None, words int64 (N, K, T): reports of the first K parts. PAD counts nothing,
     and so does a sentence of PAD alone; END counts where it is there.
-    Each beginning that sentences of a part have in common is computed once an image. batch: sentences times images of
-    a step, which bounds the memory.
+    Each beginning that sentences of a part have in common is computed once per image. batch_size: sentences times
+    images per step, which bounds the memory.
     """
     device, parts = features.device, words.shape[1]
     words, starts = words.to(device), language.starts(parts)
     first = starts.expand(len(words), -1)[..., None]
     sentences, which = torch.cat([first, words], dim=2).flatten(0, 1).unique(dim=0, return_inverse=True)
     table, scores = language.inputs(), []
-    for some in sentences.split(batch):
+    for some in sentences.split(batch_size):
         levels = _tree(some)
         widest = max(len(level.source) for level in levels)
-        images = max(1, batch // widest)
+        images = max(1, batch_size // widest)
         sights = (language.look(features[m:m + images], None if c is None else c[m:m + images])
                   for m in range(0, len(features), images))
         scores.append(torch.cat([_walk(language, sight, table, levels, len(some)) for sight in sights]).T)

@@ -50,14 +50,14 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
 
 
 def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset,
-        loss: Callable[[nn.Module, Batch], Tensor], *, epochs: int = 0, iterations: int = 0, batch: int, seed: int,
-        folder: Path | str, validate: Callable[[nn.Module], dict[str, float]] | None = None,
-        workers: int = 0, name_of: Callable[[int], str] | None = None, channels_last: bool = False,
+        loss: Callable[[nn.Module, Batch], Tensor], *, epochs: int = 0, iterations: int = 0, batch_size: int,
+        seed: int, folder: Path | str, validate: Callable[[nn.Module], dict[str, float]] | None = None,
+        num_workers: int = 0, name_of: Callable[[int], str] | None = None, channels_last: bool = False,
         schedule: Callable[[float], None] | None = None, settings: dict | None = None) -> list[dict]:
-    """Train `model` in place; return one dict an epoch: `epoch` (from 1), `loss` (mean over samples), `validate`'s.
+    """Train `model` in place; return one dict per epoch: `epoch` (from 1), `loss` (mean over samples), `validate`'s.
 
     How long: `epochs`, or `iterations`, a number of steps with which the last epoch may end early.
-    samples: dicts of tensors, `index` among them; `batch` of them a step, shared out over the processes.
+    samples: dicts of tensors, `index` among them; `batch_size` of them per step, shared out over the processes.
     A last batch of one sample is dropped, for batch normalisation cannot use it (ours).
     loss(model, batch) -> scalar. validate(model) -> floats, in evaluation mode, in the first process only.
     name_of(index) -> the file to name when the loss is not finite.
@@ -70,9 +70,9 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     if (epochs > 0) == (iterations > 0):
         raise SettingsError(f"epochs = {epochs} and iterations = {iterations}", "parameters epochs, iterations",
                             "Give one of them.")
-    folder, batches = Path(folder), _batches(fabric, samples, batch, seed, workers)
+    folder, batches = Path(folder), _batches(fabric, samples, batch_size, seed, num_workers)
     model.to(memory_format=torch.channels_last if channels_last else torch.preserve_format)
-    asked = _settings(fabric, optimizer, settings, samples=len(samples), batch=batch, seed=seed,
+    asked = _settings(fabric, optimizer, settings, samples=len(samples), batch=batch_size, seed=seed,
                       channels_last=channels_last, **({"iterations": iterations} if iterations else {}),
                       **({"epochs": epochs} if schedule and epochs else {}))
     steps = iterations or epochs * len(batches)
@@ -104,7 +104,7 @@ def fit(fabric: Fabric, model: nn.Module, optimizer: Optimizer, samples: Dataset
     return history
 
 
-def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, workers: int = 0,
+def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch_size: int, num_workers: int = 0,
             inputs: Callable[[Batch], Batch] = lambda batch: {"image": batch["image"]},
             outputs: tuple[str, ...] = ("logits",)) -> dict[str, np.ndarray]:
     """What `model` answers to every sample, in the order of `samples`: name -> float32 (N, ...).
@@ -115,7 +115,7 @@ def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, w
     """
     if len(samples) == 0:
         raise SettingsError("there is nothing to predict", "parameter samples", "Choose a subset with images.")
-    loader = DataLoader(samples, batch, num_workers=workers, collate_fn=getattr(samples, "collate", None),
+    loader = DataLoader(samples, batch_size, num_workers=num_workers, collate_fn=getattr(samples, "collate", None),
                         pin_memory=_pinned(fabric, samples))
     model.to(fabric.device)
     training, kept, done = model.training, {}, 0
@@ -134,21 +134,21 @@ def predict(fabric: Fabric, model: nn.Module, samples: Dataset, *, batch: int, w
     return kept
 
 
-def _batches(fabric: Fabric, samples: Dataset, batch: int, seed: int, workers: int) -> DataLoader:
+def _batches(fabric: Fabric, samples: Dataset, batch_size: int, seed: int, num_workers: int) -> DataLoader:
     """This process's share of the samples in the order of (seed, epoch).
 
     Fabric's own `setup_dataloaders` is not used: it numbers the epochs by how often the loader was iterated, which
     begins at 0 again after a resume. Workers live for one epoch, so that their seeds follow from the epoch's as well.
     """
     sampler = DistributedSampler(samples, fabric.world_size, fabric.global_rank, shuffle=True, seed=seed)
-    share, rest = divmod(batch, fabric.world_size)
+    share, rest = divmod(batch_size, fabric.world_size)
     if rest or share < 1:
-        raise SettingsError(f"{batch} samples a step cannot be shared out over {fabric.world_size} processes",
-                            "parameter batch", "Choose a multiple of the number of processes.")
-    alone = len(sampler) % share == 1 and len(sampler) > 1
+        raise SettingsError(f"{batch_size} samples per step cannot be shared out over {fabric.world_size} processes",
+                            "parameter batch_size", "Choose a multiple of the number of processes.")
+    last_is_single = len(sampler) % share == 1 and len(sampler) > 1
     if len(sampler) == 0:
         raise SettingsError("there is nothing to train on", "parameter samples", "Choose a subset with images.")
-    return DataLoader(samples, share, sampler=sampler, num_workers=workers, drop_last=alone,
+    return DataLoader(samples, share, sampler=sampler, num_workers=num_workers, drop_last=last_is_single,
                       collate_fn=getattr(samples, "collate", None), pin_memory=_pinned(fabric, samples))
 
 

@@ -113,7 +113,7 @@ REPORTS = torch.tensor([[[2, 5, 3, END], [4, END, PAD, PAD], [6, 6, END, PAD]],
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_the_score_of_a_pair_is_the_sum_over_its_sentences_and_words(attention, batch):
     net, (features, c) = tiny(attention), images(3)
-    scores = log_likelihood(net, features, c, REPORTS, batch=batch)
+    scores = log_likelihood(net, features, c, REPORTS, batch_size=batch)
     expected = [[sum(log_p(net, features[m], c[m], part, REPORTS[n, part].tolist()) for part in range(PARTS))
                  for m in range(3)] for n in range(5)]
     torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
@@ -127,7 +127,7 @@ def test_many_random_reports_are_scored_as_by_the_network_itself_in_single_preci
     words = torch.randint(2, 9, (40, PARTS, 6), generator=draw)
     lengths = torch.randint(1, 6, (40, PARTS, 1), generator=draw)
     words = words.masked_fill(torch.arange(6) == lengths, END).masked_fill(torch.arange(6) > lengths, PAD)
-    scores = log_likelihood(net, features, c, words, batch=64)
+    scores = log_likelihood(net, features, c, words, batch_size=64)
     for m in range(11):
         logits = net(features[m:m + 1].expand(40, -1, -1, -1), words, c[m:m + 1].expand(40, -1))["logits"]
         chosen = logits.log_softmax(dim=3).gather(3, words.clamp(min=0)[..., None])[..., 0]

@@ -78,7 +78,7 @@ def squared(model, batch):
 def train(folder, model=None, samples=None, loss=cross_entropy, fabric=None, rate=0.1, **options):
     """A training with small numbers, any of which may be given; returns the model and the history."""
     model = convolutional() if model is None else model
-    options = {"epochs": 3, "batch": 8, "seed": 0, **options}
+    options = {"epochs": 3, "batch_size": 8, "seed": 0, **options}
     history = fit(fabric or start("cpu"), model, momentum(model, rate), random_rows() if samples is None else samples,
                   loss, folder=folder, **options)
     return model, history

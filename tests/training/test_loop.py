@@ -18,7 +18,7 @@ def test_one_step_of_sgd_computed_by_hand(tmp_path):
     model = Logits(nn.Linear(1, 1, bias=False))
     nn.init.ones_(model.body.weight)
     rows = Rows(torch.tensor([[2.0]]), torch.tensor([[5.0]]))
-    model, history = train(tmp_path, model, rows, squared, epochs=1, batch=1)
+    model, history = train(tmp_path, model, rows, squared, epochs=1, batch_size=1)
     assert model.body.weight.item() == pytest.approx(2.2, rel=1e-6)
     assert history == [{"epoch": 1, "loss": 9.0}]
 
@@ -27,7 +27,8 @@ def test_the_second_step_has_momentum(tmp_path):
     """From w = 2.2: gradient 2 (4.4 - 5) 2 = -2.4; velocity 0.9 * -12 - 2.4 = -13.2; w = 2.2 + 1.32."""
     model = Logits(nn.Linear(1, 1, bias=False))
     nn.init.ones_(model.body.weight)
-    model, _ = train(tmp_path, model, Rows(torch.tensor([[2.0]]), torch.tensor([[5.0]])), squared, epochs=2, batch=1)
+    rows = Rows(torch.tensor([[2.0]]), torch.tensor([[5.0]]))
+    model, _ = train(tmp_path, model, rows, squared, epochs=2, batch_size=1)
     assert model.body.weight.item() == pytest.approx(3.52, rel=1e-6)
 
 
@@ -37,8 +38,8 @@ def test_a_toy_that_can_be_learned_is_learned(tmp_path):
     rows.image[bright] += 1
     rows.target[:, 0] = bright.float()
     rows.target[:, 1] = 1 - bright.float()
-    model, history = train(tmp_path, samples=rows, epochs=8, batch=16)
-    answer = predict(start("cpu"), model, rows, batch=32)["logits"]
+    model, history = train(tmp_path, samples=rows, epochs=8, batch_size=16)
+    answer = predict(start("cpu"), model, rows, batch_size=32)["logits"]
     assert np.mean((answer > 0) == rows.target.numpy().astype(bool)) > 0.98
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
 
@@ -47,7 +48,8 @@ def test_the_mean_loss_counts_samples_not_batches(tmp_path):
     """Learning rate 0: the loss of the epoch is that of all 10 samples, though the last batch holds 2 and not 4."""
     model, rows = linear(), random_rows(10)
     expected = cross_entropy(model, {"image": rows.image, "target": rows.target}).item()
-    assert train(tmp_path, model, rows, rate=0.0, epochs=1, batch=4)[1][0]["loss"] == pytest.approx(expected, rel=1e-6)
+    _, history = train(tmp_path, model, rows, rate=0.0, epochs=1, batch_size=4)
+    assert history[0]["loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def orders(folder, samples, **options):
@@ -84,9 +86,9 @@ def test_every_epoch_draws_anew_and_a_resumed_one_draws_the_same(tmp_path):
         drawn.append((torch.rand(1).item(), np.random.random()))
         return cross_entropy(model, batch)
 
-    train(tmp_path / "whole", linear(), loss=draw, epochs=3, batch=48)
+    train(tmp_path / "whole", linear(), loss=draw, epochs=3, batch_size=48)
     for epochs in (1, 2, 3):
-        train(tmp_path / "parts", linear(), loss=draw, epochs=epochs, batch=48)
+        train(tmp_path / "parts", linear(), loss=draw, epochs=epochs, batch_size=48)
     assert len(set(drawn)) == 3 and drawn[:3] == drawn[3:]
 
 
@@ -109,14 +111,14 @@ def test_a_last_batch_of_one_sample_is_dropped_any_other_is_kept(tmp_path):
 def test_whole_batches_and_single_samples_train_to_the_same_bits(tmp_path):
     one, _ = train(tmp_path / "a")
     many, _ = train(tmp_path / "b", samples=random_rows(kind=Batched))
-    workers, _ = train(tmp_path / "c", workers=1)
+    workers, _ = train(tmp_path / "c", num_workers=1)
     for name, value in one.state_dict().items():
         assert torch.equal(value, many.state_dict()[name]) and torch.equal(value, workers.state_dict()[name])
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_files(tmp_path):
     rows = random_rows(16)
-    order = orders(tmp_path / "order", rows, epochs=2, batch=4)
+    order = orders(tmp_path / "order", rows, epochs=2, batch_size=4)
     bad = order[6]  # epoch 2, step 3
 
     def break_later(model, batch):
@@ -124,7 +126,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_files(tmp_path):
         return cross_entropy(model, batch) * poison
 
     with pytest.raises(TrainingError) as error:
-        train(tmp_path / "run", samples=rows, loss=break_later, epochs=5, batch=4, name_of=lambda i: f"{i:08}.png")
+        train(tmp_path / "run", samples=rows, loss=break_later, epochs=5, batch_size=4, name_of=lambda i: f"{i:08}.png")
     message = str(error.value)
     assert "epoch 2, step 3" in message and "nan" in message
     assert [f"{i:08}.png" in message for i in range(16)] == [i in bad for i in range(16)]
@@ -167,7 +169,7 @@ def test_predictions_are_in_the_order_of_the_data_and_in_evaluation_mode(tmp_pat
     model, rows = convolutional(), random_rows(21)
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    answer = predict(start("cpu"), model, rows, batch=8)["logits"]
+    answer = predict(start("cpu"), model, rows, batch_size=8)["logits"]
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model.eval()
@@ -179,8 +181,8 @@ def test_predictions_are_in_the_order_of_the_data_and_in_evaluation_mode(tmp_pat
 
 def test_bf16_predicts_float32_near_the_exact_answer():
     model, rows = convolutional(), random_rows(8)
-    exact = predict(start("cpu"), model, rows, batch=8)["logits"]
-    rounded = predict(start("cpu", precision="bf16-mixed"), model, rows, batch=8)["logits"]
+    exact = predict(start("cpu"), model, rows, batch_size=8)["logits"]
+    rounded = predict(start("cpu", precision="bf16-mixed"), model, rows, batch_size=8)["logits"]
     assert rounded.dtype == np.float32 and not np.array_equal(exact, rounded)
     np.testing.assert_allclose(rounded, exact, atol=0.02)
 
@@ -204,7 +206,7 @@ def test_predict_asks_for_the_inputs_and_outputs_by_name():
             return {"logits": image.mean((2, 3)) + target, "gates": target}
 
     rows = random_rows(5)
-    answer = predict(start("cpu"), Sum(), rows, batch=2, outputs=("gates", "logits"),
+    answer = predict(start("cpu"), Sum(), rows, batch_size=2, outputs=("gates", "logits"),
                      inputs=lambda batch: {name: batch[name] for name in ("image", "target")})
     np.testing.assert_array_equal(answer["gates"], rows.target)
     np.testing.assert_allclose(answer["logits"], rows.image.mean((2, 3)) + rows.target, atol=1e-6)
@@ -224,7 +226,7 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 
 def test_nothing_to_predict_is_refused():
     with pytest.raises(SettingsError, match="nothing to predict"):
-        predict(start("cpu"), convolutional(), random_rows(0), batch=2)
+        predict(start("cpu"), convolutional(), random_rows(0), batch_size=2)
 
 
 @pytest.mark.parametrize("kind, on_device, pinned", [("cuda", None, True), ("cuda", False, True),
@@ -241,7 +243,7 @@ def test_batches_that_are_cut_on_the_device_are_not_pinned(tmp_path, monkeypatch
     if on_device is not None:
         rows.on_device = on_device
     for ask in (lambda: train(tmp_path, samples=rows, fabric=fabric),
-                lambda: predict(fabric, convolutional(), rows, batch=4)):
+                lambda: predict(fabric, convolutional(), rows, batch_size=4)):
         with pytest.raises(Asked) as asked:
             ask()
         assert asked.value.args == (pinned,)
@@ -271,7 +273,7 @@ class TestCheckpoint:
             train(tmp_path, epochs=2)
 
     @pytest.mark.parametrize("options, word", [
-        ({"seed": 1}, "seed (there 0, asked 1)"), ({"batch": 4}, "batch (there 8, asked 4)"),
+        ({"seed": 1}, "seed (there 0, asked 1)"), ({"batch_size": 4}, "batch (there 8, asked 4)"),
         ({"rate": 0.2}, "optimizer_groups"), ({"channels_last": True}, "channels_last (there False, asked True)"),
         ({"samples": random_rows(40)}, "samples (there 48, asked 40)"),
         ({"settings": {"side": 64, "shape": (1, 2)}}, "side (there 32, asked 64)"),

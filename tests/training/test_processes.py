@@ -37,7 +37,7 @@ def test_both_processes_hold_the_same_weights_and_batch_statistics(found):
 
 def test_two_processes_share_out_the_batch_and_do_what_one_does(found, tmp_path):
     """Without batch normalisation, whose statistics are each process's own."""
-    model, history = train(tmp_path, linear(), random_rows(), batch=8)
+    model, history = train(tmp_path, linear(), random_rows(), batch_size=8)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(found[0]["linear"][name], value, atol=1e-6, rtol=0)
     assert [row["loss"] for row in found[0]["history"]] == pytest.approx([row["loss"] for row in history], abs=1e-6)

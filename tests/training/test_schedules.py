@@ -51,7 +51,7 @@ def test_the_fork_is_equation_12():
 
 def test_fit_tells_the_share_of_steps_before_each_of_them(tmp_path):
     shares = []
-    train(tmp_path, epochs=2, batch=16, schedule=shares.append)
+    train(tmp_path, epochs=2, batch_size=16, schedule=shares.append)
     assert shares == pytest.approx([step / 6 for step in range(6)])
 
 
@@ -68,8 +68,8 @@ def test_a_schedule_goes_on_where_a_killed_training_stopped(tmp_path):
             seen.append(share)
             lower(share)
         with contextlib.suppress(KeyboardInterrupt):
-            fit(start("cpu"), model, optimizer, random_rows(), cross_entropy, folder=folder, epochs=4, batch=16, seed=0,
-                schedule=schedule)
+            fit(start("cpu"), model, optimizer, random_rows(), cross_entropy, folder=folder, epochs=4, batch_size=16,
+                seed=0, schedule=schedule)
         return seen, model
     whole, model = trained(tmp_path / "whole", 99)
     first, _ = trained(tmp_path / "killed", 5)

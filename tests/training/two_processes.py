@@ -16,13 +16,14 @@ def main(folder):
     rank = fabric.global_rank
     found = {"world": fabric.world_size}
     rows = random_rows()
-    model, found["history"] = train(folder / "linear", linear(), rows, fabric=fabric, batch=8)
+    model, found["history"] = train(folder / "linear", linear(), rows, fabric=fabric, batch_size=8)
     found["linear"] = model.state_dict()
     validate = {"validate": lambda model: {"rank": rank}}
-    model, found["norm_history"] = train(folder / "norm", convolutional(), rows, fabric=fabric, batch=8, **validate)
+    model, found["norm_history"] = train(folder / "norm", convolutional(), rows, fabric=fabric, batch_size=8,
+                                         **validate)
     found["norm"] = model.state_dict()
-    train(folder / "resumed", convolutional(), rows, fabric=fabric, batch=8, epochs=1, **validate)
-    model, _ = train(folder / "resumed", convolutional(), rows, fabric=fabric, batch=8, **validate)
+    train(folder / "resumed", convolutional(), rows, fabric=fabric, batch_size=8, epochs=1, **validate)
+    model, _ = train(folder / "resumed", convolutional(), rows, fabric=fabric, batch_size=8, **validate)
     found["resumed"] = model.state_dict()
     found["rows"], found["drawn"] = [], []
 
@@ -33,7 +34,8 @@ def main(folder):
         return cross_entropy(model, batch) * (torch.nan if bad else 1.0)
 
     try:
-        train(folder / "poisoned", linear(), rows, poison, fabric=fabric, batch=8, name_of=lambda index: f"{index}.png")
+        train(folder / "poisoned", linear(), rows, poison, fabric=fabric, batch_size=8,
+              name_of=lambda index: f"{index}.png")
     except TrainingError as error:
         found["error"] = str(error)
     torch.save(found, folder / f"found_{rank}.pt")
