@@ -1,9 +1,8 @@
-"""Whether a map follows the network: what its pixels do to the score, and how alike two maps are."""
+"""Faithfulness of maps: how the score changes when the pixels that a map marks are deleted or inserted."""
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
 
 from mdlib.errors import SettingsError
 
@@ -15,14 +14,14 @@ def deletion(predict: Predict, images: np.ndarray, maps: np.ndarray, replacement
     """Scores (N, steps + 1) while the highest pixels of the map are replaced (Petsiuk et al. 2018, section 3.2).
 
     images and replacement (N, C, H, W), maps (N, H, W), raw. Step s has replaced round(s H W / steps) pixels, the
-    highest first, equal ones in the order of rows. If the map tells what the score rests on, the curve falls early.
+    highest first, ties in row order. For a faithful map the curve falls early.
     """
     return _exchange(predict, images, replacement, maps, steps)
 
 
 def insertion(predict: Predict, images: np.ndarray, maps: np.ndarray, replacement: np.ndarray,
               steps: int = 10) -> np.ndarray:
-    """The same from the other end (Petsiuk et al. 2018): all is replaced, and the highest pixels come back first."""
+    """Scores (N, steps + 1) while the highest pixels come back first, after all were replaced (Petsiuk et al. 2018)."""
     return _exchange(predict, replacement, images, maps, steps)
 
 
@@ -30,17 +29,6 @@ def area(curves: np.ndarray) -> np.ndarray:
     """The area under each curve (N, steps + 1) by trapezoids, over the share of pixels from 0 to 1, (N,)."""
     curves = np.asarray(curves, float)
     return (curves[:, :-1] + curves[:, 1:]).mean(axis=1) / 2
-
-
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each map of a (N, H, W) with that of b, (N,): 1 is the same order of the pixels.
-
-    NaN where a map is constant. What Adebayo et al. (2018) compare maps of trained and of random weights by.
-    """
-    ranks = [rankdata(np.asarray(maps, float).reshape(len(maps), -1), axis=1) for maps in (a, b)]
-    a, b = (values - values.mean(axis=1, keepdims=True) for values in ranks)
-    spread = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), spread, out=np.full(len(a), np.nan), where=spread > 0)
 
 
 def _exchange(predict: Predict, start: np.ndarray, end: np.ndarray, maps: np.ndarray, steps: int) -> np.ndarray:

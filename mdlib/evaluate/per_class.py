@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mdlib.evaluate import resampling
+from mdlib.evaluate.correlation import weighted_spearman
 
 MEAN = "mean over findings"
 
@@ -29,7 +30,8 @@ def class_means(values: pd.DataFrame, findings: Sequence[str], groups: Sequence,
         exact = weights.T.astype(float)
         each = resampling.ratio(*(exact @ part.reshape(len(values), -1) for part in (filled, known)))
         each = each.reshape(-1, *shape)
-        return np.concatenate([each, mean_of_defined(each)[..., None]], axis=-1).reshape(len(each), -1)
+        over_findings = resampling.mean_of_known(each, axis=-1)[..., None]
+        return np.concatenate([each, over_findings], axis=-1).reshape(len(each), -1)
 
     low, high = resampling.interval(resampling.resample(means, groups, n_bootstrap, seed), level)
     index = pd.MultiIndex.from_product([values.columns, [*names, MEAN]], names=["measure", "finding"])
@@ -50,35 +52,10 @@ def rank_agreement(effect: np.ndarray, amounts: pd.DataFrame, findings: Sequence
     rows = [np.flatnonzero(np.asarray(findings) == name) for name in dict.fromkeys(findings)]
 
     def correlations(weights: np.ndarray) -> np.ndarray:
-        columns = [np.stack([_spearman(effect[of], amounts[name].to_numpy(float)[of], weights[of]) for of in rows])
-                   for name in amounts]                                                    # each (F, d)
-        return mean_of_defined(np.moveaxis(np.stack(columns), (0, 1, 2), (1, 2, 0)))       # (d, M)
+        columns = [np.stack([weighted_spearman(effect[of], values[of], weights[of]) for of in rows])
+                   for values in amounts.to_numpy(float).T]                                # each (F, d)
+        return resampling.mean_of_known(np.stack(columns), axis=1).T                       # (d, M)
 
     low, high = resampling.interval(resampling.resample(correlations, groups, n_bootstrap, seed), level)
     return pd.DataFrame({"correlation": resampling.once(correlations, groups), "low": low, "high": high,
                          "pairs": amounts.notna().sum().to_numpy()}, index=amounts.columns)
-
-
-def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """The mean along the last axis, NaN left out; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    return resampling.ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
-
-
-def _spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of x (n,) and y (n,) in each draw, (d,), a pair drawn w times counting w times."""
-    known = ~np.isnan(y)
-    w = weights[known].astype(float)
-    total = np.maximum(w.sum(axis=0), 1)
-    a, b = (ranks - (w * ranks).sum(axis=0) / total for ranks in (_ranks(x[known], w), _ranks(y[known], w)))
-    spread = (w * a * a).sum(axis=0) * (w * b * b).sum(axis=0)
-    tiny = 1e-9 * total**2      # ranks differ by 1/2 at least: less than this is rounding
-    return np.divide((w * a * b).sum(axis=0), np.sqrt(spread), out=np.full(len(total), np.nan), where=spread > tiny)
-
-
-def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The rank of each value in each draw, ties in the middle, (n, d), up to a constant."""
-    distinct, place = np.unique(values, return_inverse=True)
-    level = np.zeros((len(distinct), weights.shape[1]))
-    np.add.at(level, place, weights)
-    return (level.cumsum(axis=0) - level / 2)[place]

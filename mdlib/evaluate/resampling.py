@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from mdlib.errors import DataError, SettingsError
 
@@ -43,6 +44,12 @@ def once(statistic: Callable[[np.ndarray], np.ndarray], groups: Sequence) -> np.
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Elementwise, NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+
+
+def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """The mean along an axis, NaN left out; NaN, without a warning, where nothing is left."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis))
 
 
 def interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -82,6 +89,35 @@ def mean_interval(values: np.ndarray, groups: Sequence, *, n_bootstrap: int = 10
     low, high = interval(drawn, level)
     return pd.DataFrame({"mean": once(mean, groups), "low": low, "high": high, "images": known.sum(axis=0),
                          "draws": (~np.isnan(drawn)).sum(axis=0)})
+
+
+def jackknife(statistic: Callable[[np.ndarray], np.ndarray], groups: Sequence) -> np.ndarray:
+    """The standard error of `statistic` by leaving out one patient at a time, (C,); statistic as in `resample`.
+
+    For statistics that repeated patients would bias, such as how much images differ from one another. With n patients:
+    the root of (n - 1) / n times the sum of squared deviations of the n values from their mean.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, eq. 11.5.
+    """
+    patients, patient = np.unique(np.asarray(groups), return_inverse=True)
+    without = statistic((patient[:, None] != np.arange(len(patients))).astype(np.float32))  # (patients, C)
+    return np.sqrt((len(patients) - 1) * ((without - without.mean(axis=0)) ** 2).mean(axis=0))
+
+
+def wilson_interval(successes: np.ndarray, trials: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of a share of independent trials, elementwise: low, high; NaN without trials.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
+    Raises DataError for fewer than 0 or more successes than trials.
+    """
+    successes, trials = np.asarray(successes, float), np.asarray(trials, float)
+    if ((successes < 0) | (successes > trials)).any():
+        raise DataError(f"{successes} successes of {trials} trials", "parameters successes, trials",
+                        "Give as many successes as trials at most.")
+    z, share = ndtri((1 + level) / 2), ratio(successes, trials)
+    middle = (2 * trials * share + z**2) / (2 * (trials + z**2))
+    half = z * np.sqrt(4 * trials * share * (1 - share) + z**2) / (2 * (trials + z**2))
+    # at the ends the formula gives 0 and 1 up to rounding
+    return np.where(share == 0, 0.0, middle - half), np.where(share == 1, 1.0, middle + half)
 
 
 def check_groups(groups: Sequence, images: int) -> None:

@@ -13,19 +13,9 @@ UNIFORM, USUAL = "uniform", "usual place"   # the same everywhere: chance; where
 MEASURES = tuple(localisation.MEASURES)
 
 
-def measures(raw: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
-    """A row a map: each measure of `mdlib.evaluate.localisation`, and `shown`, whether it shows anything.
-
-    raw (N, h, w), upsampled to masks (N, H, W) bool.
-    """
-    maps = overlay.upsample(raw, masks.shape[1:])
-    columns = {measure: of_measure(maps, masks) for measure, of_measure in localisation.MEASURES.items()}
-    return pd.DataFrame(columns | {"shown": localisation.shown(maps).astype(float)})
-
-
 def scored(chapter: Any, table: pd.DataFrame, scores: pd.DataFrame, reference: dict[str, pd.DataFrame],
            **named: str) -> list[dict]:
-    """The means of `measures`, and of each measure less that of the maps in `reference`, as records named `named`."""
+    """The means of the measures, and of each less that of the maps in `reference`, as records named `named`."""
     scores, wanted = scores.reset_index(drop=True), list(MEASURES)
     beyond = pd.concat([(scores[wanted] - of[wanted]).add_suffix(f" beyond {name}")
                         for name, of in reference.items()], axis=1)
@@ -39,11 +29,11 @@ def amounts(maps: dict[str, np.ndarray], without: dict[str, np.ndarray], masks: 
     (N, H, W). The mass is what a map has above 0 within the mask; its change is that less what the twin's map has in
     the same pixels. NaN where the map shows nothing. `size of the cause`, of no image: the mask's share of the image.
     """
-    columns = {(NO_IMAGE, "size of the cause"): masks.mean(axis=(1, 2))}
+    columns = {(NO_IMAGE, "size of the cause"): localisation.chance(masks)}
     for method, raw in maps.items():
-        inside = np.where((raw != 0).any(axis=(1, 2)), _mass(raw, masks), np.nan)
-        columns[method, "mass in the cause"] = inside
-        columns[method, "its change"] = inside - _mass(without[method], masks)
+        both = (overlay.upsample(of, masks.shape[1:]) for of in (raw, without[method]))
+        table = localisation.mass_change(*both, masks, cells=raw[0].size)
+        columns |= {(method, measure): table[measure].to_numpy() for measure in table}
     return columns
 
 
@@ -54,12 +44,6 @@ def agreed(chapter: Any, table: pd.DataFrame, effect: np.ndarray, values: pd.Dat
                                       n_bootstrap=chapter.settings.draws, seed=chapter.seed)
     return rows + [{"network": network, "method": method, "measure": measure, **row} for (method, measure), row
                    in zip(found.index, found.to_dict("records"), strict=True)]
-
-
-def _mass(raw: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The sum of what is above 0 in the mask, as if the map were not upsampled, (N,)."""
-    maps = overlay.upsample(raw, masks.shape[1:]).clip(min=0)
-    return (maps * masks).sum(axis=(1, 2)) * raw[0].size / masks[0].size
 
 
 def means(chapter: Any, table: pd.DataFrame, values: pd.DataFrame, *, by_finding: bool = True,

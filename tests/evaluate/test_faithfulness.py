@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from mdlib.errors import SettingsError
@@ -83,16 +82,6 @@ def test_quantus_flips_the_same_pixels_to_the_same_scores(drawn, quantus):
     # Quantus's area leaves the untouched image out and counts steps, not shares of the image
     areas = quantus.PixelFlipping(**options, return_auc_per_sample=True)(**given)
     np.testing.assert_allclose(7 * f.area(curves[:, 1:]), areas, rtol=1e-6)
-
-
-def test_rank_correlation_is_scipys_and_undefined_for_a_constant_map():
-    chance = np.random.default_rng(0)
-    a, b = chance.integers(0, 5, (2, 6, 4, 5)).astype(float)
-    b[5] = 1
-    found = f.rank_correlation(a, b)
-    np.testing.assert_allclose(found[:5], [stats.spearmanr(x.ravel(), y.ravel())[0]
-                                           for x, y in zip(a[:5], b[:5], strict=True)])
-    assert np.isnan(found[5])
 
 
 @pytest.mark.parametrize("change", [{"maps": np.zeros((5, 4, 6))}, {"replacement": np.zeros((5, 3, 6, 4))},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import localisation as loc
@@ -104,3 +105,73 @@ def test_a_map_that_is_not_finite_is_refused(drawn):
     maps[3, 2, 1] = np.nan
     with pytest.raises(DataError, match="not finite"):
         loc.pointing_game(maps, masks)
+
+
+class TestTable:
+    def test_the_columns_are_the_measures_and_whether_the_map_shows_anything(self, drawn):
+        maps, masks = drawn
+        maps[3] = -1
+        table = loc.measures(maps, masks)
+        assert list(table) == [*loc.MEASURES, "shown"]
+        for name, measure in loc.MEASURES.items():
+            np.testing.assert_array_equal(table[name], measure(maps, masks))
+        assert table["shown"].tolist() == [1.0] * 3 + [0.0] + [1.0] * 26
+
+    def test_maps_that_do_not_exist_have_no_row_of_numbers_and_one_mask_serves_all(self, drawn):
+        maps, mask = drawn[0], drawn[1][0]
+        missing = maps.copy()
+        missing[[1, 7]] = np.nan
+        names = ["pointing game", "mass accuracy"]
+        table, each = loc.measures(missing, mask, names), loc.measures(maps, np.tile(mask, (30, 1, 1)))
+        assert list(table) == [*names, "shown"] and table.loc[[1, 7]].isna().all(axis=None)
+        rest = np.delete(np.arange(30), [1, 7])
+        np.testing.assert_array_equal(table.loc[rest, names], each.loc[rest, names])
+        assert loc.measures(maps[:2], np.zeros_like(mask), names)[names].isna().all(axis=None)
+
+    def test_what_does_not_fit_is_named(self, drawn):
+        maps, masks = drawn
+        with pytest.raises(SettingsError, match="upsample the maps first"):
+            loc.measures(maps[:, :3], masks)
+        maps[0, 0, 0] = np.nan
+        with pytest.raises(DataError, match="1 values are not finite"):
+            loc.measures(maps, masks)
+
+
+class TestMass:
+    def test_it_is_the_sum_above_0_within_the_mask(self, drawn):
+        maps, masks = drawn
+        expected = [sum(value for value, inside in zip(v.ravel(), m.ravel(), strict=True) if inside and value > 0)
+                    for v, m in zip(maps, masks, strict=True)]
+        np.testing.assert_allclose(loc.mass(maps, masks), expected)
+
+    def test_with_cells_it_is_that_of_the_map_before_it_was_enlarged(self):
+        small = np.arange(8.0).reshape(2, 2, 2)
+        mask = np.array([[True, False], [False, True]])
+        large, masks = np.kron(small, np.ones((5, 3))), np.tile(np.kron(mask, np.ones((5, 3), bool)), (2, 1, 1))
+        np.testing.assert_allclose(loc.mass(large, masks, cells=4), [0 + 3, 4 + 7])
+
+    def test_the_change_is_that_less_the_twins_in_the_same_pixels(self, drawn):
+        maps, masks = drawn
+        maps[2], maps[3] = 0, -1
+        table = loc.mass_change(maps, 0.25 * maps, masks, cells=6)
+        assert np.isnan(table.loc[2]).all() and (table.loc[3] == 0).all()
+        rest = np.delete(np.arange(30), 2)
+        np.testing.assert_allclose(table["mass in the cause"][rest], loc.mass(maps, masks, 6)[rest])
+        np.testing.assert_allclose(table["its change"][rest], 0.75 * loc.mass(maps, masks, 6)[rest])
+
+
+class TestCoverage:
+    @pytest.mark.parametrize(("size", "shape"), [((64, 48), (8, 8)), ((50, 37), (7, 5)), ((5, 9), (5, 9)),
+                                                 ((3, 4), (7, 6))])
+    def test_it_is_torchs_adaptive_average(self, size, shape):
+        masks = np.random.default_rng(0).random((3, *size)) < 0.4
+        theirs = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks.astype(float)), shape).numpy()
+        np.testing.assert_array_equal(loc.coverage(masks, shape), theirs)
+        np.testing.assert_array_equal(loc.coverage(masks[0], shape), theirs[0])
+
+    def test_as_a_map_it_points_at_its_mask_and_a_uniform_one_by_chance(self):
+        mask = np.kron(np.eye(4, dtype=bool), np.ones((16, 16), bool))
+        cells = loc.coverage(mask, (4, 4))
+        assert (cells == np.eye(4)).all()
+        table = loc.measures(np.kron([cells, np.ones((4, 4))], np.ones((16, 16))), mask)
+        assert table["pointing game"].tolist() == [1, 0.25] and table["mass accuracy"].tolist() == [1, 0.25]

@@ -2,10 +2,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import resampling
-from mdlib.evaluate.resampling import interval, mean_interval, ratio, weights
+from mdlib.evaluate.resampling import (
+    interval,
+    jackknife,
+    mean_interval,
+    mean_of_known,
+    ratio,
+    weights,
+    wilson_interval,
+)
 
 
 def test_every_image_of_a_patient_weighs_what_the_patient_was_drawn_and_all_patients_are_drawn_once_a_patient():
@@ -67,3 +76,53 @@ class TestMeanInterval:
             mean_interval([1.0, math.inf], [1, 2])
         with pytest.raises(SettingsError, match="1 groups for 2 images"):
             mean_interval([1.0, 2.0], [1])
+
+
+def test_the_mean_of_what_is_known_is_numpys_nanmean_without_its_warning():
+    values = np.random.default_rng(0).normal(size=(4, 5, 6))
+    values[values > 0.5] = math.nan
+    for axis in (0, -1, (1, 2)):
+        np.testing.assert_allclose(mean_of_known(values, axis), np.nanmean(values, axis=axis))
+    values = np.array([[1.0, math.nan, 3.0], [math.nan] * 3])
+    np.testing.assert_array_equal(mean_of_known(values, axis=1), [2, math.nan])
+
+
+class TestJackknife:
+    def test_of_a_mean_it_is_the_standard_error_and_copies_of_images_change_nothing(self):
+        values = np.random.default_rng(0).normal(size=12)
+
+        def mean(weights, values=values):
+            return (values @ weights / weights.sum(axis=0))[:, None]
+        error = jackknife(mean, list("abcdefghijkl"))
+        assert error == pytest.approx(values.std(ddof=1) / 12**0.5)
+        twice = jackknife(lambda weights: mean(weights, np.repeat(values, 2)), np.repeat(np.arange(12), 2))
+        assert twice == pytest.approx(error)
+
+    def test_it_leaves_out_one_patient_at_a_time(self):
+        chance = np.random.default_rng(1)
+        values, groups = chance.random(20), chance.integers(0, 6, 20)
+
+        def range_of(weights):
+            return np.array([[np.ptp(values[w > 0]), np.median(values[w > 0])] for w in weights.T])
+        each = [(np.ptp(values[groups != g]), np.median(values[groups != g])) for g in range(6)]
+        np.testing.assert_allclose(jackknife(range_of, groups), np.std(each, axis=0) * 5**0.5)
+
+
+class TestWilson:
+    @pytest.mark.parametrize("level", [0.8, 0.95])
+    @pytest.mark.parametrize(("successes", "trials"), [(60, 400), (0, 7), (7, 7), (1, 1), (3, 10)])
+    def test_it_is_scipys(self, successes, trials, level):
+        theirs = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
+        np.testing.assert_allclose(wilson_interval(successes, trials, level), [theirs.low, theirs.high], atol=1e-15)
+
+    def test_many_at_once_and_none_without_trials(self):
+        low, high = wilson_interval([60, 0, 0], [400, 0, 5])
+        assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False] and low[2] == 0
+
+    def test_the_ends_are_the_shares_at_which_the_score_test_turns(self):
+        for share in wilson_interval(13, 40):
+            assert abs(13 / 40 - share) / math.sqrt(share * (1 - share) / 40) == pytest.approx(stats.norm.ppf(0.975))
+
+    def test_more_successes_than_trials_are_refused(self):
+        with pytest.raises(DataError, match="successes of"):
+            wilson_interval(5, 4)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mdlib.errors import SettingsError
-from mdlib.evaluate.faithfulness import rank_correlation
+from mdlib.evaluate.correlation import spearman
 from mdlib.explain.randomise import parts, randomised
 from mdlib.models.attention_densenet import att_a
 from mdlib.models.backbones import densenet121
@@ -96,7 +96,7 @@ def test_quantus_randomises_the_same_layers_to_the_same_correlations(quantus):
         torch.manual_seed(6)        # Quantus gives each layer its seed + 1
         fresh.get_submodule(name).reset_parameters()
     with randomised(model, fresh, parts(model)) as steps:
-        ours = {name: rank_correlation(before[:, 0], gradient(model, images, own)[:, 0]) for name in steps}
+        ours = {name: spearman(before[:, 0], gradient(model, images, own)[:, 0], axes=2) for name in steps}
     assert list(ours) == list(theirs)[1:]
     for name, values in ours.items():
         np.testing.assert_allclose(values, theirs[name], rtol=1e-9)

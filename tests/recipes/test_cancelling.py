@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from mdlib.recipes import chest
 from mdlib.recipes.chest import cancelling
@@ -47,14 +46,6 @@ def test_a_live_map_is_the_same_computed_three_ways_and_a_dead_one_is_below_roun
     for name in ("att_a", "att_b"):
         assert table.loc[name, "maximum, float32"] < 1e-4 * table.loc["densenet121", "maximum, float32"]
         assert table.loc[name, "maximum, float64"] < 1e-10
-
-
-def test_correlation_is_pearsons_over_the_pixels_of_each_map():
-    a, b = torch.rand(2, 3, 4, 5, dtype=torch.float64), torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    found = cancelling._correlation(a, b)
-    for i in range(2):
-        for k in range(3):
-            assert found[i, k].item() == pytest.approx(np.corrcoef(a[i, k].ravel(), b[i, k].ravel())[0, 1])
 
 
 def test_figures_5_and_10_show_what_is_there(tiny):

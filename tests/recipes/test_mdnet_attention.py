@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mdlib.data.phantoms.histology_reports import GRADES
 from mdlib.errors import DataError
+from mdlib.evaluate import localisation
 from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import evidence_of
 from mdlib.models.report_lstm import END, PAD
@@ -100,11 +101,6 @@ def test_typical_sentences_are_the_most_frequent_of_the_training_reports(chapter
 # Means over images, seeds and folds
 
 
-def test_the_mean_of_what_is_known_is_numpys_nanmean():
-    values = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]])
-    np.testing.assert_array_equal(gathered.mean_of_known(values, axis=1), [2.0, np.nan])
-
-
 def test_an_image_without_a_number_is_left_out_of_both_sides(chapter):
     over = results.live(chapter)
     a = np.ones((1, len(chapter.part("test"))))
@@ -115,17 +111,6 @@ def test_an_image_without_a_number_is_left_out_of_both_sides(chapter):
 
 
 # Hits
-
-
-def test_a_map_of_the_mask_hits_always_and_a_uniform_one_by_chance():
-    mask = np.kron(np.eye(4, dtype=bool), np.ones((16, 16), bool))
-    coarse = located.coarse(mask, (4, 4))
-    assert (coarse == np.eye(4)).all()
-    found = located.hits(np.stack([coarse, np.ones((4, 4)), np.full((4, 4), np.nan)]), mask)
-    assert found["pointing game"][0] == 1 and found["mass accuracy"][0] > 0.6
-    for values in found.values():
-        assert values[1] == pytest.approx(1 / 4) and np.isnan(values[2])
-    assert np.isnan(located.hits(np.ones((1, 4, 4)), np.zeros((64, 64), bool))["pointing game"][0])
 
 
 def test_uniform_attention_has_all_bits_and_scores_chance(elsewhere, monkeypatch):
@@ -149,7 +134,7 @@ def test_uniform_attention_has_all_bits_and_scores_chance(elsewhere, monkeypatch
 
 def test_attention_like_the_urothelium_beats_the_usual_place_and_finds_its_elements(elsewhere, monkeypatch):
     rows = elsewhere.part("test")
-    maps = np.stack([located.coarse(truth.mask(elsewhere, row, "urothelium") > 0, (8, 8)) for row in rows])
+    maps = np.stack([localisation.coverage(truth.mask(elsewhere, row, "urothelium") > 0, (8, 8)) for row in rows])
     flat = (maps / maps.sum(axis=(1, 2), keepdims=True)).reshape(len(rows), 1, 1, 64)
     fake_looks(elsewhere, monkeypatch, np.tile(flat, (1, 6, 2, 1)), maps=np.tile(maps[:, None], (1, 4, 1, 1)))
     over = results.live(elsewhere)
@@ -174,13 +159,6 @@ def test_groups_of_class_attention_are_the_reported_conclusions(chapter):
 
 
 # Mirrored, other images, twins
-
-
-def test_a_correlation_is_numpys_and_a_flat_map_has_none():
-    a, b = np.random.default_rng(0).random((2, 3, 4, 4))
-    found = moved.correlation(a, np.stack([b[0], b[1], np.ones((4, 4))]))
-    np.testing.assert_allclose(found[:2], [np.corrcoef(a[i].ravel(), b[i].ravel())[0, 1] for i in range(2)])
-    assert np.isnan(found[2])
 
 
 def test_attention_that_moves_with_the_image_follows_and_one_place_for_all_stays(elsewhere, monkeypatch):
@@ -353,15 +331,3 @@ def test_a_typed_description_is_scored_sentence_by_sentence_as_the_likeliest_par
 def test_a_description_that_cannot_be_read_is_refused(chapter, text, message):
     with pytest.raises(DataError, match=message):
         viewing.answer(chapter)(text)
-
-
-def test_the_jackknife_of_a_mean_is_its_standard_error():
-    """Each patient with one image: the deviation over the root of their number; twice the images change nothing."""
-    values = np.random.default_rng(0).normal(size=12)
-
-    def mean(weights, values=values):
-        return (values @ weights / weights.sum(axis=0))[:, None]
-    error = moved.jackknife(mean, np.arange(12))
-    assert error == pytest.approx(values.std(ddof=1) / 12**0.5)
-    assert moved.jackknife(lambda weights: mean(weights, np.repeat(values, 2)), np.repeat(np.arange(12), 2)) == (
-        pytest.approx(error))

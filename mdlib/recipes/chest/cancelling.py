@@ -1,8 +1,8 @@
 """Finding 1 of chapter 1: the global vector g cancels in eq. 2-4, and what follows from it."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mdlib import reproducible
+from mdlib.evaluate.correlation import pearson
 from mdlib.explain import gradients, overlay
+from mdlib.explain.dead_parameters import dead_parameters
 from mdlib.explain.hooks import replaced
 from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
@@ -64,31 +66,23 @@ def dead_weights(chapter: Chapter) -> pd.DataFrame:
     One backward pass of the sum of all logits of a test image, from random weights: what is dead follows from the
     mathematics, not from the weights. A part is `dead` when no gradient in it is above 1e-9 of the network's largest.
     """
-    settings, rows = replace(PROFILES["paper"], pretrained=False), []
+    settings, tables = replace(PROFILES["paper"], pretrained=False), []
     image = chapter.samples("test").__getitems__([0])["image"].double()
     for name, normalise in product(ATTENTION, ("softmax", "sigmoid")):
         reproducible.seed_everything(chapter.seed)
-        model = network(name, settings, normalise=normalise).double().eval()
-        model(image)["logits"].sum().backward()
-        parts = pd.DataFrame([{"part": part, "weights": gradient.numel(),
-                               "largest gradient": gradient.abs().max().item()}
-                              for part, gradient in _gradients(model)])
-        parts = parts.groupby("part", sort=False).agg({"weights": "sum", "largest gradient": "max"}).reset_index()
-        rows.append(parts.assign(network=name, normalise=normalise,
-                                 dead=parts["largest gradient"] < 1e-9 * parts["largest gradient"].max()))
-    return pd.concat(rows).set_index(["network", "normalise", "part"])
+        model = network(name, settings, normalise=normalise).double()
+        groups = partial(_groups, norm5=model.features.norm5.num_features)
+        table = dead_parameters(model, image, groups).rename_axis("part").reset_index()
+        tables.append(table.assign(network=name, normalise=normalise))
+    return pd.concat(tables).set_index(["network", "normalise", "part"])
 
 
-def _gradients(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The gradient of every parameter with the part it belongs to; attB's u^s in its two halves, {u_l, u_g}."""
-    for name, weight in model.named_parameters():
-        part = ".".join(name.split(".")[:2]) if name.startswith("features") else name.split(".")[0]
-        local = weight.shape[1] - model.features.norm5.num_features if weight.ndim == 4 else 0
-        if name.endswith("score.weight") and local > 0:
-            yield "attention, u for l", weight.grad[:, :local]
-            yield "attention, u for g", weight.grad[:, local:]
-        else:
-            yield part, weight.grad
+def _groups(name: str, gradient: Tensor, norm5: int) -> dict[str, Tensor]:
+    """The gradient of a parameter by the part it belongs to; attB's u^s in its two halves, {u_l, u_g}."""
+    local = gradient.shape[1] - norm5 if gradient.ndim == 4 else 0
+    if name.endswith("score.weight") and local > 0:
+        return {"attention, u for l": gradient[:, :local], "attention, u for g": gradient[:, local:]}
+    return {".".join(name.split(".")[:2]) if name.startswith("features") else name.split(".")[0]: gradient}
 
 
 def counts_of_dead(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +105,8 @@ def rounding(chapter: Chapter) -> pd.DataFrame:
             alone, pair, double = three_ways(chapter, trained(chapter, name), name)
             rows.append({"network": name, **{f"maximum, {way}": values.abs().max().item() for way, values in
                                              (("float32", alone), ("batch of 2", pair), ("float64", double))},
-                         "same map?": _correlation(alone, pair).nanmedian().item(),
-                         "as in float64?": _correlation(alone, double).nanmedian().item()})
+                         "same map?": torch.from_numpy(pearson(alone, pair, axes=2)).nanmedian().item(),
+                         "as in float64?": torch.from_numpy(pearson(alone, double, axes=2)).nanmedian().item()})
     columns = ["network", *(f"maximum, {way}" for way in ("float32", "batch of 2", "float64")), "same map?",
                "as in float64?"]
     return pd.DataFrame(rows, columns=columns).set_index("network")
@@ -128,12 +122,6 @@ def three_ways(chapter: Chapter, model: nn.Module, name: str) -> tuple[Tensor, T
     paired = [{key: value[[i, (i + 1) % count]] for key, value in batch.items()} for i in range(count)]
     return (torch.cat([maps(model, one) for one in single]), torch.cat([maps(model, two)[:1] for two in paired]),
             maps(copy.deepcopy(model).double(), _inputs(chapter, name, torch.float64)))
-
-
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of maps (N, K, h, w), over pixels: (N, K), NaN where one is constant."""
-    a, b = (x.double().flatten(2) - x.double().flatten(2).mean(2, keepdim=True) for x in (a, b))
-    return (a * b).sum(2) / (a.norm(dim=2) * b.norm(dim=2))
 
 
 def noise_figure(chapter: Chapter) -> Figure:

@@ -10,10 +10,12 @@ from scipy.ndimage import gaussian_filter
 
 from mdlib import reproducible
 from mdlib.evaluate import faithfulness as curves
+from mdlib.evaluate.correlation import spearman
 from mdlib.explain import gradients, overlay, randomise
+from mdlib.explain.targets import ClassPerImage
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
-from mdlib.recipes.chest.mapped import LAYERS, OwnClass, batches, networks, own_maps, signal
+from mdlib.recipes.chest.mapped import LAYERS, batches, networks, own_maps, signal
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.viewing import inputs_of
 from mdlib.recipes.measuring import NO_IMAGE, agreed, amounts, means, numbers
@@ -49,7 +51,7 @@ def faithfulness(chapter: Chapter) -> pd.DataFrame:
     return numbers(chapter.run.remember("measured_faithfulness", compute, pairs=FEW, steps=STEPS, blur=BLUR))
 
 
-def _exchanged(chapter: Chapter, model: OwnClass, of: pd.DataFrame, batch: dict[str, torch.Tensor]
+def _exchanged(chapter: Chapter, model: ClassPerImage, of: pd.DataFrame, batch: dict[str, torch.Tensor]
                ) -> dict[str, pd.DataFrame]:
     """By method, a row a pair whose map has signal: the gains and the points of the curves."""
     images = batch["image"].cpu().numpy()
@@ -105,7 +107,7 @@ def randomised(chapter: Chapter) -> pd.DataFrame:
             with randomise.randomised(model.model, fresh, randomise.parts(fresh)) as steps:
                 compared += [(step, part, _all_maps(chapter, name, model, table)) for step, part in enumerate(steps)]
             for step, part, after in compared:
-                alike = pd.DataFrame({method: curves.rank_correlation(maps, after[method])
+                alike = pd.DataFrame({method: spearman(maps, after[method], axes=2)
                                       for method, maps in before.items()})
                 rows += means(chapter, table, alike, by_finding=False, network=name, step=step, part=part)
         return rows
@@ -124,7 +126,7 @@ def _others(table: pd.DataFrame) -> pd.Series:
     return found
 
 
-def _all_maps(chapter: Chapter, name: str, model: OwnClass, table: pd.DataFrame) -> dict[str, np.ndarray]:
+def _all_maps(chapter: Chapter, name: str, model: ClassPerImage, table: pd.DataFrame) -> dict[str, np.ndarray]:
     parts = [own_maps(model, batch) for _, batch in batches(chapter, name, table)]
     return {method: np.concatenate([part[method] for part in parts]) for method in parts[0]}
 
@@ -153,7 +155,7 @@ def agreement(chapter: Chapter) -> pd.DataFrame:
     return numbers(chapter.run.remember("measured_agreement", compute, pairs=TWINS))
 
 
-def _amounts(model: OwnClass, batch: dict[str, torch.Tensor], without: dict[str, torch.Tensor], masks: np.ndarray
+def _amounts(model: ClassPerImage, batch: dict[str, torch.Tensor], without: dict[str, torch.Tensor], masks: np.ndarray
              ) -> pd.DataFrame:
     """A row a pair: the effect, the size of the cause, and the mass of each map in it; columns (method, measure)."""
     with torch.inference_mode():

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from mdlib.evaluate import localisation
+from mdlib.explain import overlay
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.mapped import batches, networks, own_maps
-from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, measures, numbers, scored
+from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, numbers, scored
 
 PAIRS = 30          # (ours) test images a finding on phantoms
 BOXES = 200         # (ours) test images a finding with a box: all that NIH gives
@@ -28,12 +29,16 @@ def localised(chapter: Chapter) -> pd.DataFrame:
             return []
         masks = pairs.masks(chapter, table)
         usual = pairs.usual(chapter, table, masks)
-        reference = {UNIFORM: measures(np.ones_like(usual), masks), USUAL: measures(usual, masks)}
+        reference = {UNIFORM: _measures(np.ones_like(usual), masks), USUAL: _measures(usual, masks)}
         found = [(NO_IMAGE, reference)]
         for name, model in networks(chapter):
-            parts = [{method: measures(maps, masks[of.index]) for method, maps in own_maps(model, batch).items()}
+            parts = [{method: _measures(maps, masks[of.index]) for method, maps in own_maps(model, batch).items()}
                      for of, batch in batches(chapter, name, table)]
             found.append((name, {method: pd.concat([part[method] for part in parts]) for method in parts[0]}))
         return [row for name, methods in found for method, scores in methods.items()
                 for row in scored(chapter, table, scores, reference, network=name, method=method)]
     return numbers(chapter.run.remember("measured_localisation", compute, most=most, share=localisation.SHARE))
+
+
+def _measures(raw: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
+    return localisation.measures(overlay.upsample(raw, masks.shape[1:]), masks)

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchvision.models import DenseNet
 
-from mdlib.explain import overlay
+from mdlib.evaluate.correlation import pearson
+from mdlib.explain import cam_libraries, overlay
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.explain.hooks import recorded
 from mdlib.models.backbones import Backbone
 from mdlib.progress import track
-from mdlib.recipes import cam_peers
 from mdlib.recipes import figures as shared
 from mdlib.recipes.chest import figures
 from mdlib.recipes.chest.chapter import Chapter
@@ -76,8 +76,8 @@ def all_maps(model: Backbone, theirs: nn.Module, image: Tensor) -> dict[tuple[st
     maps = {("", reading): values for reading, values in readings(model, image).items()}
     for name, (network, x) in networks.items():
         maps[name, "mdlib"] = grad_cam_maps(network, x, LAYER).values
-        maps |= {(name, library): call(network, x, LAYER, classes) for library, call in cam_peers.PEERS.items()}
-    return {key: cam_peers.scaled(values).cpu() for key, values in maps.items()}
+        maps |= {(name, library): call(network, x, LAYER, classes) for library, call in cam_libraries.LIBRARIES.items()}
+    return {key: cam_libraries.scaled(values).cpu() for key, values in maps.items()}
 
 
 def _answer(chapter: Chapter, device: str) -> dict[str, Any]:
@@ -90,9 +90,10 @@ def _answer(chapter: Chapter, device: str) -> dict[str, Any]:
         parts.append(all_maps(model, theirs, image))
     maps = {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
     read = {reading: maps.pop(("", reading)) for reading in ("the text", "the authors' code", "neither")}
-    table = [{"network": network, "library": cam_peers.named(library), **_agreement(values, read)}
+    table = [{"network": network, "library": cam_libraries.with_version(library), **_agreement(values, read)}
              for (network, library), values in maps.items()]
-    shown = {cam_peers.named(library): values for (network, library), values in maps.items() if network == IN_PLACE}
+    shown = {cam_libraries.with_version(library): values for (network, library), values in maps.items()
+             if network == IN_PLACE}
     spread = np.ptp([*shown.values()], axis=0).max(axis=(2, 3))                                 # (B, K)
     findings = chapter.targets[rows] * [name != "No Finding" for name in chapter.classes]
     drawn = np.mean([values.max(axis=(2, 3)) > 0 for values in shown.values()], axis=0)    # share of libraries that do
@@ -110,14 +111,14 @@ def _agreement(maps: np.ndarray, read: dict[str, np.ndarray]) -> dict[str, Any]:
     return {"follows": ", ".join(reading for reading, value in far.items() if value < ROUNDING) or "none of the three",
             **{f"max |Δ| {reading}": value for reading, value in far.items()},
             "mean |Δ| the text": float(np.abs(maps - text).mean()),
-            "correlation with the text": float(np.corrcoef(maps.ravel(), text.ravel())[0, 1]),
+            "correlation with the text": float(pearson(maps.ravel(), text.ravel())),
             "peak elsewhere, %": float(100 * (peaks[0] != peaks[1])[there].mean()),
             "empty maps, %": float(100 * (~drawn).mean())}
 
 
 def _remembered(chapter: Chapter) -> dict[str, Any]:
     device = "cpu" if chapter.device == "mps" else chapter.device    # mps has no float64
-    libraries = [cam_peers.named(library) for library in cam_peers.PEERS]
+    libraries = [cam_libraries.with_version(library) for library in cam_libraries.LIBRARIES]
     return chapter.run.remember("three_libraries", lambda: _answer(chapter, device), device=device, libraries=libraries)
 
 
@@ -154,7 +155,7 @@ def check_libraries(chapter: Chapter, table: pd.DataFrame) -> str:
     neither.
     """
     follows = {(network, library.split()[0]): reading for (network, library), reading in table["follows"].items()}
-    for library in ("mdlib", *cam_peers.PEERS):
+    for library in ("mdlib", *cam_libraries.LIBRARIES):
         assert "the text" in follows[OWN, library], table
     assert "the text" in follows[IN_PLACE, "mdlib"] and "the text" in follows[IN_PLACE, "captum"], table
     said = "captum follows the text and agrees with mdlib to rounding; where no ReLU writes in place, all do."

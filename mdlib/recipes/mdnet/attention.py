@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdlib.evaluate import attention_entropy
+from mdlib.evaluate.resampling import mean_of_known
 from mdlib.explain import overlay
 from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mdnet import located, looking, measured, truth
 from mdlib.recipes.mdnet.chapter import Chapter
-from mdlib.recipes.mdnet.gathered import mean_of_known
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, HITS, NAMES, WORD
 from mdlib.recipes.mdnet.looking import explained
 from mdlib.recipes.mdnet.plan import Training

@@ -46,11 +46,3 @@ def spread(chapter: Chapter, over: Over, a: np.ndarray, b: np.ndarray | None = N
         return None
     return paired.difference(a[:, known], b[:, known], np.array(patients(chapter, over))[known],
                              n_bootstrap=chapter.settings.draws, seed=chapter.seed)
-
-
-def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """The mean along an axis, NaN left out; NaN where there is nothing else."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.nn import functional
 
 from mdlib.data.phantoms.histology_tissue import ELEMENTS
 from mdlib.evaluate import attention_entropy, localisation
+from mdlib.evaluate.resampling import mean_of_known
 from mdlib.explain import overlay
 from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import looking, moved, truth
 from mdlib.recipes.mdnet.chapter import Chapter
-from mdlib.recipes.mdnet.gathered import OfImages, mean_of_known, remembered, spread, stacked
+from mdlib.recipes.mdnet.gathered import OfImages, remembered, spread, stacked
 from mdlib.recipes.mdnet.looking import EXPLAINED, explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over, whole
@@ -28,7 +27,7 @@ from mdlib.recipes.measuring import UNIFORM, USUAL
 
 WORD, SENTENCE, ALL = "word", "sentence", "all parts"
 ENTROPY = "entropy"         # bits: the lower the sharper
-HITS = {name: localisation.MEASURES[name] for name in ("pointing game", "mass accuracy")}
+HITS = ("pointing game", "mass accuracy")
 MEASURES = (ENTROPY, *HITS)
 EVERY_IMAGE = "all images"
 UROTHELIUM = "the urothelium"       # a map that covers it evenly, and nothing else
@@ -61,19 +60,10 @@ def measured(chapter: Chapter, rows: np.ndarray, maps: np.ndarray, shape: tuple[
     """MEASURES of maps (N, ..., P), shape = (h, w), of the images `rows`: each (N, ...). `kind`: what is to be hit."""
     found = {ENTROPY: attention_entropy.entropy(maps)}
     if truth.known(chapter):
-        each = [hits(of.reshape(-1, *shape), truth.mask(chapter, row, kind) > 0)
-                for row, of in zip(rows, maps, strict=True)]
+        masks = (truth.mask(chapter, row, kind) > 0 for row in rows)
+        each = [localisation.measures(overlay.upsample(of.reshape(-1, *shape), mask.shape), mask, HITS)
+                for of, mask in zip(maps, masks, strict=True)]
         found |= {name: np.stack([of[name] for of in each]).reshape(maps.shape[:-1]) for name in HITS}
-    return found
-
-
-def hits(maps: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-    """HITS of each of M maps (M, h, w), enlarged to a mask (H, W): (M,), NaN for maps of NaN and an empty mask."""
-    known = ~np.isnan(maps[:, 0, 0])
-    large = overlay.upsample(maps[known], mask.shape)
-    found = {name: np.full(len(maps), np.nan) for name in HITS}
-    for name, of in HITS.items():
-        found[name][known] = of(large, np.broadcast_to(mask, large.shape))
     return found
 
 
@@ -120,7 +110,7 @@ def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
         rows = chapter.part("test", fold)
         shape = looking.looks(chapter, replace(training, row="mdnet"))["maps"].shape[2:]
         if name == UROTHELIUM:
-            maps = np.stack([coarse(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows])
+            maps = np.stack([localisation.coverage(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows])
         else:
             maps = np.ones((len(rows), *shape)) if name == UNIFORM else np.broadcast_to(
                 usual_place(chapter, fold, shape), (len(rows), *shape))
@@ -135,13 +125,8 @@ def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 def usual_place(chapter: Chapter, fold: int, shape: tuple[int, int]) -> np.ndarray:
     """Where urothelium usually is: the mean of the masks of the training images of a fold, (h, w) in [0, 1]."""
-    masks = [coarse(truth.mask(chapter, row, "urothelium") > 0, shape) for row in chapter.part("train", fold)]
-    return np.mean(masks, axis=0)
-
-
-def coarse(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The share of each of h x w fields that a mask (H, W) covers."""
-    return functional.adaptive_avg_pool2d(torch.from_numpy(mask[None].astype(np.float64)), shape)[0].numpy()
+    rows = chapter.part("train", fold)
+    return np.mean([localisation.coverage(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows], axis=0)
 
 
 def references(chapter: Chapter) -> list[str]:

@@ -4,7 +4,6 @@ Attention that looks at the image moves with it. Sentences that describe a findi
 is known of phantoms only.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -13,10 +12,12 @@ import pandas as pd
 from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN, expressed
 from mdlib.data.phantoms.histology_tissue import ELEMENTS
 from mdlib.evaluate import attention_entropy, resampling
+from mdlib.evaluate.correlation import pearson
+from mdlib.evaluate.resampling import mean_of_known
 from mdlib.models.report_lstm import END
 from mdlib.recipes.mdnet import looking, truth
 from mdlib.recipes.mdnet.chapter import Chapter
-from mdlib.recipes.mdnet.gathered import mean_of_known, remembered, spread, stacked
+from mdlib.recipes.mdnet.gathered import remembered, spread, stacked
 from mdlib.recipes.mdnet.looking import explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over, patients
@@ -48,18 +49,10 @@ def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
         columns = {}
         for what, (before, after) in pairs.items():
             for measure, expected in ((FOLLOWS, before[..., ::-1]), (STAYS, before)):
-                values = correlation(expected, after)
+                values = pearson(expected, after, axes=2, min_spread=1e-12)
                 columns[f"{what}|{measure}"] = mean_of_known(values.reshape(len(rows), -1), axis=1)
         return pd.DataFrame(columns)
     return remembered(chapter, "mirrors", training, compute)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson's correlation over the places of maps (..., h, w), (...); NaN where a map is the same everywhere."""
-    a, b = (maps.astype(float).reshape(*maps.shape[:-2], -1) for maps in (a, b))
-    a, b = (maps - maps.mean(axis=-1, keepdims=True) for maps in (a, b))
-    size = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    return np.divide((a * b).sum(axis=-1), size, out=np.full(size.shape, np.nan), where=size > 1e-12)
 
 
 def mirrors(chapter: Chapter, over: Over) -> pd.DataFrame:
@@ -96,19 +89,12 @@ def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
             return np.array([mean_of_known(np.array([_shares(of, part) for of_seed in maps
                                                      for of, part in zip(of_seed, parts, strict=True)]), axis=0)
                              for parts in drawn])                                          # (draws, 2)
-        found, error = resampling.once(share, groups), jackknife(share, groups)
+        found, error = resampling.once(share, groups), resampling.jackknife(share, groups)
         rows += [{"network": name, "measure": measure, "mean": float(found[i]),
                   "low": float(found[i] - 1.96 * error[i]), "high": float(found[i] + 1.96 * error[i]),
                   "trainings": len(over.folds) * len(over.seeds), "images": len(groups),
                   "patients": len(set(groups.tolist()))} for i, measure in enumerate((OF_IMAGE, OF_WORD))]
     return pd.DataFrame(rows)
-
-
-def jackknife(statistic: Callable[[np.ndarray], np.ndarray], groups: np.ndarray) -> np.ndarray:
-    """The standard error (C,) of what `statistic` says of weights (N, d) -> (d, C), each patient left out once."""
-    names = np.unique(groups)
-    without = statistic((groups[:, None] != names).astype(np.float32))                     # (patients, C)
-    return np.sqrt((len(names) - 1) * ((without - without.mean(axis=0))**2).mean(axis=0))
 
 
 def _typical(chapter: Chapter, training: Training) -> np.ndarray:

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 from lightning_fabric import Fabric
-from scipy import stats
 
 from mdlib.data.phantoms import shapes
 from mdlib.evaluate import paired
+from mdlib.evaluate.resampling import wilson_interval
 from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
 from mdlib.recipes import keeping, trainings
@@ -75,8 +75,8 @@ def ends(errors: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, of in errors.groupby(["data", "network"], sort=False):
         last, best = of.iloc[-1], of.loc[of["error"].idxmin()]
-        range_ = stats.binomtest(round(last["error"] * last["tested"]), last["tested"]).proportion_ci(method="wilson")
-        rows.append({**last.drop("error"), "last": last["error"], "low": range_.low, "high": range_.high,
+        low, high = wilson_interval(round(last["error"] * last["tested"]), last["tested"])
+        rows.append({**last.drop("error"), "last": last["error"], "low": float(low), "high": float(high),
                      "best": best["error"], "best epoch": best["epoch"]})
     return pd.DataFrame(rows)
 

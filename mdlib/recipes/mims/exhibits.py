@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 from mdlib.evaluate import classification
+from mdlib.evaluate.correlation import pearson
 from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
 from mdlib.models.msconv import resize
@@ -284,8 +285,7 @@ def _correlations(model: torch.nn.Module, images: torch.Tensor) -> list[float]:
             return model.features(model.input(resize(images, scale))).mean(dim=(2, 3)).cpu().numpy()
 
     original = features(1)
-    return [float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(original, features(scale), strict=True)]))
-            for scale in TABLE_3]
+    return [float(pearson(original, features(scale)).mean()) for scale in TABLE_3]
 
 
 def head_weights(chapter: Chapter) -> pd.DataFrame:

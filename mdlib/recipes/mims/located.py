@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from mdlib.data import images
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms.collection import is_phantom
-from mdlib.evaluate import resampling
+from mdlib.evaluate import localisation, resampling
 from mdlib.explain import overlay
-from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, agreed, amounts, means, measures, numbers, scored
+from mdlib.explain.instances import picked_instances
+from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, agreed, amounts, means, numbers, scored
 from mdlib.recipes.mims import explained, trainings
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.explained import central, of_interest, said, suspicion, volumes
@@ -100,7 +101,7 @@ def localised(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
 
     Each lesion in the slice where it is largest, whether that slice was chosen or not, so that networks are compared
     on the same slices (ours). The mask is this lesion; what lies in another one is left out of map and slice, for a
-    map is not wrong to point there. Measures and references are those of `mdlib.recipes.measuring`; the usual place is
+    map is not wrong to point there. Measures are those of `mdlib.evaluate.localisation`; the usual place is
     the mean mask of the training slices that have a lesion.
     """
     def compute() -> list[dict]:
@@ -115,7 +116,7 @@ def localised(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
             found |= {UNIFORM: np.ones((len(of), 1, 1)), USUAL: np.broadcast_to(usual, own.shape)}
             for name, raw in found.items():
                 maps = overlay.upsample(raw, own.shape[1:]) * (own | (labels == 0))
-                scores.setdefault(name, []).append(measures(maps, own))
+                scores.setdefault(name, []).append(localisation.measures(maps, own))
         joined = {name: pd.concat(parts, ignore_index=True) for name, parts in scores.items()}
         reference = {name: joined[name] for name in (UNIFORM, USUAL)}
         return [row for name, values in joined.items() for row in scored(
@@ -151,7 +152,7 @@ def picked(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
         if table.empty:
             return []
         model = network(chapter, method, collection)
-        found = [_of_picks(explained.picks(model, slices), mask(chapter, collection, row) > 0)
+        found = [_of_picks(picked_instances(model, slices), mask(chapter, collection, row) > 0)
                  for row, slices in volumes(chapter, collection, table["row"])]
         return _over_volumes(chapter, table["patient"], found)
     return _remembered(chapter, "picked", compute, method, collection)
@@ -178,7 +179,7 @@ def picked_scales(chapter: Chapter, method: str, collection: str) -> pd.DataFram
             return []
         model = network(chapter, method, collection)
         for row, slices in volumes(chapter, collection, table["row"].unique()):
-            picks, labels = explained.picks(model, slices), mask(chapter, collection, row)
+            picks, labels = picked_instances(model, slices), mask(chapter, collection, row)
             for lesion in table["lesion"][table["row"] == row]:
                 amount = picks["contribution"].clip(lower=0) * covered(labels == lesion, picks)
                 by_scale = amount.groupby(picks["scale"]).sum() / (amount.sum() or np.nan)
