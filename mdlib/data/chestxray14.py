@@ -40,15 +40,15 @@ class ChestXray14:
 
     `missing="skip"` leaves out images that are in the table but not on disk (a warning counts them, `missing` names
     them) and entries of lists and boxes that are not in the table; by default each raises. `lists=False` reads no
-    lists, for a collection that is to be split by patient. `absurd_ages` as in `read_table`. Raises DataError naming
+    lists, for a collection that is to be split by patient. `invalid_ages` as in `read_table`. Raises DataError naming
     file, row and remedy; also when a patient is in both lists.
     """
 
-    def __init__(self, data_dir: Path | str, missing: str = "error", lists: bool = True, absurd_ages: str = "error"):
+    def __init__(self, data_dir: Path | str, missing: str = "error", lists: bool = True, invalid_ages: str = "error"):
         if missing not in ("error", "skip"):
             raise SettingsError(f"unknown value {missing!r}", "parameter missing", "Use 'error' or 'skip'.")
         self.data_dir = Path(data_dir)
-        table = read_table(self.data_dir, absurd_ages)
+        table = read_table(self.data_dir, invalid_ages)
         table["split"] = self._splits(table, strict=missing == "error") if lists else ""
         self._folders = _image_folders(self.data_dir)
         self.table, self.missing = self._present(table, missing)

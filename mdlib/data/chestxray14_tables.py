@@ -24,23 +24,23 @@ NEEDED = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient
 BOXES = "BBox_List_2017.csv"
 
 
-def read_table(folder: Path | str, absurd_ages: str = "error") -> pd.DataFrame:
+def read_table(folder: Path | str, invalid_ages: str = "error") -> pd.DataFrame:
     """One row an image, in the file's order: image, labels ("A|B"), patient, follow_up, age, sex, view.
 
     Reads `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv`, the corrected one first where both are there. `age`
-    is in years, also from "058Y", "011M". `absurd_ages="unknown"` turns an age that is not a number from 0 to 120
+    is in years, also from "058Y", "011M". `invalid_ages="unknown"` turns an age that is not a number from 0 to 120
     into NaN; by default it raises, except in the genuine whole 2017 file, whose few ages of 148 to 414 years become
     NaN with a warning. A file without `Follow-up #` gets the number of the patient's earlier rows. Raises DataError.
     """
-    if absurd_ages not in ("error", "unknown"):
-        raise SettingsError(f"unknown value {absurd_ages!r}", "parameter absurd_ages", "Use 'error' or 'unknown'.")
+    if invalid_ages not in ("error", "unknown"):
+        raise SettingsError(f"unknown value {invalid_ages!r}", "parameter invalid_ages", "Use 'error' or 'unknown'.")
     file = _find(folder, TABLES, "This is the label table of ChestX-ray14; get it from NIH, or write one like it.")
     columns = read_columns(file, NEEDED, further=("Follow-up #",))
     table = pd.DataFrame({
         "image": _images(columns["Image Index"]),
         "labels": _labels(columns["Finding Labels"]),
         "patient": columns["Patient ID"].counts(),
-        "age": _ages(columns["Patient Age"], absurd_ages),
+        "age": _ages(columns["Patient Age"], invalid_ages),
         "sex": columns["Patient Gender"].one_of(("M", "F")),
         "view": columns["View Position"].one_of(("PA", "AP"))})
     given = columns.get("Follow-up #")
@@ -157,8 +157,8 @@ def _ages(column: Column, absurd: str) -> np.ndarray:
         if absurd == "error" and not (genuine and OLDEST < ages[index] < 500):
             raise column.wrong(index, f"absurd age {column.texts[index]!r} (possible: 0 to {OLDEST} years; "
                                f"{len(faulty):,} such rows)",
-                               "Correct it, or ask for absurd_ages=\"unknown\", which makes such ages NaN "
-                               "(--set absurd_ages=unknown).")
+                               "Correct it, or ask for invalid_ages=\"unknown\", which makes such ages NaN "
+                               "(--set invalid_ages=unknown).")
     if len(faulty):
         first = column.wrong(faulty[0], f"absurd age {column.texts[faulty[0]]!r}; {len(faulty):,} such ages are taken "
                              "as unknown (NaN)", "Data_Entry_2017_v2020.csv has NIH's corrected ages.")

@@ -91,16 +91,16 @@ def test_known_values_are_in_the_remedy(folder):
         read_table(folder)
 
 
-def test_absurd_ages_can_be_read_as_unknown(folder):
+def test_invalid_ages_can_be_read_as_unknown(folder):
     edit(folder, ",57,", ",412,")
     edit(folder, ",58,", ",,")
-    with pytest.raises(DataError, match="--set absurd_ages=unknown"):
+    with pytest.raises(DataError, match="--set invalid_ages=unknown"):
         read_table(folder)
     with pytest.warns(UserWarning, match=r"Data_Entry_2017.csv, row 2.*412.*2 such ages.*v2020"):
-        table = read_table(folder, absurd_ages="unknown")
+        table = read_table(folder, invalid_ages="unknown")
     np.testing.assert_array_equal(table["age"], [np.nan, np.nan, 7])
-    with pytest.raises(SettingsError, match="absurd_ages"):
-        read_table(folder, absurd_ages="ignore")
+    with pytest.raises(SettingsError, match="invalid_ages"):
+        read_table(folder, invalid_ages="ignore")
 
 
 def test_the_genuine_2017_table_reads_in_spite_of_its_known_ages(folder, monkeypatch):

@@ -122,7 +122,7 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     folder = runs.absolute(data_dir) if data_dir else phantoms()
     lists = settings.split == "official" or settings.subset
     xrays = chestxray14.ChestXray14(folder, missing=settings.missing, lists=lists,
-                                     absurd_ages=settings.absurd_ages)
+                                     invalid_ages=settings.absurd_ages)
     table = fingerprint(xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
     run = runs.begin("chest", profile, seed, settings, table, run_folder(profile, data_dir, seed, run_dir, overrides),
                      folder, device, images=len(xrays.table))

@@ -1,0 +1,21 @@
+"""Chapter 1, Tan et al.: DenseNet-121 with two attention variants on ChestX-ray14."""
+
+import functools
+
+from mdlib.papers.chest import training
+from mdlib.papers.chest.data import CLASSES, open_data, write_phantoms
+from mdlib.papers.chest.exhibits import COMPARED, exhibit, pairs, planned, predicted_parts
+from mdlib.papers.chest.networks import PAPER_WEIGHTS, Run, build, inputs, network, weights
+from mdlib.papers.chest.settings import GRID, PROFILES, Chest, choose
+from mdlib.papers.chest.training import metadata_baseline
+from mdlib.study import study
+from mdlib.study.paper import Paper
+
+PAPER = Paper(
+    name="chest", profiles=PROFILES, choose=choose, open_data=open_data, write_phantoms=write_phantoms,
+    planned=planned, build=build, fit=training.fit, predict=training.predict,
+    parts=predicted_parts, weights=weights, default_run=Run("densenet121"), grid=GRID)
+open = functools.partial(study.open, PAPER)
+
+__all__ = ["CLASSES", "COMPARED", "PAPER", "PAPER_WEIGHTS", "PROFILES", "Chest", "Run", "exhibit", "inputs",
+           "metadata_baseline", "network", "open", "pairs", "weights"]

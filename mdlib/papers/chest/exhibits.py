@@ -1,0 +1,84 @@
+"""Which trainings each exhibit needs. What several exhibits need is trained once."""
+
+from dataclasses import replace
+from itertools import product
+
+from mdlib.errors import DataError
+from mdlib.papers.chest.networks import Run
+from mdlib.papers.chest.settings import ATTENTION, BASELINES
+from mdlib.study.study import Study
+
+# part a network is fitted to: parts it then predicts. Those of the paper; and those of splits.leak_experiment (ours):
+# "leaky" has other images of the patients of "held_out", "grouped" as many of patients drawn alike.
+PREDICTED = {"train": ("val", "test"), "train_val": ("test",), "leaky": ("held_out",), "grouped": ("held_out",)}
+
+
+def _each(networks: tuple[str, ...], **options: tuple) -> tuple[Run, ...]:
+    return tuple(Run(network, **dict(zip(options, values, strict=True)))
+                 for network in networks for values in product(*options.values()))
+
+
+# Sections 2.6 and 2.7: figures on the validation part are of networks fitted to "train", those on the test part of
+# networks fitted to "train_val". The text does not say on which of them Fig. 11 is; we show the test part.
+RUNS = {
+    "fig6": _each(BASELINES, part=("train", "train_val"), n_classes=(15, 14), rate=("low_learning_rate",),
+                  epochs=("few_epochs",)),
+    "fig7": _each(BASELINES + ATTENTION, rate=("learning_rate", "low_learning_rate")),
+    "fig8": _each(BASELINES, part=("train_val",)),
+    "fig9": _each(BASELINES + ATTENTION, part=("train", "train_val")),
+    "fig11": _each(("densenet121", "densenet121_nonimage", "att_a", "att_a_nonimage"), part=("train_val",)),
+    "repair": _each(ATTENTION, part=("train_val",), normalise=("softmax", "sigmoid")),
+    "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("epochs", "leak_epochs")),
+}
+# exhibit: the field in which compared trainings differ, and the pairs of its values: the first less the second
+COMPARED = {
+    "fig6": ("n_classes", [(15, 14)]),
+    "fig7": ("rate", [("learning_rate", "low_learning_rate")]),
+    "fig8": ("network", [("densenet121", "resnet50")]),
+    "fig9": ("network", [("densenet121", "resnet50"), ("att_a", "densenet121"), ("att_b", "densenet121")]),
+    "fig11": ("network", [("densenet121_nonimage", "densenet121"), ("att_a_nonimage", "att_a")]),
+    "repair": ("normalise", [("sigmoid", "softmax")]),
+    "leak": ("part", [("leaky", "grouped")]),
+}
+
+
+def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[Run]:
+    """The trainings that an exhibit needs, of all seeds, and of the first `n_splits` where the split matters.
+
+    part: only those that predict it (val, test or held_out as the paper does; see RUNS). Empty where the exhibit or its
+    networks are no part of the settings, and where this collection has no patients for the leak.
+    """
+    settings = study.settings
+    if name not in settings.exhibits or (name == "leak" and not _has_leak(study)):
+        return []
+    fitted = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grouped"), "": tuple(PREDICTED)}[part]
+    return [replace(run, fold=fold, seed=seed) for seed in study.seeds for fold in range(n_splits)
+            for run in RUNS[name] if run.body in settings.networks and run.part in fitted
+            and (fold == 0 or run.part != "train_val")]
+
+
+def pairs(name: str, runs: list[Run]) -> list[tuple[Run, Run]]:
+    """What an exhibit compares, as pairs of trainings without their fold and seed: the first less the second."""
+    field, values = COMPARED[name]
+    series = list(dict.fromkeys(run.series for run in runs))
+    return [(run, replace(run, **{field: second})) for first, second in values for run in series
+            if getattr(run, field) == first and replace(run, **{field: second}) in series]
+
+
+def planned(study: Study) -> list[Run]:
+    """All trainings of a run, each once: what its exhibits need, for every seed and split of the settings."""
+    return list(dict.fromkeys(run for name in study.settings.exhibits
+                              for run in exhibit(name, study, n_splits=study.settings.n_splits)))
+
+
+def _has_leak(study: Study) -> bool:
+    try:
+        study.data.rows("leaky")
+    except DataError:       # no patient of this collection has enough images
+        return False
+    return True
+
+
+def predicted_parts(run: Run) -> tuple[str, ...]:
+    """The parts that a training predicts once it is complete."""
+    return PREDICTED[run.part]
