@@ -1,7 +1,6 @@
-"""Areas under ROC curves of many classes, with intervals that know that images of one patient belong together."""
+"""Areas under ROC curves of many classes, with intervals over patients."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +8,14 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import paired, resampling
+from mdlib.evaluate import resampling
+from mdlib.evaluate.paired import LEVEL, Difference
 
 PLAIN, WEIGHTED = "plain mean", "weighted mean"
 
 
 def auroc(target: np.ndarray, score: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """The AUROC of each class, a row a class: auroc in [0, 1], positives, negatives (Tan et al., section 2.7).
+    """The AUROC of each class; one row per class: auroc in [0, 1], positives, negatives (Tan et al., section 2.7).
 
     target (N, K): 0, 1 or NaN where unknown; score (N, K): any increasing function of the probability. An image counts
     for the classes in which it is known (ours: the paper's labels are complete). The AUROC of a class without both
@@ -48,11 +48,11 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
               level: float = 0.95, seed: int = 0) -> pd.DataFrame:
     """AUROC with a percentile interval: rows are the classes, `weighted mean`, `plain mean`; auroc, low, high, draws.
 
-    score (N, K), or (S, N, K) from S trainings: then the AUROC is the mean over trainings, and each draw also draws
-    trainings with replacement. Patients are drawn with replacement, each with all their images (ours; the paper gives
-    no intervals). groups (N,): the patient of each image. A draw in which a class lacks an outcome is left out for that
-    class: column `draws` tells how many were used. The means of a draw are over the classes defined in it, weighted by
-    its own positives.
+    score (N, K), or (S, N, K) from S trainings: then the AUROC is the mean over trainings, and trainings are drawn with
+    replacement, too. Patients are drawn with replacement, each with all their images (ours; the paper gives no
+    intervals). groups (N,): the patient of each image. A bootstrap sample in which a class lacks an outcome is left out
+    for that class: column `draws` has the number of samples used. The means of a sample are over the classes defined in
+    it, weighted by its own positives.
     """
     score = np.asarray(score, float)
     score = score[None] if score.ndim == 2 else score
@@ -72,44 +72,21 @@ def bootstrap(target: np.ndarray, score: np.ndarray, groups: Sequence, *, names:
                         index=pd.Index([*names, WEIGHTED, PLAIN], name="class"))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of mean AUROCs with its interval."""
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-    level: float
-    average: str
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.low > 0 or self.high < 0
-
-    def sentence(self, a: str, b: str) -> str:
-        """The difference in plain English; it says so when the interval includes 0 or the seeds are too few."""
-        side, plural = "above" if self.mean >= 0 else "below", "" if self.seeds == 1 else "s"
-        found = (f"The {self.average} mean AUROC of {a} is {abs(self.mean):.3f} {side} that of {b} ({self.level:.0%}"
-                 f" interval of the difference {self.low:+.3f} to {self.high:+.3f}, {self.seeds} seed{plural})")
-        return found + paired.doubts(self.decided, self.seeds)
-
-
 def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: Sequence, *, n_bootstrap: int = 1000,
-                      seed: int = 0, level: float = 0.95, average: str = "weighted") -> Difference:
-    """How much higher the mean AUROC of networks `a` is than that of `b`, on the same images (ours).
+                      seed: int = 0, level: float = LEVEL, average: str = "weighted") -> Difference:
+    """The mean AUROC of networks `a` minus that of `b`, on the same images, with its interval (ours).
 
     a, b (S, N, K): the scores of S trainings each, the i-th of both from the same seed; (1, N, K) for what has no seed,
     such as a baseline. average: `weighted` by positives (section 2.7) or `plain`; classes without both outcomes are
     left out. The difference is the mean over seeds.
-    Every draw has two levels: patients with replacement, the same for both networks and all seeds; and seeds with
-    replacement, in pairs. So the interval holds what other patients and other trainings would change. From few seeds it
-    is too narrow: S values resampled show (S - 1) / S of their variance.
+    Resampling has two levels: patients with replacement, the same for both networks and all seeds; and seeds with
+    replacement, in pairs. The interval thus covers other patients and other trainings. From few seeds it is too narrow:
+    S resampled values show (S - 1) / S of their variance. Images without any known target are not counted in `images`.
     """
     if average not in ("weighted", "plain"):
         raise SettingsError(f"unknown average {average!r}", "parameter average", "Use weighted or plain.")
     a, b = _paired(np.asarray(a, float), np.asarray(b, float))
+    known = ~np.isnan(np.asarray(target, float)).all(axis=1)
     scores = np.concatenate([*a, *b], axis=1)  # (N, 2 S K): a's seeds, then b's
     target, scores = checked(np.tile(np.asarray(target, float), 2 * len(a)), scores, range(scores.shape[1]))
     once = auroc(target, scores, range(scores.shape[1]))
@@ -120,12 +97,12 @@ def paired_difference(target: np.ndarray, a: np.ndarray, b: np.ndarray, groups: 
         each = _differences(chunk, len(a), average)  # (draws, S)
         drawn.append(np.take_along_axis(each, chance.integers(0, len(a), each.shape), axis=1).mean(axis=1))
     low, high = resampling.interval(np.concatenate(drawn)[:, None], level)
-    return Difference(float(_differences(whole, len(a), average).mean()), float(low[0]), float(high[0]), len(a), level,
-                      average)
+    return Difference(float(_differences(whole, len(a), average).mean()), float(low[0]), float(high[0]), len(a),
+                      int(known.sum()), len(np.unique(np.asarray(groups)[known])))
 
 
 def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both (S, N, K); what has no seed stands against each seed of the other."""
+    """Both (S, N, K); what has no seed is paired with each seed of the other."""
     if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or (len(a) != len(b) and 1 not in (len(a), len(b))):
         raise SettingsError(f"shapes {a.shape} and {b.shape}", "scores a and b",
                             "Give both as (seeds, images, classes), of as many seeds each.")
@@ -139,7 +116,7 @@ class _Draws(NamedTuple):
 
 
 def _with_means(draws: "_Draws", seeds: int) -> np.ndarray:
-    """The AUROCs of each draw and seed with their weighted and plain mean behind, (draws, S, K + 2)."""
+    """The AUROCs of each draw and seed followed by their weighted and plain mean, (draws, S, K + 2)."""
     parts = [part.reshape(len(part) * seeds, -1) for part in draws]
     plain, weighted = _means(*parts)
     return np.column_stack([parts[0], weighted, plain]).reshape(len(draws.values), seeds, -1)
@@ -201,7 +178,7 @@ def checked(target: np.ndarray, score: np.ndarray, names: Sequence) -> tuple[np.
     target, score = np.asarray(target, float), np.asarray(score, float)
     if target.shape != score.shape or target.ndim != 2 or target.shape[1] != len(names):
         raise SettingsError(f"targets {target.shape}, scores {score.shape}, {len(names)} names", "shapes",
-                            "Give targets and scores as (images, classes), and a name a class.")
+                            "Give targets and scores as (images, classes), and one name per class.")
     for what, wrong in (("target", ~np.isin(target, (0, 1)) & ~np.isnan(target)), ("score", ~np.isfinite(score))):
         if wrong.any():
             row, column = np.argwhere(wrong)[0]

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification, resampling
-from mdlib.evaluate.classification import Difference, auroc, averages, bootstrap, paired_difference
+from mdlib.evaluate.classification import auroc, averages, bootstrap, paired_difference
 
 NAN = math.nan
 
@@ -255,15 +255,11 @@ class TestPairedDifference:
         assert paired_difference(empty, *wide, groups, n_bootstrap=20, average="plain") == paired_difference(
             target, score[None], worse[None], groups, n_bootstrap=20, average="plain")
 
-    def test_the_sentence_says_when_nothing_is_decided_and_when_seeds_are_few(self):
-        undecided = Difference(0.004, -0.01, 0.02, 3, 0.95, "weighted").sentence("attA", "DenseNet-121")
-        assert undecided == ("The weighted mean AUROC of attA is 0.004 above that of DenseNet-121 (95% interval of the "
-                             "difference -0.010 to +0.020, 3 seeds). The interval includes 0: these data do not show "
-                             "which of the two is better.")
-        decided = Difference(-0.03, -0.05, -0.01, 3, 0.95, "plain").sentence("attB", "attA")
-        assert "0.030 below" in decided and "includes 0" not in decided
-        assert "One seed only" in Difference(0.1, 0.05, 0.2, 1, 0.95, "plain").sentence("a", "b")
-        assert "Two seeds only" in Difference(0.1, 0.05, 0.2, 2, 0.95, "plain").sentence("a", "b")
+    def test_images_and_patients_without_any_target_are_not_counted(self):
+        target, score, groups = collection()
+        target[groups == groups[0]] = np.nan
+        found = paired_difference(target, [score], [score], groups, n_bootstrap=5)
+        assert (found.images, found.patients) == ((groups != groups[0]).sum(), len(np.unique(groups)) - 1)
 
     def test_shapes_that_do_not_fit_are_refused(self):
         target, score, groups = collection()

@@ -49,6 +49,22 @@ def test_few_seeds_and_an_open_interval_are_told():
     assert "includes 0" in found.sentence("DCA", "a", "b") and "One seed only" in found.sentence("DCA", "a", "b")
 
 
+@pytest.mark.parametrize(("low", "high", "expected"), [
+    (0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.2, "undecided"), (0, 0.2, "undecided"),
+    (-0.2, 0, "undecided"), (0, 0, "undecided"), (np.nan, np.nan, "undecided"), (np.nan, -1, "undecided"), (1, np.nan, "undecided")])
+def test_the_verdict_is_that_of_an_interval_without_0(low, high, expected):
+    assert paired.verdict(low, high) == expected
+    found = paired.Difference(0.1, low, high, 3, 10, 4)
+    assert found.verdict == expected and found.decided == (expected != "undecided")
+
+
+def test_the_interval_has_the_level_asked_for():
+    rng = np.random.default_rng(1)
+    a, groups = rng.normal(size=(2, 40)), np.arange(40)
+    wide, narrow = (paired.difference(a, np.zeros((1, 40)), groups, level=level) for level in (0.99, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high and wide.mean == narrow.mean
+
+
 def test_numbers_that_cannot_be_paired_are_refused():
     with pytest.raises(SettingsError, match="shapes"):
         paired.difference(np.ones((2, 3)), np.ones((3, 3)), list("abc"))

@@ -138,7 +138,8 @@ def differences(chapter: Chapter, name: str) -> pd.DataFrame:
                 found = classification.paired_difference(target, scores[a], scores[b], patients, seed=chapter.seed,
                                                          n_bootstrap=chapter.settings.draws, average="plain")
                 rows.append({"panel": title, "comparison": f"{a} − {b}", "difference": found.mean, "low": found.low,
-                             "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})
+                             "high": found.high, "seeds": found.seeds,
+                             "in words": found.sentence("The plain mean AUROC", a, b)})
         return rows
     columns = ["panel", "comparison", "difference", "low", "high", "seeds", "in words"]
     table = pd.DataFrame(chapter.run.remember(f"differences-{name}", compute), columns=columns).set_index(columns[:2])

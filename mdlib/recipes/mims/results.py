@@ -107,7 +107,8 @@ def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Tra
                                                      n_bootstrap=chapter.settings.draws, seed=chapter.seed)
             a, b = label(first), GREY if second is None else label(second)
             rows.append({"collection": first.collection, "first": a, "second": b, "mean": found.mean,
-                         "low": found.low, "high": found.high, "seeds": found.seeds, "in words": found.sentence(a, b)})
+                         "low": found.low, "high": found.high, "seeds": found.seeds,
+                         "in words": found.sentence("The plain mean AUROC", a, b, "bags")})
         return rows
     slugs = [[first.slug, second.slug if second else ""] for first, second in pairs]
     return numbers(chapter.run.remember(f"differences_{name}", compute, pairs=slugs))
