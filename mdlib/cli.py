@@ -1,25 +1,16 @@
 """`mdlib …`: the library from the command line."""
 
-import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
 
+from mdlib import chapters
+from mdlib.chapters import CHAPTERS, PAGES
 from mdlib.errors import MdlibError, SettingsError
-
-CHAPTERS = ("chest", "mims", "mdnet")       # papers: they have networks that are trained
-PAGES = (*CHAPTERS, "performance")           # all that has notebooks
-
-
-def recipe(chapter: str) -> ModuleType:
-    """The recipe of a chapter; imported when it is needed, for torch takes seconds."""
-    return importlib.import_module(f"mdlib.recipes.{chapter}")
-
 
 class Group(click.Group):
     """Shows an MdlibError as its one line, without a traceback; everything else stays loud."""
@@ -42,7 +33,7 @@ def main() -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, with a header.")
 def weights(chapter: str | None, as_csv: bool) -> None:
     """A line a network: chapter, name, number of weights, the paper's number."""
-    tables = [recipe(name).weights() for name in ([chapter] if chapter else CHAPTERS)]
+    tables = [chapters.load(name).weights() for name in ([chapter] if chapter else CHAPTERS)]
     for i, table in enumerate(tables):
         if as_csv:
             click.echo(table.to_csv(index=False, header=i == 0), nl=False)
@@ -100,41 +91,47 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
               help="Train on this many GPUs (or processes on a CPU).")
 @click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
-@click.option("--keep", metavar="NAME", help="Also write the figures and manifest to data/results/CHAPTER/NAME.json.")
-@click.option("--grid", is_flag=True, help="Train every exhibit over splits and seeds instead, and keep the figures in "
-              "data/results/CHAPTER/grid/NAME.json (--keep; else the profile's name).")
+@click.option("--publish", "--keep", "publish", metavar="NAME",
+              help="Also write the figures and manifest to data/results/CHAPTER/runs/NAME.json.")
+@click.option("--grid", is_flag=True, help="Train every exhibit over splits and seeds instead, and write the figures "
+              "to data/results/CHAPTER/grid/NAME.json (--publish; else the name of the profile).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
-def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, keep: str | None,
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
         **asked) -> None:
-    """Run the notebooks of a chapter by papermill into a run folder; a killed run goes on where it stopped."""
+    """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes where it stopped."""
     from mdlib import extras, runs
     from mdlib.batch import papermill_runs
 
     if not grid:    # what cannot end well says so before torch is imported and phantoms are drawn
         papermill_runs.notebooks(chapter)
         extras.require("papermill", "book")
-    pages = recipe(chapter)
+    parameters = parameters_of(**asked)
+    folder = chapters.run_folder(chapter, **parameters)
+    stale = runs.trained_by_other_code(folder, chapter)
+    if if_changed and not (fresh or grid or publish or stale) and (
+            copies := papermill_runs.fresh_copies(chapter, parameters, folder)):
+        click.echo(f"Nothing has changed: {copies[0].parent}")
+        return
+    pages = chapters.load(chapter)
     if chapter not in CHAPTERS and (grid or devices > 1):
         raise SettingsError(f"nothing is trained in {chapter}", "--grid, --devices",
                             f"They are for {', '.join(CHAPTERS)}.")
     if grid:
-        asked["overrides"] = pages.grid.GRID | asked["overrides"]
-    parameters = parameters_of(**asked)
+        asked["overrides"] = dict(pages.grid) | asked["overrides"]
+        parameters = parameters_of(**asked)
+        folder = chapters.run_folder(chapter, **parameters)
     pages.choose(asked["profile"], asked["overrides"])
-    folder = pages.run_folder(**parameters)
     # A run folder that the user named, or trained for hours, is never deleted unasked.
-    if fresh or (if_changed and folder == pages.run_folder() and runs.trained_by_other_code(folder, chapter)):
+    if fresh or (if_changed and stale and folder == chapters.run_folder(chapter)):
         runs.delete(folder, chapter)
-    pages.start(**parameters)    # draws the phantoms; a mistake is told once, here, and not by each process or notebook
+    pages.open(**parameters)    # draws the phantoms; an error appears once, here, and not in each process or notebook
     if devices > 1:
         train_on(devices, chapter, parameters)
-    if grid:
-        click.echo(f"Kept: {pages.kept.keep_grid(pages.start(**parameters), keep or asked['profile'])}")
-        return
-    copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
-    if keep:
-        click.echo(f"Kept: {pages.kept.keep(pages.start(**parameters), keep)}")
-    click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
+    if not grid:
+        copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
+        click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
+    if grid or publish:
+        click.echo(f"Published: {pages.publish(publish or asked['profile'], grid, **parameters)}")
 
 
 def train_on(devices: int, chapter: str, parameters: dict) -> None:
@@ -155,8 +152,7 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
 @run_options
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder; under torchrun on several devices."""
-    pages = recipe(chapter)
-    pages.train_all(pages.start(**parameters_of(**asked)))
+    chapters.load(chapter).train_all(**parameters_of(**asked))
 
 
 @main.command()
@@ -200,7 +196,7 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
     body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
     others go on; the exit status is then 1.
     """
-    recipes = recipe(chapter).predict
+    recipes = chapters.load(chapter).predict
     given = {name: value for name, value in beside.items() if value is not None}
     failures = recipes.predict(checkpoint, images, out, device, given, None if tables_only else page_of_case)
     click.echo(f"Predictions: {out}")
@@ -235,8 +231,9 @@ def chest_group() -> None:
 def subset(table: Path, out: Path, by_patient: bool) -> None:
     """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
     from mdlib.data import splits
+    from mdlib.papers.chest import table1
 
-    summary = recipe("chest").kept.write_subset(table, out, by_patient)
+    summary = table1.write_subset(table, out, by_patient)
     for name, count in summary["images"].items():
         click.echo(f"{name:28}{count:>8,}")
     for name, leak in summary["leaks"].items():
@@ -249,7 +246,7 @@ def subset(table: Path, out: Path, by_patient: bool) -> None:
 @click.option("--seed", default=0, show_default=True)
 def phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom X-rays, in NIH's layout, with their truth beside them."""
-    click.echo(f"Phantoms: {recipe('chest').phantoms(out, seed)}")
+    click.echo(f"Phantoms: {chapters.load('chest').write_phantoms(out, seed)}")
 
 
 @main.group(name="mims", cls=Group)
@@ -262,7 +259,7 @@ def mims_group() -> None:
 @click.option("--seed", default=0, show_default=True)
 def volume_phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom OCT volumes and tissue tiles, in published layouts, with their truth beside them."""
-    click.echo(f"Phantoms: {recipe('mims').phantoms(out, seed)}")
+    click.echo(f"Phantoms: {chapters.load('mims').write_phantoms(out, seed)}")
 
 
 @main.group(name="mdnet", cls=Group)
@@ -275,7 +272,7 @@ def mdnet_group() -> None:
 @click.option("--seed", default=0, show_default=True)
 def histology_phantoms(out: Path | None, seed: int) -> None:
     """Draw the phantom images of bladder tissue with five reports each, with their truth beside them."""
-    click.echo(f"Phantoms: {recipe('mdnet').phantoms(out, seed)}")
+    click.echo(f"Phantoms: {chapters.load('mdnet').write_phantoms(out, seed)}")
 
 
 @mdnet_group.command()
@@ -289,7 +286,9 @@ def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir:
     """
     if data_dir is None:
         raise SettingsError("it is needed", "--data-dir", "A folder with cifar10/ or cifar100/.")
-    kept = recipe("mdnet.recognised").recognise(data_dir=str(data_dir), run_dir=str(run_dir or ""), name=name, **asked)
+    from mdlib.recipes.mdnet import recognised
+
+    kept = recognised.recognise(data_dir=str(data_dir), run_dir=str(run_dir or ""), name=name, **asked)
     click.echo(f"Kept: {kept}")
 
 
@@ -297,4 +296,6 @@ def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir:
 @folder_option("--folder", "Where bladder_reports.json lies.", required=True)
 def reports(folder: Path) -> None:
     """Count in the published bladder reports; figures, and no text, go to data/results/mdnet/bladder_reports.json."""
-    click.echo(f"Kept: {recipe('mdnet.published').keep(folder)}")
+    from mdlib.recipes.mdnet import published
+
+    click.echo(f"Published: {published.keep(folder)}")

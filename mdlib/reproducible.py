@@ -1,4 +1,7 @@
-"""Seeds, threads, devices and versions: what a run must fix, and what its manifest must tell."""
+"""Seeds, threads, devices and versions: what a run must fix, and what its manifest must tell.
+
+torch is imported where it is used: it takes seconds, and the command line answers many questions without it.
+"""
 
 import os
 import platform
@@ -8,11 +11,12 @@ import subprocess
 import time
 from importlib import metadata
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from mdlib.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("mdlib", "torch", "torchvision", "lightning-fabric", "numpy", "pandas", "scikit-learn", "pillow", "pydicom")
 
@@ -23,6 +27,9 @@ def seed_everything(seed: int) -> None:
     The same seed gives the same bits on the same machine with the same number of threads; another number of
     threads adds in another order and changes the last bits.
     """
+    import numpy as np
+    import torch
+
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -34,6 +41,8 @@ def seed_everything(seed: int) -> None:
 
 def choose_device(name: str = "auto") -> str:
     """`auto` is `cuda` where there is one, else `cpu`. Raises SettingsError for a device that is not there."""
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:(0|[1-9][0-9]{0,2}))?", str(name)):
@@ -63,6 +72,8 @@ def _version(package: str) -> str:
 
 def hardware(device: str) -> dict[str, str | int]:
     """What the run ran on: the name of the GPU, else of the processor, cores and threads."""
+    import torch
+
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return {"device": device, "name": name, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads()}
 
@@ -85,8 +96,10 @@ def code_version() -> str:
         return metadata.version("mdlib")
 
 
-def now(device: str | torch.device) -> float:
+def now(device: "str | torch.device") -> float:
     """Wall time in seconds, once the device has done all it was asked for."""
+    import torch
+
     kind = torch.device(device).type
     if kind == "cuda":
         torch.cuda.synchronize(device)

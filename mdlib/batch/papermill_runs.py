@@ -61,6 +61,13 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
     failed.unlink(missing_ok=True)
 
 
+def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list[Path]:
+    """The executed copies of all notebooks of a chapter; empty where any of them is missing or stale."""
+    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
+    fresh = all(is_fresh(notebook, parameters, copy) for notebook, copy in copies.items())
+    return list(copies.values()) if fresh else []
+
+
 def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
     """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
 

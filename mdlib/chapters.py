@@ -1,0 +1,71 @@
+"""The chapters of the book, as the command line sees them: papers, and those that are still recipes."""
+
+import functools
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mdlib import runs
+
+PAPERS, RECIPES = ("chest",), ("mims", "mdnet")
+CHAPTERS = (*PAPERS, *RECIPES)              # they have networks that are trained
+PAGES = (*CHAPTERS, "performance")          # all that has notebooks
+
+
+class PaperChapter:
+    """A paper of mdlib.papers."""
+
+    def __init__(self, name: str):
+        from mdlib.study import study
+
+        self.paper = importlib.import_module(f"mdlib.papers.{name}").PAPER
+        self.choose, self.weights, self.grid = self.paper.choose, self.paper.weights, self.paper.grid
+        self.open, self.write_phantoms = functools.partial(study.open, self.paper), self.paper.write_phantoms
+
+    def train_all(self, **parameters: Any) -> None:
+        """Train every network of a run."""
+        study = self.open(**parameters)
+        study.train(study.planned)
+
+    def publish(self, name: str, grid: bool, **parameters: Any) -> Path:
+        """Write the figures and the manifest of a run to data/results."""
+        from mdlib.study import results
+
+        study = self.open(**parameters)
+        figures = (self.paper.publish_grid if grid else self.paper.publish)(study)
+        return results.write(self.paper.name, f"{'grid' if grid else 'runs'}/{name}", study.run, figures)
+
+    @property
+    def predict(self) -> ModuleType:
+        """The module whose functions `predict` and `learned_from` the command calls."""
+        return importlib.import_module(f"mdlib.papers.{self.paper.name}.predict")
+
+
+class RecipeChapter:
+    """A chapter of mdlib.recipes, until it moves to the study layer."""
+
+    def __init__(self, name: str):
+        self.recipe = importlib.import_module(f"mdlib.recipes.{name}")
+        self.choose, self.open = self.recipe.choose, self.recipe.start
+        for shared in ("weights", "predict", "phantoms", "grid"):
+            setattr(self, shared, getattr(self.recipe, shared, None))
+        self.write_phantoms, self.grid = self.phantoms, self.grid and self.grid.GRID
+
+    def train_all(self, **parameters: Any) -> None:
+        """Train every network of a run."""
+        self.recipe.train_all(self.open(**parameters))
+
+    def publish(self, name: str, grid: bool, **parameters: Any) -> Path:
+        """Write the figures and the manifest of a run to data/results."""
+        return (self.recipe.kept.keep_grid if grid else self.recipe.kept.keep)(self.open(**parameters), name)
+
+
+def load(name: str) -> PaperChapter | RecipeChapter:
+    """A chapter; imported when it is needed, for torch takes seconds."""
+    return PaperChapter(name) if name in PAPERS else RecipeChapter(name)
+
+
+def run_folder(name: str, **parameters: Any) -> Path:
+    """The run folder of a chapter for the parameters of its notebooks."""
+    return runs.folder_of(name, **parameters)

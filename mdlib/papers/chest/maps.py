@@ -1,0 +1,122 @@
+"""Maps of the chapter's networks: of many pairs of image and finding, to be measured, and of a few cases, to be seen."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mdlib import reproducible
+from mdlib.data import chestxray14, images
+from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.explain import gradients
+from mdlib.explain.targets import ClassPerImage
+from mdlib.papers.chest import annotations
+from mdlib.papers.chest.data import CLASSES
+from mdlib.papers.chest.networks import NONIMAGE, Run, inputs, network
+from mdlib.study import saliency
+from mdlib.study.cases import cases as cases_of
+from mdlib.study.study import Study
+from mdlib.widgets.records import Case
+
+Explainer = Callable[..., gradients.Maps]
+
+# of the DenseNets; norm5 is A of section 2.5, the authors' code reads relu5
+LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")
+# shown by default; the first is shown first
+SHOWN = {"densenet121": ("norm5", "transition3", "transition2", "transition1"), "att_a": ("transition3", "norm5"),
+         "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
+BATCH_SIZE = 64
+
+
+def pair_maps(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, layers: Sequence[str] = LAYERS,
+              pictures: Tensor | None = None, explainer: Explainer = gradients.grad_cam_maps) -> saliency.Maps:
+    """Raw maps (P, h, w) by method, of each pair's finding: `explainer` at each layer, and attention.
+
+    name: of the network, for its inputs. pictures (P, 1, crop, crop) replace the images, for instance twins. A map
+    without signal is 0. Methods are called `Grad-CAM norm5`, with the layer's name; `attention 1`, ….
+    """
+    method = "Grad-CAM" if explainer is gradients.grad_cam_maps else "gradient × input" \
+        if explainer is gradients.gradient_times_input_maps else explainer.__name__
+    return saliency.own_class_maps(model, batches(study, model, name, pairs, pictures),
+                                   {f"{method} {layer}": f"features.{layer}" for layer in layers}, explainer)
+
+
+def batches(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pictures: Tensor | None = None
+            ) -> Iterator[dict[str, Tensor]]:
+    """What `ClassPerImage(model)` is called with for the pairs, BATCH_SIZE at a time, where the model is."""
+    device = next(model.parameters()).device
+    for begin in range(0, len(pairs), BATCH_SIZE):
+        of = pairs.iloc[begin:begin + BATCH_SIZE]
+        batch = test_inputs(study, name, of["row"]) | {"class_index": torch.tensor(of["k"].to_numpy())}
+        if pictures is not None:
+            batch["image"] = pictures[begin:begin + BATCH_SIZE]
+        yield {key: value.to(device) for key, value in batch.items()}
+
+
+def test_inputs(study: Study, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
+    """What the network of this name is called with for these rows, all of the test part."""
+    samples = study.samples("test")
+    return inputs(samples.batch(np.searchsorted(samples.rows, rows)), name)
+
+
+def pictures(study: Study, pairs: pd.DataFrame) -> Tensor:
+    """The image of each pair, (P, 1, crop, crop) in [0, 1]."""
+    return test_inputs(study, "densenet121", pairs["row"])["image"]
+
+
+def logits(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pictures: Tensor | None = None
+           ) -> np.ndarray:
+    """The logit of each pair's finding, float32 (P,); pictures as in `pair_maps`."""
+    asked = ClassPerImage(model)
+    with torch.inference_mode():
+        found = [asked(**batch)["logits"][:, 0].cpu() for batch in batches(study, model, name, pairs, pictures)]
+    return torch.cat([torch.empty(0), *found]).numpy()
+
+
+def predictor(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of pictures (P, 1, crop, crop) that gives the probability of each pair's finding, (P,)."""
+    def predict(pictures: np.ndarray) -> np.ndarray:
+        return torch.from_numpy(logits(study, model, name, pairs, torch.from_numpy(pictures))).sigmoid().numpy()
+    return predict
+
+
+def untrained(study: Study, run: Run, seed: int | None = None) -> nn.Module:
+    """The network of a run with random weights, on the study's device; None: drawn from the next seed."""
+    reproducible.seed_everything(study.seed + 1 if seed is None else seed)
+    return network(run.network, replace(study.settings, pretrained=False), run.n_classes, run.normalise).to(study.device)
+
+
+def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Sequence[str] | None = None,
+          explainer: Explainer = gradients.grad_cam_maps) -> list[Case]:
+    """`count` test images for the explorer, each class once before any comes twice, with the maps of a network.
+
+    Maps of all classes by `explainer` at each layer, a name below `features` (None: those of SHOWN), and attention as
+    weights times pixels, so that 1 is the mean. Phantoms have a twin without each of their findings.
+    """
+    rows, classes = annotations.one_per_class(study, count), study.data.classes(run)
+    chosen = SHOWN[run.body] if layers is None else layers
+    found = _explained(model, test_inputs(study, run.network, rows), chosen, explainer)
+    captions = [f"Chest X-ray: {annotations.caption(study, row)}".replace("\n", "; ") for row in rows]
+    outline = "cause" if study.data.is_phantom else "radiologist's box"
+    return cases_of([annotations.visible(study, row) for row in rows], classes,
+                    study.data.targets[rows][:, -len(classes):], outline=outline, alt=captions,
+                    name=study.data.table["image"].iloc[rows].tolist(),
+                    contours=[annotations.contours(study, row) for row in rows],
+                    twins=_twins(study, run, model, dict(zip(rows, captions, strict=True)), chosen, explainer), **found)
+
+
+def _explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str], explainer: Explainer) -> dict:
+    """Logits, maps and signal of a batch, as `study.cases.cases` takes them."""
+    device = next(model.parameters()).device
+    batch = {key: value.to(device) for key, value in batch.items()}
+    with torch.inference_mode():
+        answer = model(**batch)
+    attention = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
+                 for stage, weights in enumerate(answer.get("attention", ()), 1)}
+    found = {f"Grad-CAM {layer}": explainer(model, batch, f"features.{layer}") for layer in layers}
+    return {"logits": answer["logits"].cpu().numpy(),
+            "maps": attention | {method: maps.values.cpu().numpy() for method, maps in found.items()},
+            "signal": {method: maps.signal.cpu().numpy() for method, maps in found.items()}}

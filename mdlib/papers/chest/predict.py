@@ -1,0 +1,201 @@
+"""Applying the networks of Tan et al. to files: reading as in training, thresholds, maps, and what a page shows."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from scipy.special import expit
+from torch import Tensor, nn
+
+from mdlib.data import checks, headers, images, samples
+from mdlib.errors import DataError
+from mdlib.evaluate import thresholds
+from mdlib.explain import gradients
+from mdlib.papers.chest.data import CLASSES
+from mdlib.papers.chest.networks import NONIMAGE, Run, inputs
+from mdlib.study import inference, pages, results
+from mdlib.study.bundle import Bundle
+from mdlib.study.inference import Source, cell, number
+
+MAX_ASPECT = 20     # long side over short side: more is no radiograph, and would need any amount of memory
+LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
+          "att_a": ("transition3", "norm5"), "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
+RATES = ("threshold", "sensitivity", "specificity", "positives", "negatives")
+HEAD = ("Class", "Probability", "Threshold", "At or above", "Sensitivity", "Specificity", "Images with", "without")
+
+
+def card(study, run: Run) -> dict[str, Any] | None:
+    """The operating point of each class: the threshold with the highest sensitivity + specificity on `val` (ours).
+
+    None for a network that was fitted to `val` too: no images are left to choose thresholds on.
+    """
+    if run.part != "train":
+        return None
+    classes = list(study.data.classes(run))
+    # read here, for `study.predict` needs a training that is complete, and the card is a part of it
+    scores = pd.read_parquet(study.run_folder(run) / "predictions-val.parquet")
+    points = thresholds.choose(study.data.labels("val", run)[classes].to_numpy(), scores[classes].to_numpy(), classes)
+    return {"operating_points": results.records(points.reset_index())}
+
+
+def reference(study, run: Run) -> dict[str, np.ndarray]:
+    """What the training images look like, with limits from the validation part, as arrays of `checks.Reference`."""
+    rows = (study.data.rows(part, run.fold) for part in ("train", "val"))
+    found = checks.reference(study.data.pixels, *rows, study.settings.crop)
+    return {field.name: np.asarray(getattr(found, field.name)) for field in dataclasses.fields(found)} | {
+        "limits": np.array([found.limits[name] for name in checks.CHECKS])}
+
+
+def opened_reference(arrays: Mapping[str, np.ndarray]) -> checks.Reference:
+    """The `checks.Reference` that `reference` gave the arrays of."""
+    limits = dict(zip(checks.CHECKS, arrays["limits"].tolist(), strict=True))
+    return checks.Reference(arrays["mean"], arrays["patterns"], arrays["variance"], limits, int(arrays["trained"]),
+                            int(arrays["held_out"]))
+
+
+def maps_of(model: nn.Module, name: str, batch: dict[str, Tensor]) -> tuple[dict, dict]:
+    """Maps by method, (B, classes, h, w) or (B, 1, h, w), and which carry signal, (B, classes).
+
+    Grad-CAM of the network `name` at LAYERS; attention as weights times pixels, so that 1 is the mean.
+    """
+    device = next(model.parameters()).device
+    batch = {key: value.to(device) for key, value in batch.items()}
+    with torch.inference_mode():
+        attention = model(**batch).get("attention", ())
+    found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
+             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
+    values = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
+              for stage, weights in enumerate(attention, start=1)}
+    return (values | {method: maps.values.cpu().numpy() for method, maps in found.items()},
+            {method: maps.signal.cpu().numpy() for method, maps in found.items()})
+
+
+class Beside(NamedTuple):
+    """The non-image features (section 2.3), as far as they are known."""
+
+    view: str = ""          # PA or AP
+    sex: str = ""           # M or F
+    age: float = np.nan     # years
+
+
+class Film(NamedTuple):
+    """One radiograph as it goes to the network and to its page."""
+
+    name: str
+    image: np.ndarray           # uint8 (H, H), what the network sees, in up to 512 pixels a side
+    crop: np.ndarray            # uint8 (crop, crop), what the network sees
+    warnings: dict[str, str]
+    beside: Beside
+
+
+class Prediction(NamedTuple):
+    """What a network predicts for one radiograph; maps and signal by method where they are wanted."""
+
+    probability: np.ndarray     # (classes,)
+    maps: dict[str, np.ndarray]
+    signal: dict[str, np.ndarray]
+
+
+class Predictor(inference.Predictor):
+    """Radiographs one by one; view, sex and age from the header or as given."""
+
+    options = Beside._fields
+    columns = ("class", "probability", "threshold", "above", *RATES[1:])
+    without_card = ("A network fitted to the validation part as well (train_val) has no card: no images are left to "
+                    "choose its thresholds on.")
+
+    def __init__(self, bundle: Bundle):
+        super().__init__(bundle)
+        self.settings, self.network = bundle.settings, bundle.run.network
+        self.classes = CLASSES[-bundle.run.n_classes:]
+        points = results.table(bundle.facts["operating_points"]).set_index("class")
+        self.points = points.loc[list(self.classes), list(RATES)].astype(float)
+        self.reference = opened_reference(bundle.reference)
+
+    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Film:
+        """The film in the geometry of section 2.4. Raises DataError also where the network lacks a feature."""
+        grey, header = images.read_grey(source.path), headers.read_header(source.path)
+        if max(grey.shape) > MAX_ASPECT * min(grey.shape):
+            raise DataError(f"{grey.shape[0]} x {grey.shape[1]} pixels are no radiograph", str(source.path),
+                            "Cut out the film.")
+        given = Beside(**given)
+        beside = Beside(header.view if header.view in ("PA", "AP") else given.view, header.sex or given.sex,
+                        given.age if np.isnan(header.age) else header.age)
+        if self.network.endswith(NONIMAGE):
+            refuse_gaps(beside, source.path)
+        size = self.settings.resize, self.settings.crop
+        crop = images.seen(grey, *size)
+        warnings = checks.warnings_of_file(header, grey.shape, self.settings.crop)
+        return Film(name, images.shown(grey, *size), crop, warnings | checks.warnings_of(crop, self.reference), beside)
+
+    def predict(self, fabric: Fabric, inputs: Sequence[Film], with_maps: bool) -> Iterator[Prediction]:
+        """The probabilities, and the maps of `maps_of`."""
+        batch, model = self.batch(inputs), self.bundle.model
+        with torch.inference_mode(), fabric.autocast():
+            logits = model(**fabric.to_device(batch))["logits"].float().cpu().numpy()
+        maps, signal = maps_of(model, self.network, batch) if with_maps else ({}, {})
+        for i, probability in enumerate(expit(logits)):
+            yield Prediction(probability, *({name: values[i] for name, values in of.items()} for of in (maps, signal)))
+
+    def batch(self, films: Sequence[Film]) -> dict[str, Tensor]:
+        """What the network is called with for these films."""
+        pixels, rows = np.stack([film.crop for film in films]), np.arange(len(films))
+        beside = samples.nonimage(pd.DataFrame([film.beside for film in films]))
+        everything = samples.Samples(pixels, rows, np.empty((len(films), 0)), beside, self.settings.crop)
+        return inputs(everything.batch(rows), self.network)
+
+    def rows(self, film: Film, prediction: Prediction) -> Iterator[list]:
+        """One row per class; what is not known is left empty."""
+        for value, point in zip(prediction.probability.tolist(), self.points.itertuples(), strict=True):
+            above = "" if np.isnan(point.threshold) else int(value >= point.threshold)
+            yield [cell(point.Index), number(value), number(point.threshold), above, number(point.sensitivity),
+                   number(point.specificity), int(point.positives), int(point.negatives)]
+
+    def case(self, film: Film, prediction: Prediction) -> dict[str, Any]:
+        """The film with its maps; its truth is not known."""
+        name = pages.plain(film.name)
+        return {"image": film.image, "classes": self.classes, "truth": np.full(len(self.classes), np.nan), "name": name,
+                "alt": f"The image {name}, as far as the network sees it", **prediction._asdict()}
+
+    def text(self, film: Film, prediction: Prediction) -> str:
+        """The features beside the image, and the table of classes, the highest probability first."""
+        order = np.argsort(-prediction.probability, kind="stable")
+        rows = [class_row(self.points.iloc[k], float(prediction.probability[k])) for k in order]
+        return "\n".join([pages.paragraph(self._features(film.beside)), pages.paragraph(
+            f"A threshold is where sensitivity + specificity was highest on the {self.bundle.data['counts']['val']:,} "
+            "validation images. Both rates are of these same images and therefore optimistic; the last columns give "
+            "the number of images with and without the class. A probability is the network's output, not a risk."),
+            pages.table("Numbers of each class", HEAD, rows)])
+
+    def _features(self, beside: Beside) -> str:
+        if not self.network.endswith(NONIMAGE):
+            return ""
+        return f"The network was also given: {beside.view}, {beside.sex}, {beside.age:.0f} years."
+
+    def description(self) -> str:
+        counts = self.bundle.data["counts"]
+        origin = pages.origin(self.bundle.run.slug, f"{counts['train']:,} images", self.bundle.data, "radiographs")
+        return f"{origin} It sees {self.settings.crop} x {self.settings.crop} pixels, the middle of the image."
+
+
+def class_row(point: pd.Series, probability: float) -> tuple[str, list[str], bool]:
+    """The row of a class in the table of a page; bold at or above its threshold."""
+    positive = probability >= point["threshold"]
+    above = "–" if np.isnan(point["threshold"]) else "yes" if positive else "no"
+    rates = ["–" if np.isnan(value) else f"{value:.2f}" for value in (probability, *point[list(RATES[:3])])]
+    counts = [f"{point[name]:,.0f}" for name in RATES[3:]]
+    return str(point.name).replace("_", " "), [*rates[:2], above, *rates[2:], *counts], bool(positive)
+
+
+def refuse_gaps(beside: Beside, file: Path) -> None:
+    """Raises DataError where view, sex or age is not known."""
+    known = {"view": bool(beside.view), "sex": bool(beside.sex), "age": not np.isnan(beside.age)}
+    missing = [name for name, there in known.items() if not there]
+    if missing:
+        raise DataError(f"this network also needs {', '.join(missing)}, which the file does not give", str(file),
+                        "Give --view PA or AP, --sex M or F, --age in years; they hold for all files without them.")
