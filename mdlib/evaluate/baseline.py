@@ -1,4 +1,4 @@
-"""A classifier that sees no picture content: what a network must beat before it has learned anything."""
+"""A baseline from metadata and intensity alone: what a network has to beat to show that it uses image content."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -8,23 +8,25 @@ from sklearn.preprocessing import StandardScaler
 from mdlib.errors import SettingsError
 
 
-def five_numbers(view: np.ndarray, sex: np.ndarray, age: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """The five numbers of each image, (N, 5) (ours): view and sex as 0 / 1, age, mean and deviation of the pixels.
+def metadata_features(view: np.ndarray, sex: np.ndarray, age: np.ndarray, mean: np.ndarray, std: np.ndarray
+                      ) -> np.ndarray:
+    """Features of each image, (N, 5) (ours): view and sex as 0 / 1, age, mean and standard deviation of the pixels.
 
-    All arguments (N,); the unit does not matter, for the baseline standardises. NaN where an age is unknown.
+    All arguments (N,), in any unit: the baseline standardises. NaN where an age is unknown. Raises SettingsError for
+    other shapes.
     """
     columns = [np.asarray(column, float) for column in (view, sex, age, mean, std)]
     if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
         raise SettingsError(f"columns of shapes {[column.shape for column in columns]}", "view, sex, age, mean, std",
-                            "Give one number an image in each.")
+                            "Give one number per image in each.")
     return np.column_stack(columns)
 
 
-def number_baseline(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
-    """Probabilities (M, K) by logistic regression, a class at a time, on standardised columns (ours).
+def metadata_baseline(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+    """Probabilities (M, K) by logistic regression on standardised features, one model per class (ours).
 
     train_x (N, F), test_x (M, F): NaN becomes the column's mean over train_x. train_y (N, K): 0, 1, or NaN where
-    unknown, which is left out. A class with one outcome in training gets that outcome for every image.
+    unknown, which is left out. A class with only one outcome in training is predicted as that outcome; 0.5 without any.
     """
     middle = np.nan_to_num(np.nanmean(train_x, axis=0))
     train_x, test_x = (np.where(np.isnan(x), middle, x) for x in (train_x, test_x))

@@ -51,7 +51,8 @@ def test_few_seeds_and_an_open_interval_are_told():
 
 @pytest.mark.parametrize(("low", "high", "expected"), [
     (0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.2, "undecided"), (0, 0.2, "undecided"),
-    (-0.2, 0, "undecided"), (0, 0, "undecided"), (np.nan, np.nan, "undecided"), (np.nan, -1, "undecided"), (1, np.nan, "undecided")])
+    (-0.2, 0, "undecided"), (0, 0, "undecided"), (np.nan, np.nan, "undecided"),
+    (np.nan, -1, "undecided"), (1, np.nan, "undecided")])
 def test_the_verdict_is_that_of_an_interval_without_0(low, high, expected):
     assert paired.verdict(low, high) == expected
     found = paired.Difference(0.1, low, high, 3, 10, 4)

@@ -130,6 +130,6 @@ def probabilities(chapter: Chapter, training: Training, part: str) -> np.ndarray
 def five_number_scores(chapter: Chapter, fit: str, part: str) -> np.ndarray:
     """What view, sex, age and the mean and spread of the picture alone say of a part, (1, N, 15); fitted to `fit`."""
     table, moments = chapter.table, chapter.moments
-    numbers = baseline.five_numbers(table["view"] == "AP", table["sex"] == "M", table["age"], *moments)
+    numbers = baseline.metadata_features(table["view"] == "AP", table["sex"] == "M", table["age"], *moments)
     fitted, predicted = chapter.part(fit), chapter.part(part)
-    return baseline.number_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]
+    return baseline.metadata_baseline(numbers[fitted], chapter.targets[fitted], numbers[predicted])[None]

@@ -214,7 +214,7 @@ def grey_scores(chapter: Chapter, collection: str, fold: int = 0) -> np.ndarray:
     numbers = moments(chapter, collection)
     train, test = (chapter.part(collection, part, fold) for part in ("train", "test"))
     target = chapter.bags(collection).targets[:, None].astype(np.float32)
-    return baseline.number_baseline(numbers[train], target[train], numbers[test])[:, 0]
+    return baseline.metadata_baseline(numbers[train], target[train], numbers[test])[:, 0]
 
 
 def moments(chapter: Chapter, collection: str) -> np.ndarray:
