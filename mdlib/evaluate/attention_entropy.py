@@ -1,9 +1,8 @@
-"""How sharp attention is, and whether it looks at the image at all.
+"""Entropy of attention maps, and the share of their variation that is due to the image (ours).
 
-A map is how much attention each of P places gets. It is divided by its own sum; what is negative counts as 0, as in
-`localisation`. A map that is NaN throughout stands for a word that is not there and is left out; a map with nothing
-above 0 has no sharpness and is left out too. Raises DataError for maps that are NaN or infinite in some places only.
-(Ours: the paper shows its maps and measures none.)
+A map gives the attention at each of P places. It is divided by its own sum; what is negative counts as 0, as in
+`localisation`. A map that is NaN throughout stands for a word that does not exist, and is left out, as is a map with
+nothing above 0. Raises DataError for maps that are NaN or infinite in some places only.
 """
 
 import math
@@ -14,7 +13,7 @@ from mdlib.errors import DataError, SettingsError
 
 
 def entropy(maps: np.ndarray, axes: int = 1) -> np.ndarray:
-    """Entropy of each map in bits: 0 where all attention is at one place, `uniform_bits(P)` where it is everywhere.
+    """Entropy of each map in bits: 0 where all attention is at one place, `uniform_bits(P)` where it is uniform.
 
     maps (..., P) with axes=1, (..., h, w) with axes=2; one number for each map, NaN for those left out.
     2 to this power is the number of places that a map of equal weights would cover.
@@ -25,20 +24,20 @@ def entropy(maps: np.ndarray, axes: int = 1) -> np.ndarray:
 
 
 def uniform_bits(places: int) -> float:
-    """The entropy in bits of attention that is the same at all places, log2(places): the highest there is."""
+    """The entropy in bits of uniform attention, log2(places): the maximum."""
     return math.log2(places)
 
 
 def share_of_image(maps: np.ndarray) -> float:
-    """How much of what attention shows is due to the image, in [0, 1]: 0 where all images get the same map of a word.
+    """The share of the variation of attention that is due to the image, in [0, 1]; 0 where all images have equal maps.
 
-    maps (N, T, P): of N images, for the same T words each, since other words move attention whatever the image (score
-    one sentence on all images). For each word, the squared distance of the maps from the uniform one is the sum of
-    their squared distances from their own mean over images and of N times that mean's from the uniform one: what
-    differs between images, and what is the same in all. Returned is the first part of the whole, both added up over
-    words, so that a word counts as much as its maps have shape; NaN where all maps are uniform. Words that fewer than
-    two images have are left out. Maps that have nothing to do with one another reach (N - 1) / N, not 1. Raises
-    SettingsError for fewer than two images.
+    maps (N, T, P): of N images, for the same T words in each, because other words move attention whatever the image
+    (score one sentence on all images). For each word, the sum over images of the squared distance from the uniform map
+    is a sum of two parts: the squared distances from the mean map over images, and N times the squared distance of that
+    mean from the uniform map. Returned is the first part as a share of the whole, both summed over words, so that a
+    word counts in proportion to how far its maps are from uniform; NaN where all maps are uniform. Words that fewer
+    than two images have are left out. Unrelated maps reach (N - 1) / N, not 1. Raises SettingsError for fewer than two
+    images.
     """
     if np.ndim(maps) != 3 or len(maps) < 2:
         raise SettingsError(f"maps {np.shape(maps)}", "parameter maps",

@@ -1,13 +1,13 @@
-"""Scores of generated reports: what the captioning literature counts, and whether the conclusion is right.
+"""Scores of generated reports: the usual captioning metrics, and whether the conclusion is right.
 
 BLEU, METEOR, ROUGE-L and CIDEr are those of pycocoevalcap (extra `captions`), the library behind the tables of the
-literature. Texts are lower case words separated by blanks and are counted as they are: its tokenizer, made for written
-English, is not run. What one should know of them (all of it follows from their definitions):
+literature. Texts are lower case words separated by blanks and are scored as they are: its tokenizer, made for written
+English, is not run. Properties that follow from the definitions:
 
-- BLEU and METEOR are counted over all images together, not as means of images; ROUGE-L and CIDEr are means.
-- CIDEr weighs a phrase by how few of the images have it in their references, so it depends on which images stand side
-  by side, and is 0 where there is only one.
-- More references can only raise a score: compare what was counted against equally many (`against_others`).
+- BLEU and METEOR are computed over all images together; ROUGE-L and CIDEr are means over images.
+- CIDEr weights a phrase by how rare it is in the references of the images, so it depends on the set of images, and is
+  0 for a single one.
+- More references can only raise a score: compare scores against equally many references (`against_others`).
 - A generated text without words scores 0 for its image.
 - METEOR is a Java program. Without Java it is NaN, and `printed` says so.
 """
@@ -34,8 +34,8 @@ def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
            meteor: bool | None = None) -> dict[str, float]:
     """Each of METRICS over all images (Zhang et al., Table 2): in percent, CIDEr as it is (identical texts reach 10).
 
-    generated (N,): a text an image; references (N, any number): what people wrote. meteor: whether to count METEOR,
-    otherwise NaN; None: where Java is found. Raises SettingsError for other lengths, DataError for an image without
+    generated (N,): one text per image; references (N, any number): texts by people. meteor: whether to compute METEOR,
+    otherwise NaN; None: if Java is found. Raises SettingsError for other lengths, DataError for an image without
     references, an empty reference, or a METEOR that does not answer, MissingExtraError without pycocoevalcap.
     """
     return _averaged({"": [_checked(generated, references)]}, meteor)[""]
@@ -43,7 +43,7 @@ def scores(generated: Sequence[str], references: Sequence[Sequence[str]], *,
 
 def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | None = None, *,
                    meteor: bool | None = None) -> dict[str, float]:
-    """How well people agree: one of the R reports of each image against its other R - 1 (ours); keys as `scores`.
+    """Agreement of people: one of the R reports of each image against its other R - 1 (ours); keys as `scores`.
 
     The mean over which one is left out. With `generated` (N,): those texts against the same sets of R - 1 reports,
     averaged in the same way, so that people and model are scored against equally many references. Raises DataError
@@ -54,7 +54,7 @@ def against_others(reports: Sequence[Sequence[str]], generated: Sequence[str] | 
 
 def each_against_others(reports: Sequence[Sequence[str]], generated: Mapping[str, Sequence[str] | None], *,
                         meteor: bool | None = None) -> dict[str, dict[str, float]]:
-    """`against_others` of what several networks wrote, by their names; METEOR, slow to start, starts twice at most."""
+    """`against_others` for the texts of several networks, by name; METEOR, slow to start, is started twice at most."""
     counts = {len(several) for several in reports}
     if len(counts) != 1 or min(counts) < 2:
         raise DataError(f"images have {sorted(counts)} reports", "parameter reports",
@@ -66,7 +66,7 @@ def each_against_others(reports: Sequence[Sequence[str]], generated: Mapping[str
 
 
 def printed(name: str, value: float) -> str:
-    """A score as Table 2 prints it: one decimal, CIDEr two; METEOR that was not counted `needs Java`."""
+    """A score as Table 2 prints it: one decimal, CIDEr two; METEOR that was not computed `needs Java`."""
     if name == "METEOR" and math.isnan(value):
         return "needs Java"
     return f"{value:.2f}" if name == "CIDEr" else f"{value:.1f}"
@@ -81,7 +81,7 @@ def java_found() -> bool:
 
 
 def conclusion_of(text: str, classes: Sequence[str]) -> int:
-    """Which of `classes` a text ends in, by whole words, the longest that fits; -1 for none."""
+    """Index of the class whose name ends the text, by whole words, the longest that matches; -1 for none."""
     words = text.split()
     names = [name.split() for name in classes]
     fitting = [k for k, name in enumerate(names) if name and words[-len(name):] == name]
@@ -89,7 +89,7 @@ def conclusion_of(text: str, classes: Sequence[str]) -> int:
 
 
 def correct_conclusions(generated: Sequence[str], targets: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Whether each text (N,) ends in its image's class, bool (N,); any other ending is wrong. targets (N,): class ids.
+    """Whether each text (N,) ends in the class of its image, bool (N,). targets (N,): class ids.
 
     Texts may be whole reports or conclusions alone. The mean is the DCA of section 5.2.2.
     """
@@ -104,7 +104,7 @@ def correct_conclusions(generated: Sequence[str], targets: np.ndarray, classes: 
 
 
 def _checked(generated: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Both with single blanks between words and no line breaks, which the METEOR process would take for a new order."""
+    """Both with single blanks between words and no line breaks, which the METEOR process would take for a command."""
     if len(generated) != len(references) or not len(generated) or any(isinstance(r, str) for r in references):
         raise SettingsError(f"{len(generated)} texts, references of {len(references)} images", "generated, references",
                             "Give a text and a list of references for each image, of one image or more.")

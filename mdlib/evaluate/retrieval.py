@@ -1,4 +1,4 @@
-"""Images found by a description: how many of the first k have the conclusion of the query (Zhang et al., Table 3)."""
+"""Retrieval of images by a description: the share of the first k with the right conclusion (Zhang et al., Table 3)."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,14 @@ from mdlib.evaluate.resampling import ratio
 
 def correct_conclusion_recall(scores: np.ndarray, query_class: np.ndarray, image_class: np.ndarray, own: np.ndarray,
                               ks: Sequence[int] = (1, 5, 10), *, leave_out_own: bool) -> pd.DataFrame:
-    """The share of the first k images whose class is the query's, in [0, 1]: `Cr@k` and `chance`, a row a query.
+    """The share of the first k images whose class is the query's, in [0, 1]; one row per query: `Cr@k`, `chance`.
 
     scores (N, M): how well each of M images fits each of N queries, higher is better; query_class (N,) and image_class
     (M,): class ids; own (N,): the column of the image that the query was written for, -1 where it is not among them.
-    The paper does not say whether that image can be found by its own report: leave_out_own decides.
-    Of images that fit equally well the one with the lower column comes first (ours). Where there are fewer than k
-    images, the share of those there are, NaN where there are none. chance: the share of the query's class among the
-    images to be found, which a random order reaches at every k. Raises DataError for scores that are NaN, SettingsError
-    for other shapes.
+    The paper does not say whether that image can be found by its own report: leave_out_own decides. Ties are broken by
+    the lower column (ours). Where there are fewer than k images, the share of those there are, NaN where there are
+    none. chance: the share of the query's class among the images to be found, which a random order reaches at every k.
+    Raises DataError for scores that are NaN, SettingsError for other shapes.
     """
     scores, query_class, image_class, own = (np.asarray(x) for x in (scores, query_class, image_class, own))
     _check(scores, query_class, image_class, own, ks)

@@ -1,4 +1,4 @@
-"""Tables of the book: the paper's number, ours, and the difference."""
+"""Text of intervals, and tables of our numbers beside the paper's."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, float]) -> pd.DataFrame:
-    """Columns `paper`, `ours`, `difference` (ours minus the paper's), a row a name of ours, then the paper's others.
+    """Columns `paper`, `ours`, `difference` (ours minus paper): one row per name of ours, then the other names of the paper.
 
     Counts stay whole numbers. What one side does not have is missing (<NA>), never 0.
     """
@@ -19,7 +19,7 @@ def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, floa
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
-    """`0.68–0.74`; with signs where one end is below 0, `−0.01 to +0.02`; a dash where it is not defined."""
+    """`0.68–0.74`; with signs where an end is below 0, `−0.01 to +0.02`; a dash for NaN."""
     if math.isnan(low) or math.isnan(high):
         return "–"
     if low < 0:
