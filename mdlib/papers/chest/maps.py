@@ -1,4 +1,4 @@
-"""Maps of the chapter's networks: of many pairs of image and finding, to be measured, and of a few cases, to be seen."""
+"""Maps of the networks: of many pairs of image and finding, to measure them, and of a few cases for the explorer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mdlib import reproducible
-from mdlib.data import chestxray14, images
+from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.explain import gradients
 from mdlib.explain.targets import ClassPerImage
 from mdlib.papers.chest import annotations
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.networks import NONIMAGE, Run, inputs, network
+from mdlib.papers.chest.networks import Run, inputs, network
 from mdlib.study import saliency
 from mdlib.study.cases import cases as cases_of
 from mdlib.study.study import Study
@@ -29,6 +29,7 @@ LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")
 SHOWN = {"densenet121": ("norm5", "transition3", "transition2", "transition1"), "att_a": ("transition3", "norm5"),
          "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
 BATCH_SIZE = 64
+EXPLAINERS = {gradients.grad_cam_maps: "Grad-CAM", gradients.gradient_times_input_maps: "gradient × input"}
 
 
 def pair_maps(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, layers: Sequence[str] = LAYERS,
@@ -36,12 +37,16 @@ def pair_maps(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, la
     """Raw maps (P, h, w) by method, of each pair's finding: `explainer` at each layer, and attention.
 
     name: of the network, for its inputs. pictures (P, 1, crop, crop) replace the images, for instance twins. A map
-    without signal is 0. Methods are called `Grad-CAM norm5`, with the layer's name; `attention 1`, ….
+    without signal is 0. Methods are called `Grad-CAM norm5` … and `attention 1` ….
     """
-    method = "Grad-CAM" if explainer is gradients.grad_cam_maps else "gradient × input" \
-        if explainer is gradients.gradient_times_input_maps else explainer.__name__
-    return saliency.own_class_maps(model, batches(study, model, name, pairs, pictures),
-                                   {f"{method} {layer}": f"features.{layer}" for layer in layers}, explainer)
+    return saliency.own_class_maps(model, batches(study, model, name, pairs, pictures), _methods(layers, explainer),
+                                   explainer)
+
+
+def _methods(layers: Sequence[str], explainer: Explainer) -> dict[str, str]:
+    """The layer of the network by the name of the method, such as `Grad-CAM norm5`."""
+    name = EXPLAINERS.get(explainer, getattr(explainer, "__name__", "map"))
+    return {f"{name} {layer}": f"features.{layer}" for layer in layers}
 
 
 def batches(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pictures: Tensor | None = None
@@ -50,21 +55,21 @@ def batches(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pict
     device = next(model.parameters()).device
     for begin in range(0, len(pairs), BATCH_SIZE):
         of = pairs.iloc[begin:begin + BATCH_SIZE]
-        batch = test_inputs(study, name, of["row"]) | {"class_index": torch.tensor(of["k"].to_numpy())}
+        batch = inputs_of_rows(study, name, of["row"]) | {"class_index": torch.tensor(of["k"].to_numpy())}
         if pictures is not None:
             batch["image"] = pictures[begin:begin + BATCH_SIZE]
         yield {key: value.to(device) for key, value in batch.items()}
 
 
-def test_inputs(study: Study, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
+def inputs_of_rows(study: Study, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
     """What the network of this name is called with for these rows, all of the test part."""
     samples = study.samples("test")
     return inputs(samples.batch(np.searchsorted(samples.rows, rows)), name)
 
 
-def pictures(study: Study, pairs: pd.DataFrame) -> Tensor:
+def pair_images(study: Study, pairs: pd.DataFrame) -> Tensor:
     """The image of each pair, (P, 1, crop, crop) in [0, 1]."""
-    return test_inputs(study, "densenet121", pairs["row"])["image"]
+    return inputs_of_rows(study, "densenet121", pairs["row"])["image"]
 
 
 def logits(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pictures: Tensor | None = None
@@ -86,7 +91,8 @@ def predictor(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame) ->
 def untrained(study: Study, run: Run, seed: int | None = None) -> nn.Module:
     """The network of a run with random weights, on the study's device; None: drawn from the next seed."""
     reproducible.seed_everything(study.seed + 1 if seed is None else seed)
-    return network(run.network, replace(study.settings, pretrained=False), run.n_classes, run.normalise).to(study.device)
+    settings = replace(study.settings, pretrained=False)
+    return network(run.network, settings, run.n_classes, run.normalise).to(study.device).eval()
 
 
 def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Sequence[str] | None = None,
@@ -98,7 +104,7 @@ def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Seq
     """
     rows, classes = annotations.one_per_class(study, count), study.data.classes(run)
     chosen = SHOWN[run.body] if layers is None else layers
-    found = _explained(model, test_inputs(study, run.network, rows), chosen, explainer)
+    found = explained(model, inputs_of_rows(study, run.network, rows), chosen, explainer)
     captions = [f"Chest X-ray: {annotations.caption(study, row)}".replace("\n", "; ") for row in rows]
     outline = "cause" if study.data.is_phantom else "radiologist's box"
     return cases_of([annotations.visible(study, row) for row in rows], classes,
@@ -108,7 +114,7 @@ def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Seq
                     twins=_twins(study, run, model, dict(zip(rows, captions, strict=True)), chosen, explainer), **found)
 
 
-def _explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str], explainer: Explainer) -> dict:
+def explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str], explainer: Explainer) -> dict:
     """Logits, maps and signal of a batch, as `study.cases.cases` takes them."""
     device = next(model.parameters()).device
     batch = {key: value.to(device) for key, value in batch.items()}
@@ -116,7 +122,37 @@ def _explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str]
         answer = model(**batch)
     attention = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
                  for stage, weights in enumerate(answer.get("attention", ()), 1)}
-    found = {f"Grad-CAM {layer}": explainer(model, batch, f"features.{layer}") for layer in layers}
+    found = {method: explainer(model, batch, layer) for method, layer in _methods(layers, explainer).items()}
     return {"logits": answer["logits"].cpu().numpy(),
             "maps": attention | {method: maps.values.cpu().numpy() for method, maps in found.items()},
             "signal": {method: maps.signal.cpu().numpy() for method, maps in found.items()}}
+
+
+def _twins(study: Study, run: Run, model: nn.Module, captions: dict[int, str], layers: Sequence[str],
+           explainer: Explainer) -> list[dict[str, Case]]:
+    """For each row its twins by the finding that is left out: phantoms only, for others nobody knows what they show."""
+    asked = [(row, finding) for row in captions if study.data.is_phantom
+             for finding in annotations.findings(study, row) if finding in phantom_chest.FINDINGS]
+    found: dict[int, dict[str, Case]] = {row: {} for row in captions}
+    if not asked:
+        return list(found.values())
+    films = [phantom_chest.twin(study.data.folder, study.data.table["image"].iloc[row], finding)
+             for row, finding in asked]
+    batch = inputs_of_rows(study, run.network, [row for row, _ in asked])
+    batch["image"] = annotations.as_input(study, films)
+    classes, settings = study.data.classes(run), study.settings
+    twins = cases_of([images.shown(film, settings.resize, settings.crop) for film in films], classes,
+                     [_truth_without(study, row, finding)[-len(classes):] for row, finding in asked],
+                     alt=[f"{captions[row]}; drawn without {finding.replace('_', ' ')}" for row, finding in asked],
+                     **explained(model, batch, layers, explainer))
+    for (row, finding), twin in zip(asked, twins, strict=True):
+        found[row][finding] = twin
+    return list(found.values())
+
+
+def _truth_without(study: Study, row: int, finding: str) -> np.ndarray:
+    """The targets (15,) of an image without one of its findings."""
+    truth = study.data.targets[row].copy()
+    truth[CLASSES.index(finding)] = 0
+    truth[CLASSES.index("No Finding")] = not truth[1:].any()
+    return truth
