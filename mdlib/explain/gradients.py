@@ -4,8 +4,7 @@ Grad-CAM is Tan et al., section 2.5; gradient x input is Li et al., appendix C. 
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from mdlib.errors import SettingsError
 from mdlib.explain.hooks import find_layer, replaced
+from mdlib.explain.targets import call, evaluating, logits_of
 
 
 class NoSignalWarning(UserWarning):
@@ -20,7 +20,7 @@ class NoSignalWarning(UserWarning):
 
 
 class Maps(NamedTuple):
-    """What an explainer knows: raw maps, which of them mean anything, and the logits they explain.
+    """The answer of an explainer: raw maps, which of them have signal, and the logits they explain.
 
     A model of bags has B logits and a map for each of the S slices of all bags, in their order; else S = B.
     """
@@ -32,7 +32,7 @@ class Maps(NamedTuple):
 
 def grad_cam(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module,
              classes: Sequence[int] | None = None) -> Tensor:
-    """Raw Grad-CAM maps (B, K, h, w) of `layer` (Tan et al., eq. 6-7), one a class; `grad_cam_maps` tells more.
+    """Raw Grad-CAM maps (B, K, h, w) of `layer` (Tan et al., eq. 6-7), one per class; see `grad_cam_maps`.
 
     Warns (NoSignalWarning) when maps hold only rounding. Eq. 7 sets negative values to 0: maps.clamp(min=0).
     """
@@ -78,8 +78,8 @@ def gradient_times_input_maps(model: nn.Module, batch: Tensor | dict[str, Tensor
 
 def _maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module, classes: Sequence[int] | None,
           weigh: Callable[[Tensor], Tensor]) -> Maps:
-    """The sum over channels of weigh(gradient) times the layer's output, a map a class."""
-    with _evaluating(model), torch.inference_mode(False):
+    """The sum over channels of weigh(gradient) times the layer's output, one map per class."""
+    with evaluating(model), torch.inference_mode(False):
         activation, logits = _cut(model, batch, layer)
         chosen = _chosen(classes, logits)
         values = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
@@ -134,20 +134,11 @@ def _cut(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Mo
 
     where = f"layer {find_layer(model, layer)[0]!r}"
     with torch.no_grad(), replaced(model, layer, cut):
-        answer = model(**batch) if isinstance(batch, dict) else model(batch)
-    logits = _logits(answer)
+        logits = logits_of(call(model, batch))
     if len(leaves) != 1:
         raise SettingsError(f"it is called {len(leaves)} times in a forward pass", where,
                             "Choose a layer that is called once.")
     return leaves[0], logits + 0 * leaves[0].sum()     # a layer that the logits do not use has gradient 0, no error
-
-
-def _logits(answer: Any) -> Tensor:
-    logits = answer["logits"] if isinstance(answer, dict) and "logits" in answer else answer
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise SettingsError(f"it returns a {type(answer).__name__} without logits (B, classes)", "parameter model",
-                            'Pass a model that returns logits, or a dict with "logits".')
-    return logits
 
 
 def _chosen(classes: Sequence[int] | None, logits: Tensor) -> list[int]:
@@ -157,15 +148,3 @@ def _chosen(classes: Sequence[int] | None, logits: Tensor) -> list[int]:
         raise SettingsError(f"{chosen} asked for, but the model has classes 0 to {count - 1}", "parameter classes",
                             "Pass their indices, or None for all.")
     return chosen
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block: the statistics of batch norm are used, not updated."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -8,6 +8,7 @@ methods of Table 1 and the poolings of Table 2 differ in the parts that `MIMSCNN
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,14 @@ class MIMSCNN(nn.Module):
                    for maps, span in zip(groups, spans, strict=True)]
             out["instances"] = {name: torch.cat([part[name] for part in won], dim=1) for name in won[0]}
         return out
+
+    def pathways(self) -> list[list[str]]:
+        """The scale of each pathway of each pooled channel, (N, P), with its dilation where there are several."""
+        return [[f"{image * scale:g}" + (f", dilation {dilation}" if len(dilations) > 1 else "")
+                 for image, scale, dilation in product(self.image_scales, scales, dilations)]
+                for part in self.secondary.values()
+                for scales, dilations in [(getattr(part, "scales", (1,)), getattr(part, "dilations", (1,)))]
+                for _ in range(part.out)]
 
     def _groups(self, bag: Tensor) -> tuple[list[list[Tensor]], list[tuple[list[int], int]]]:
         """Secondary maps, a list of pathways for each group; and for each group its spans and padding."""

@@ -164,3 +164,10 @@ def test_training_on_float32_changes_running_statistics_of_every_scale():
     model(bag(dtype=torch.float32), SIZES)
     after = dict(model.secondary.named_buffers())
     assert len(before) == 12 and all((after[name] != value).any() for name, value in before.items())
+
+
+def test_pathways_are_named_by_their_scale_and_dilation():
+    assert small().pathways() == [["0.5", "0.75", "1"]] * 18
+    assert small("Pyramid MI-Pre").pathways()[0] == ["0.5", "0.75", "1"]
+    assert small("MI-Pre-Trident").pathways()[0] == ["1, dilation 1", "1, dilation 2", "1, dilation 3"]
+    assert feature_pyramid().pathways() == [["1"]] * 18

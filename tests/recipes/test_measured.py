@@ -61,7 +61,7 @@ def test_one_gradient_for_a_batch_of_many_classes_is_that_of_each_class(tiny):
     of, batch = next(mapped.batches(tiny, "densenet121", pairs.known(tiny, 1)))
     maps = mapped.own_maps(model, batch)["Grad-CAM transition2"]
     every = gradients.grad_cam_maps(model.model, {"image": batch["image"]}, "features.transition2")
-    own = torch.arange(len(of)), batch["own"]
+    own = torch.arange(len(of)), batch["class_index"]
     expected = (every.values[own] * every.signal[own][:, None, None]).numpy()      # 0 where there is no signal
     assert every.signal[own].any()
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from mdlib.explain import gradients
+from mdlib.explain.targets import ClassPerImage
 from mdlib.progress import track
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.viewing import inputs_of, trained
@@ -17,43 +17,31 @@ LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")    # no
 BATCH = 64          # pairs at once
 
 
-class OwnClass(nn.Module):
-    """A network that answers for one class an image, `own` (B,): so one gradient serves a batch of many classes."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, own: torch.Tensor, **inputs: torch.Tensor) -> dict:
-        answer = self.model(**inputs)
-        return answer | {"logits": answer["logits"].gather(1, own[:, None])}
-
-
 def names(chapter: Chapter) -> list[str]:
     """Which networks of this run are measured: its DenseNets."""
     return [name for name in NETWORKS if name in chapter.settings.networks]
 
 
-def network_of(chapter: Chapter, name: str) -> OwnClass:
+def network_of(chapter: Chapter, name: str) -> ClassPerImage:
     """A network of this run, trained, on the chapter's device."""
-    return OwnClass(trained(chapter, name).to(chapter.device))
+    return ClassPerImage(trained(chapter, name).to(chapter.device))
 
 
-def networks(chapter: Chapter) -> Iterator[tuple[str, OwnClass]]:
+def networks(chapter: Chapter) -> Iterator[tuple[str, ClassPerImage]]:
     """All that are measured, one after the other."""
     for name in track(names(chapter), "networks"):
         yield name, network_of(chapter, name)
 
 
 def batches(chapter: Chapter, name: str, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, torch.Tensor]]]:
-    """The pairs, BATCH at a time, and what an `OwnClass` network is called with for them, on the chapter's device."""
+    """The pairs, BATCH at a time, and the inputs of a `ClassPerImage` network for them, on the chapter's device."""
     for begin in range(0, len(table), BATCH):
         of = table.iloc[begin:begin + BATCH]
-        inputs = inputs_of(chapter, name, of["row"]) | {"own": torch.tensor(of["k"].to_numpy())}
+        inputs = inputs_of(chapter, name, of["row"]) | {"class_index": torch.tensor(of["k"].to_numpy())}
         yield of, {key: value.to(chapter.device) for key, value in inputs.items()}
 
 
-def own_maps(model: OwnClass, batch: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def own_maps(model: ClassPerImage, batch: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Raw maps (B, h, w) by method: Grad-CAM at each layer, of each image's own class; attention. 0 without signal."""
     found = {}
     for layer in LAYERS:

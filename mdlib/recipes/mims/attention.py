@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from mdlib.evaluate import per_class
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
+from mdlib.explain.instances import contrast, picked_instances
 from mdlib.recipes.figures import COLOURS, grid_of_axes, in_turn
 from mdlib.recipes.measuring import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.mims import explained, located
@@ -76,7 +77,7 @@ def picks(chapter: Chapter, method: str = "mims", collection: str = "cirrus") ->
     """What the pooling of a volume picked: the instances that add most to the logit, on their slices, by scale."""
     model = located.network(chapter, method, collection)
     row, slices = example(chapter, collection)
-    found = explained.picks(model, slices).query("contribution > 0").head(PICKS)
+    found = picked_instances(model, slices).query("contribution > 0").head(PICKS)
     numbers = list(dict.fromkeys(found["slice"]))[:3]
     figure, axes = grid_of_axes(1, len(numbers), figsize=(3.8 * len(numbers), 2.9), squeeze=False)
     colours = {f"{scale:g}": COLOURS[i] for i, scale in enumerate(PYRAMID)}
@@ -110,7 +111,7 @@ def at_each_scale(chapter: Chapter, collection: str = "cirrus") -> Figure | str:
     for of in (every.iloc[0], every.iloc[-1]):
         _, slices = next(explained.volumes(chapter, collection, np.array([of["row"]])))
         shown.append((of, slices[[of["slice"]]], responses(model, slices[[of["slice"]]].to(chapter.device))))
-    strongest = explained.contrast(model.classifier.weight)[-1]
+    strongest = contrast(model.classifier.weight)[-1]
     channel = int(strongest[-shown[0][2][0].shape[1]:].argmax())
     most = max(float(part[0, channel].max()) for _, _, parts in shown for part in parts)
     least = min(float(part[0, channel].min()) for _, _, parts in shown for part in parts)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdlib.explain import overlay
+from mdlib.explain.instances import picked_instances
 from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
@@ -67,7 +68,7 @@ def marks(model: nn.Module, classes: tuple[str, ...], slices: Tensor) -> list[li
     """
     found: list[list[tuple]] = [[] for _ in slices]
     for k, name in enumerate(classes):
-        for pick in explained.picks(model, slices, k).query("contribution > 0").head(MARKS).itertuples():
+        for pick in picked_instances(model, slices, k).query("contribution > 0").head(MARKS).itertuples():
             found[pick.slice].append((pick.left, pick.top, pick.right - pick.left, pick.bottom - pick.top,
                                       f"{pick.scale}: +{pick.contribution:.2f}", name))
     return found

@@ -10,7 +10,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from mdlib import reproducible
-from mdlib.recipes import cam_peers
+from mdlib.explain import cam_libraries
 from mdlib.recipes.clock import summary
 from mdlib.recipes.performance import measurements
 from mdlib.recipes.performance.chapter import Chapter
@@ -29,7 +29,7 @@ def hardware(chapter: Chapter) -> Markdown:
     """On what this run is timed, in a sentence, and with which versions."""
     of, manifest = reproducible.hardware(chapter.device), chapter.run.manifest["versions"]
     versions = [f"{name} {manifest[name]}" for name in ("python", "torch", "torchvision", "pillow")]
-    versions += [cam_peers.named(library) for library in cam_peers.PEERS]
+    versions += [cam_libraries.with_version(library) for library in cam_libraries.LIBRARIES]
     return Markdown(f"**{of['name']}** ({of['device']}); {of['cores']} cores, {of['threads']} threads of torch; "
                     f"{', '.join(versions)}.")
 

@@ -20,9 +20,9 @@ from mdlib import reproducible
 from mdlib.data.cache import open_cache
 from mdlib.data.images import read_square
 from mdlib.data.samples import Samples
+from mdlib.explain import cam_libraries
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.progress import track
-from mdlib.recipes import cam_peers
 from mdlib.recipes.clock import now, rounds
 from mdlib.recipes.performance import opponents
 from mdlib.recipes.performance.chapter import Chapter
@@ -35,13 +35,14 @@ PLAIN_ORDER = "(mdlib, not channels-last)"
 
 def remembered(chapter: Chapter, name: str, compute: Callable[[], Measurement]) -> Measurement:
     """compute(), or what it gave on this machine before."""
-    peers = [cam_peers.named(library) for library in cam_peers.PEERS]
+    peers = [cam_libraries.with_version(library) for library in cam_libraries.LIBRARIES]
     return chapter.run.remember(name, compute, hardware=reproducible.hardware(chapter.device), peers=peers)
 
 
 def explaining(chapter: Chapter, layer: str) -> Measurement:
     """Grad-CAM of all classes at a layer of one batch; the others' maps differ by a share of our largest value."""
-    s, names = chapter.settings, {cam_peers.named(library): call for library, call in cam_peers.PEERS.items()}
+    s = chapter.settings
+    names = {cam_libraries.with_version(library): call for library, call in cam_libraries.LIBRARIES.items()}
     where = f"features.{layer}"
 
     def compute() -> Measurement:

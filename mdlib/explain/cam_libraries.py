@@ -1,10 +1,10 @@
-"""Grad-CAM by three other libraries, called alike, so that their maps and their speed can be compared with ours.
+"""Grad-CAM by three other libraries, with one interface, to compare their maps and their speed with ours.
 
-Every function here takes (model, image, layer, classes) and returns what the library computed before it scaled the map
-for display: raw values (B, K, h, w). None has a maximum of 1. captum's and pytorch-grad-cam's are signed; torchcam
-sets negative values to 0 itself (eq. 7). `scaled` brings all on equal terms.
+Each takes (model, image, layer, classes) and returns what the library computes before it scales the map
+for display: raw values (B, K, h, w). captum's and pytorch-grad-cam's are signed; torchcam sets negative values to 0
+itself (eq. 7). `scaled` makes all comparable.
 
-The libraries belong to the extra `book` and are imported when they are asked for.
+The libraries belong to the extra `book` and are imported on first use.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,31 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mdlib.explain.targets import logits_of
 from mdlib.extras import require
 
 
 class Logits(nn.Module):
-    """A network that answers with a dict, as one that answers with its logits: the libraries know no other."""
+    """A network that returns its logits as a Tensor, which is what the libraries expect."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
     def forward(self, image: Tensor) -> Tensor:
-        answer = self.model(image)
-        return answer["logits"] if isinstance(answer, dict) else answer
+        return logits_of(self.model(image))
 
 
 def captum(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
-    """Maps (B, K, h, w) by captum's LayerGradCam, signed; a forward and a backward pass a class."""
+    """Maps (B, K, h, w) by captum's LayerGradCam, signed; a forward and a backward pass per class."""
     cam = require("captum.attr", "book").LayerGradCam(Logits(model), model.get_submodule(layer))
     return torch.cat([cam.attribute(image, target=k) for k in classes], dim=1).detach()
 
 
 def pytorch_grad_cam(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
-    """Maps (B, K, h, w) by pytorch-grad-cam's GradCAM, signed; a forward and a backward pass a class.
+    """Maps (B, K, h, w) by pytorch-grad-cam's GradCAM, signed; a forward and a backward pass per class.
 
-    Its answer is resized to the image and scaled; the map is taken from its `get_cam_image`, one step before that, and
+    Its answer is resized to the image and scaled; the map is computed by its `get_cam_image`, the step before that,
     from the activations and gradients that it recorded.
     """
     library = require("pytorch_grad_cam", "book")
@@ -54,26 +54,25 @@ def pytorch_grad_cam(model: nn.Module, image: Tensor, layer: str, classes: Seque
 
 
 def torchcam(model: nn.Module, image: Tensor, layer: str, classes: Sequence[int]) -> Tensor:
-    """Maps (B, K, h, w) by torchcam's GradCAM, 0 where negative; one forward pass, a backward pass a class."""
+    """Maps (B, K, h, w) by torchcam's GradCAM, 0 where negative; one forward pass, a backward pass per class."""
     grad_cam = require("torchcam.methods", "book").GradCAM
     with grad_cam(Logits(model), f"model.{layer}") as cam, torch.enable_grad():
-        scores = model(image)
-        scores = scores["logits"] if isinstance(scores, dict) else scores
+        scores = logits_of(model(image))
         maps = [cam(k, scores, normalized=False, retain_graph=True)[0] for k in classes]
     return torch.stack(maps, dim=1)
 
 
-PEERS: dict[str, Callable[[nn.Module, Tensor, str, Sequence[int]], Tensor]] = {
+LIBRARIES: dict[str, Callable[[nn.Module, Tensor, str, Sequence[int]], Tensor]] = {
     "captum": captum, "grad-cam": pytorch_grad_cam, "torchcam": torchcam}    # by their names as packages
 
 
-def named(package: str) -> str:
-    """The package with its version, as it is installed: `captum 0.9.0`."""
+def with_version(package: str) -> str:
+    """The package with its installed version: `captum 0.9.0`."""
     return f"{package} {metadata.version(package)}"
 
 
 def scaled(maps: Tensor) -> Tensor:
-    """Maps (..., h, w) on equal terms: negative values 0 (eq. 7), then divided by the maximum; without one, all 0."""
+    """Maps (..., h, w) with negative values set to 0 (eq. 7), each divided by its maximum; all 0 without a maximum."""
     positive = maps.clamp(min=0)
     top = positive.amax(dim=(-2, -1), keepdim=True)
     return positive / top.where(top > 0, 1)
