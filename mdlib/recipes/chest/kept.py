@@ -8,13 +8,13 @@ import pandas as pd
 
 from mdlib import reproducible
 from mdlib.data import chestxray14, splits
-from mdlib.evaluate.tables import beside_paper
 from mdlib.files import atomic, fingerprint, write_json
 from mdlib.recipes import keeping
 from mdlib.recipes.chest import grid, measured, results
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.settings import Chest
 from mdlib.recipes.chest.trainings import left_out
+from mdlib.study.tables import beside_paper
 
 PAPER_COUNTS = {"full training-validation": 86524, "full test": 25596, "training-validation subset": 16944,
                 "training subset": 15249, "validation subset": 1695, "test subset": 6112}    # Table 1
