@@ -145,7 +145,7 @@ def settings(this: Any, paper: Any) -> pd.DataFrame:
 
 
 def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, float]) -> pd.DataFrame:
-    """Columns `paper`, `ours`, `difference` (ours less the paper's): one row per name of ours, then the paper's others.
+    """Columns `paper`, `ours`, `difference` (ours minus paper): one row per name of ours, then the paper's others.
 
     Counts stay whole numbers. What one side does not have is missing (<NA>), never 0.
     """
