@@ -1,5 +1,6 @@
 # make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
-# make test    unit tests, notebooks (nbval), and the built book in a browser where one is found
+# make check   the linter and the unit tests, in minutes: no tiny chapter, no browser, no book
+# make test    all tests, the notebooks (nbval), and the built book in a browser where one is found
 # make soak    the long ones: many kills, many draws
 # make bench   speed again, as ratios measured in one run; the machine should have nothing else to do
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN    := .venv/bin
 export PYTHONHASHSEED := 0
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test soak bench lock clean
+.PHONY: book check test soak bench lock clean
 
 $(BIN)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -25,7 +26,14 @@ book: $(BIN)/installed
 	$(BIN)/mdlib run performance --if-changed
 	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 
+# What is left out is what `make test` adds: whole chapters in small, pages in a browser, the built book.
+check: $(BIN)/installed
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest tests -m "not soak" --ignore=tests/recipes --ignore=tests/test_site.py \
+	  --ignore-glob='*_browser.py'
+
 test: book
+	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest tests -m "not soak"
 	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
 
