@@ -31,7 +31,7 @@ from mdlib.recipes.mdnet import (
     viewing,
 )
 from mdlib.recipes.mdnet.plan import Training
-from mdlib.recipes.measuring import UNIFORM, USUAL
+from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
 from mdlib.widgets.explorer import Case, explorer
 from mdlib.widgets.search import Picture, Query, search
 
@@ -125,14 +125,14 @@ def test_uniform_attention_has_all_bits_and_scores_chance(elsewhere, monkeypatch
         for measure in located.HITS:
             assert table["mdnet", unit, located.ALL, measure] == pytest.approx(np.mean(areas))
     assert table[UNIFORM, "", located.ALL, "pointing game"] == pytest.approx(np.mean(areas))
-    assert table[USUAL, "", located.ALL, "mass accuracy"] > np.mean(areas)
+    assert table[LOCATION_PRIOR, "", located.ALL, "mass accuracy"] > np.mean(areas)
     apart = located.differences(elsewhere, over).set_index(["what", "second", "measure"])["mean"]
     assert all(abs(apart[located.WORD, UNIFORM, measure]) < 1e-9 for measure in located.HITS)
     assert apart["mitosis", located.OTHER, "mass accuracy"] == 0
-    assert apart[located.WORD, USUAL, "mass accuracy"] < 0
+    assert apart[located.WORD, LOCATION_PRIOR, "mass accuracy"] < 0
 
 
-def test_attention_like_the_urothelium_beats_the_usual_place_and_finds_its_elements(elsewhere, monkeypatch):
+def test_attention_like_the_urothelium_beats_the_location_prior_and_finds_its_elements(elsewhere, monkeypatch):
     rows = elsewhere.part("test")
     maps = np.stack([localisation.coverage(truth.mask(elsewhere, row, "urothelium") > 0, (8, 8)) for row in rows])
     flat = (maps / maps.sum(axis=(1, 2), keepdims=True)).reshape(len(rows), 1, 1, 64)
@@ -140,7 +140,7 @@ def test_attention_like_the_urothelium_beats_the_usual_place_and_finds_its_eleme
     over = results.live(elsewhere)
     apart = located.differences(elsewhere, over).set_index(["what", "second", "measure"])["low"]
     for what in (located.WORD, located.SENTENCE, "class"):
-        assert apart[what, USUAL, "mass accuracy"] > 0 and apart[what, USUAL, "pointing game"] > 0
+        assert apart[what, LOCATION_PRIOR, "mass accuracy"] > 0 and apart[what, LOCATION_PRIOR, "pointing game"] > 0
     assert apart["nucleoli", UNIFORM, "mass accuracy"] > 0
     table = located.elements(elsewhere, over).set_index(["element", "network", "sentence", "measure"])["mean"]
     own, even = (table["mitosis", "mdnet", located.OWN, "mass accuracy"],

@@ -12,8 +12,8 @@ from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.evaluate.per_class import MEAN
 from mdlib.explain import gradients
-from mdlib.recipes import chest, measuring
-from mdlib.recipes.chest import faithful, localised, mapped, measured, pairs
+from mdlib.recipes import chest
+from mdlib.recipes.chest import faithful, localised, mapped, measured, measuring, pairs
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from mdlib.explain.gradients import Maps
 from mdlib.models import mims, topk
 from mdlib.models.backbones import layer_channels, resnet_features
 from mdlib.models.msconv import MSConv, Primary
-from mdlib.recipes import measuring
 from mdlib.recipes.mims import chapter as chapters
 from mdlib.recipes.mims import explained, located, viewing
+from mdlib.study import saliency
 from mdlib.widgets.explorer import Case, explorer
 
 
@@ -119,18 +119,18 @@ def test_a_map_that_is_the_mask_scores_one_and_the_uniform_map_chance(chapter, u
     monkeypatch.setattr(explained, "maps", masks)
     fresh = replace(chapter, run=replace(chapter.run, folder=chapter.run.folder / "oracle"))
     found = located.localised(fresh, "mims", "cirrus").set_index(["method", "measure", "finding"])["mean"]
-    for measure in measuring.MEASURES:
+    for measure in saliency.MEASURES:
         assert found["mask", measure, MEAN] == pytest.approx(1)
-        assert found[measuring.UNIFORM, f"{measure} beyond uniform", MEAN] == 0
-    uniform = found[measuring.UNIFORM]
+        assert found[saliency.UNIFORM, f"{measure} beyond uniform", MEAN] == 0
+    uniform = found[saliency.UNIFORM]
     assert uniform["pointing game", MEAN] == pytest.approx(uniform["mass accuracy", MEAN])
     assert uniform["mass accuracy", "small"] < uniform["mass accuracy", "large"]
-    assert found[measuring.USUAL, "mass accuracy beyond uniform", MEAN] > 0
+    assert found[saliency.LOCATION_PRIOR, "mass accuracy beyond uniform", MEAN] > 0
 
 
 def test_everything_is_measured_on_volumes_of_phantoms(chapter, untrained):
     place = located.localised(chapter, "mims", "cirrus")
-    assert set(place["method"]) == {*explained.LAYERS, explained.PICKED, measuring.UNIFORM, measuring.USUAL}
+    assert set(place["method"]) == {*explained.LAYERS, explained.PICKED, saliency.UNIFORM, saliency.LOCATION_PRIOR}
     choice = located.slice_choice(chapter, "mims", "cirrus").set_index("measure")
     rows = chapter.part("cirrus", "test")
     ill = chapter.bags("cirrus").targets[rows].sum()
@@ -140,7 +140,7 @@ def test_everything_is_measured_on_volumes_of_phantoms(chapter, untrained):
     assert picked["mean"].between(0, 1).all() and picked["volumes"].eq(ill).all()
     scales = located.picked_scales(chapter, "mims", "cirrus").set_index(["measure", "finding"])["mean"]
     assert sum(scales[f"at {scale}", MEAN] for scale in ("0.5", "0.75", "1")) == pytest.approx(1, abs=0.35)
-    assert located.picked_scales(chapter, "mims", "cirrus").shape == (16, 7)    # from the run folder
+    assert located.picked_scales(chapter, "mims", "cirrus").shape == (16, 8)    # from the run folder
 
 
 def test_the_effect_is_what_the_twin_without_the_lesion_takes_away(chapter, untrained):

@@ -16,9 +16,9 @@ from mdlib.explain.targets import ClassPerImage
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.mapped import LAYERS, batches, networks, own_maps, signal
+from mdlib.recipes.chest.measuring import NO_IMAGE, agreed, amounts, means, numbers
 from mdlib.recipes.chest.networks import network
 from mdlib.recipes.chest.viewing import inputs_of
-from mdlib.recipes.measuring import NO_IMAGE, agreed, amounts, means, numbers
 
 TWINS = 10          # (ours) test images a finding whose twin is drawn
 FEW = 4             # (ours) test images a finding for deletion, insertion and randomised weights

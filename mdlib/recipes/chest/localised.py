@@ -8,7 +8,7 @@ from mdlib.explain import overlay
 from mdlib.recipes.chest import pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.mapped import batches, networks, own_maps
-from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, numbers, scored
+from mdlib.recipes.chest.measuring import NO_IMAGE, UNIFORM, USUAL, numbers, scored
 
 PAIRS = 30          # (ours) test images a finding on phantoms
 BOXES = 200         # (ours) test images a finding with a box: all that NIH gives

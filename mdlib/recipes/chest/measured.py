@@ -18,9 +18,9 @@ from mdlib.parallel import side_by_side
 from mdlib.recipes.chest import faithful, localised, mapped, measured_figures, pairs
 from mdlib.recipes.chest.chapter import Chapter
 from mdlib.recipes.chest.figures import words
+from mdlib.recipes.chest.measuring import MEASURES, NO_IMAGE, UNIFORM, USUAL, numbers
 from mdlib.recipes.chest.results import committed
 from mdlib.recipes.chest.viewing import trained
-from mdlib.recipes.measuring import MEASURES, NO_IMAGE, UNIFORM, USUAL, numbers
 
 ENOUGH = 20     # (ours) pairs of a finding: with fewer, hits are counted and no interval is given
 TABLES = {"localisation": localised.localised, "faithfulness": faithful.faithfulness,

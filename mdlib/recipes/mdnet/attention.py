@@ -158,7 +158,7 @@ def compared(chapter: Chapter, unit: str = WORD) -> Figure | str:
             errors = np.abs(own[["low", "high"]].to_numpy() - own[["mean"]].to_numpy()).T
             axis.errorbar(own["mean"], np.arange(len(names)) + 0.16 * shift, xerr=errors, fmt="os"[shift],
                           color=COLOURS[shift], label=where, capsize=3)
-        for name, line in ((located.UNIFORM, "--"), (located.USUAL, ":")):
+        for name, line in ((located.UNIFORM, "--"), (located.LOCATION_PRIOR, ":")):
             unseen = next(iter(chosen.values()))        # of the kept grid, where there is one
             axis.axvline(float(unseen.set_index("network").loc[name, "mean"]), color="0.4", linestyle=line,
                          label=NAMES[name])

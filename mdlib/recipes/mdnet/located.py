@@ -23,7 +23,7 @@ from mdlib.recipes.mdnet.looking import EXPLAINED, explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over, whole
 from mdlib.recipes.mdnet.rows import EVERY
-from mdlib.recipes.measuring import UNIFORM, USUAL
+from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
 
 WORD, SENTENCE, ALL = "word", "sentence", "all parts"
 ENTROPY = "entropy"         # bits: the lower the sharper
@@ -34,7 +34,7 @@ UROTHELIUM = "the urothelium"       # a map that covers it evenly, and nothing e
 OWN, OTHER = "its own sentence", "the other sentences"
 IMAGE_MODEL = "ecnet"       # has class attention, too
 NAMES = {**{name: EVERY[name].name for name in EXPLAINED}, IMAGE_MODEL: "EcNet, which learned the conclusion alone",
-         UNIFORM: "a uniform map", USUAL: "the usual place", UROTHELIUM: "a map of the urothelium"}
+         UNIFORM: "a uniform map", LOCATION_PRIOR: "the location prior", UROTHELIUM: "a map of the urothelium"}
 
 
 def of_words(chapter: Chapter, training: Training) -> pd.DataFrame:
@@ -101,7 +101,8 @@ def of_elements(chapter: Chapter, training: Training) -> pd.DataFrame:
 def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
     """MEASURES of a map that no network made, a row an image of the test part; and `element|measure` of each element.
 
-    UNIFORM, USUAL: where the urothelium of the training images usually is; UROTHELIUM: the image's own, for elements.
+    UNIFORM; LOCATION_PRIOR: where the urothelium of the training images usually is; UROTHELIUM: the image's own, for
+    elements.
     The row of `training` is one of these names. All are as coarse as the attention they stand beside.
     """
     name, fold = training.row, training.fold
@@ -113,7 +114,7 @@ def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
             maps = np.stack([localisation.coverage(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows])
         else:
             maps = np.ones((len(rows), *shape)) if name == UNIFORM else np.broadcast_to(
-                usual_place(chapter, fold, shape), (len(rows), *shape))
+                location_prior(chapter, fold, shape), (len(rows), *shape))
         flat = maps.reshape(len(rows), -1)
         columns = measured(chapter, rows, flat, shape)
         for element in ELEMENTS if truth.known(chapter) else ():
@@ -123,7 +124,7 @@ def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
     return remembered(chapter, "reference", training, compute)
 
 
-def usual_place(chapter: Chapter, fold: int, shape: tuple[int, int]) -> np.ndarray:
+def location_prior(chapter: Chapter, fold: int, shape: tuple[int, int]) -> np.ndarray:
     """Where urothelium usually is: the mean of the masks of the training images of a fold, (h, w) in [0, 1]."""
     rows = chapter.part("train", fold)
     return np.mean([localisation.coverage(truth.mask(chapter, row, "urothelium") > 0, shape) for row in rows], axis=0)
@@ -131,12 +132,12 @@ def usual_place(chapter: Chapter, fold: int, shape: tuple[int, int]) -> np.ndarr
 
 def references(chapter: Chapter) -> list[str]:
     """The maps that see no image which this collection allows."""
-    return [UNIFORM, USUAL] if truth.known(chapter) else [UNIFORM]
+    return [UNIFORM, LOCATION_PRIOR] if truth.known(chapter) else [UNIFORM]
 
 
 def gathered(chapter: Chapter, name: str, over: Over, of: OfImages) -> dict[str, np.ndarray]:
     """What `of` measures of a network, or `of_reference` of a map that sees no image, as `stacked` gives it."""
-    if name in (UNIFORM, USUAL, UROTHELIUM):
+    if name in (UNIFORM, LOCATION_PRIOR, UROTHELIUM):
         return stacked(chapter, name, over, of_reference, seeds=False)
     return stacked(chapter, name, over, of)
 

@@ -12,7 +12,7 @@ from mdlib.recipes.mdnet import kept, located, moved, results, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
 from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, OWN_MORE, STAYS, WORDS
-from mdlib.recipes.measuring import UNIFORM, USUAL
+from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
 KEPT, LIVE = "kept grid", "this run"
@@ -146,7 +146,8 @@ def _sharper(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _hits(tables: dict[str, pd.DataFrame]) -> str:
-    rows = {name: difference(tables, WORD, name, GAME) for name in ("mdnet_original", "mdnet_local", UNIFORM, USUAL)}
+    others = "mdnet_original", "mdnet_local", UNIFORM, LOCATION_PRIOR
+    rows = {name: difference(tables, WORD, name, GAME) for name in others}
     told = [f"{NAMES[name]}: {text}, {HIT[sign]}" for name, (text, sign) in rows.items() if text]
     hit = mean(tables["words"], network="mdnet", unit=WORD, part=ALL, measure=GAME)
     whole, sign = difference(tables, SENTENCE, "mdnet_original", GAME)
@@ -172,7 +173,7 @@ def _places(tables: dict[str, pd.DataFrame]) -> str:
 
 def _class_attention(tables: dict[str, pd.DataFrame]) -> str:
     hit = mean(tables["classes"], network="mdnet", group=EVERY_IMAGE, measure=GAME)
-    rows = {name: difference(tables, "class", name, GAME) for name in (UNIFORM, USUAL, "ecnet")}
+    rows = {name: difference(tables, "class", name, GAME) for name in (UNIFORM, LOCATION_PRIOR, "ecnet")}
     told = [f"{NAMES[name]}: {text}, {MOST[sign]}" for name, (text, sign) in rows.items() if text]
     return "" if not told else (f"**Class attention.** Its highest place lies on urothelium in {hit:.0%} of the "
                                 f"images. The difference to {'; to '.join(told)}.")

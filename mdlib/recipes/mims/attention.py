@@ -12,16 +12,16 @@ from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
 from mdlib.explain.instances import contrast, picked_instances
 from mdlib.recipes.figures import COLOURS, grid_of_axes, in_turn
-from mdlib.recipes.measuring import MEASURES, UNIFORM, USUAL
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import PYRAMID
+from mdlib.study.saliency import LOCATION_PRIOR, MEASURES, UNIFORM
 
 CONV5, INPUT = explained.LAYERS
 PICKS = 6       # instances in a figure
 UNKNOWN = "Where the lesions are, is known of phantom volumes only."
 # what a table shows: the names of its measures
-SHOWN = {"measures": "|".join(MEASURES), "beyond usual": f".* beyond {USUAL}", "effect": "effect.*",
+SHOWN = {"measures": "|".join(MEASURES), "beyond usual": f".* beyond {LOCATION_PRIOR}", "effect": "effect.*",
          "scales": "picked|at .*"}
 
 
@@ -176,10 +176,10 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame | str:
     """The rank correlations of `located.agreement` with their intervals, as text."""
     if found.empty:
         return UNKNOWN
-    of = found.dropna(subset="correlation")
+    of = found[~found["measure"].str.startswith("effect")].dropna(subset="mean")
     return pd.DataFrame({"correlation (95 % interval)": [
         f"{c:+.2f} ({interval(low, high)})".replace("-", "−") for c, low, high in
-        zip(of["correlation"], of["low"], of["high"], strict=True)], "lesions": of["pairs"].to_numpy()},
+        zip(of["mean"], of["low"], of["high"], strict=True)], "lesions": of["pairs"].to_numpy()},
         index=pd.MultiIndex.from_frame(of[["method", "measure"]], names=["", ""]))
 
 
@@ -196,9 +196,9 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
     low = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["low"]
     game = MEASURES[0]
     for name in (*explained.LAYERS, explained.PICKED):
-        beyond = low[f"{game} beyond {USUAL}", name] > 0
+        beyond = low[f"{game} beyond {LOCATION_PRIOR}", name] > 0
         said.append(f"**{name}.** The highest pixel lies in the lesion for {over[game, name]:.0%} of them; chance "
-                    f"is {over[game, UNIFORM]:.0%}, the usual place scores {over[game, USUAL]:.0%}: "
+                    f"is {over[game, UNIFORM]:.0%}, the location prior scores {over[game, LOCATION_PRIOR]:.0%}: "
                     f"{'more than' if beyond else 'not shown to be more than'} a map that never looks.")
     effect = located.agreement(chapter, method, collection).set_index(["measure", "finding"])
     for size in located.SIZES:

@@ -17,7 +17,6 @@ from mdlib.models.msconv import resize
 from mdlib.models.topk import TopK
 from mdlib.recipes import clock
 from mdlib.recipes.figures import COLOURS, grid_of_axes
-from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import located, pretext, results
 from mdlib.recipes.mims.chapter import ONE_WIDTH, Chapter
 from mdlib.recipes.mims.methods import METHODS, NAMES, PYRAMID, TABLE_3
@@ -33,6 +32,7 @@ from mdlib.recipes.mims.trainings import (
     train_all,
     trained,
 )
+from mdlib.study.results import table as as_table
 
 ROUNDS = 7          # of timed steps
 CORRELATED = 100    # tiles, supplementary B
@@ -192,7 +192,7 @@ def by_size(chapter: Chapter, trained_on: str = "cirrus") -> pd.DataFrame:
                 found.append({"method": training.method, "size": size, "widths": f"{of.min()}–{of.max()}",
                               "positives": len(of), **table[["auroc", "low", "high"]].to_dict()})
         return found
-    return numbers(chapter.run.remember(f"by_size_{trained_on}", compute))
+    return as_table(chapter.run.remember(f"by_size_{trained_on}", compute))
 
 
 def beyond_one_size(chapter: Chapter) -> pd.DataFrame:
@@ -217,7 +217,7 @@ def beyond_one_size(chapter: Chapter) -> pd.DataFrame:
                 found.append({"lesions": name, "second": second.method, "positives": len(of), "mean": value.mean,
                               "low": value.low, "high": value.high, "seeds": value.seeds})
         return found
-    return numbers(chapter.run.remember("beyond_one_size", compute))
+    return as_table(chapter.run.remember("beyond_one_size", compute))
 
 
 def beyond_table(table: pd.DataFrame) -> pd.DataFrame | str:

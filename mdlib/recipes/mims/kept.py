@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from mdlib.recipes import keeping
-from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import exhibits, results
 from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.settings import Mims
 from mdlib.recipes.mims.trainings import train_all
+from mdlib.study.results import table as as_table
 
 
 def keep(chapter: Chapter, name: str) -> Path:
@@ -38,7 +38,7 @@ def figures(chapter: Chapter) -> dict[str, Any]:
 
 def beyond_one_size(name: str) -> pd.DataFrame:
     """`exhibits.beyond_one_size` of a kept result."""
-    return numbers(keeping.read("mims", name, needs="beyond_one_size")["beyond_one_size"])
+    return as_table(keeping.read("mims", name, needs="beyond_one_size")["beyond_one_size"])
 
 
 def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
@@ -52,12 +52,12 @@ def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
 
 def aurocs(name: str, table: str) -> pd.DataFrame:
     """The AUROCs of a table in a kept result, as `results.aurocs` gives them; name as `grid/embedded`."""
-    return numbers(keeping.read("mims", name, needs="aurocs")["aurocs"][table])
+    return as_table(keeping.read("mims", name, needs="aurocs")["aurocs"][table])
 
 
 def differences(name: str, table: str) -> pd.DataFrame:
     """The differences of a table in a kept result, as `results.differences` gives them."""
-    return numbers(keeping.read("mims", name, needs="differences")["differences"][table])
+    return as_table(keeping.read("mims", name, needs="differences")["differences"][table])
 
 
 def told(name: str) -> str:
@@ -78,4 +78,4 @@ def backbone_of(settings: Mims) -> str:
 
 def by_size(name: str, trained_on: str = "cirrus") -> pd.DataFrame:
     """`exhibits.by_size` of a kept result."""
-    return numbers(keeping.read("mims", name, needs="by_size")["by_size"][trained_on])
+    return as_table(keeping.read("mims", name, needs="by_size")["by_size"][trained_on])

@@ -17,11 +17,12 @@ from mdlib.data.phantoms.collection import is_phantom
 from mdlib.evaluate import localisation, resampling
 from mdlib.explain import overlay
 from mdlib.explain.instances import picked_instances
-from mdlib.recipes.measuring import NO_IMAGE, UNIFORM, USUAL, agreed, amounts, means, numbers, scored
 from mdlib.recipes.mims import explained, trainings
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.explained import central, of_interest, said, suspicion, volumes
 from mdlib.recipes.mims.plan import THREE_D, Training
+from mdlib.study import results, saliency
+from mdlib.study.saliency import LOCATION_PRIOR, NO_IMAGE, UNIFORM
 
 SIZES = ("small", "medium", "large")
 TAKEN = 16      # (ours) lesions of each size, at most, that are taken away alone: each needs its volume drawn again
@@ -101,30 +102,28 @@ def localised(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
 
     Each lesion in the slice where it is largest, whether that slice was chosen or not, so that networks are compared
     on the same slices (ours). The mask is this lesion; what lies in another one is left out of map and slice, for a
-    map is not wrong to point there. Measures are those of `mdlib.evaluate.localisation`; the usual place is
+    map is not wrong to point there. The table is that of `saliency.localisation`; the location prior is
     the mean mask of the training slices that have a lesion.
     """
     def compute() -> list[dict]:
         table = lesions(chapter, collection)
         if table.empty:
             return []
-        model, usual, scores = network(chapter, method, collection), usual_place(chapter, collection), {}
+        model, prior, scores = network(chapter, method, collection), location_prior(chapter, collection), {}
         for of, labels, slices in _by_volume(chapter, collection, table):
             own = labels == of["lesion"].to_numpy()[:, None, None]
             found = {name: of_interest(maps) for name, maps in
                      explained.maps(model, slices[of["slice"].tolist()]).items()}
-            found |= {UNIFORM: np.ones((len(of), 1, 1)), USUAL: np.broadcast_to(usual, own.shape)}
+            found |= {UNIFORM: np.ones((len(of), 1, 1)), LOCATION_PRIOR: np.broadcast_to(prior, own.shape)}
             for name, raw in found.items():
                 maps = overlay.upsample(raw, own.shape[1:]) * (own | (labels == 0))
                 scores.setdefault(name, []).append(localisation.measures(maps, own))
         joined = {name: pd.concat(parts, ignore_index=True) for name, parts in scores.items()}
-        reference = {name: joined[name] for name in (UNIFORM, USUAL)}
-        return [row for name, values in joined.items() for row in scored(
-            chapter, table, values, reference, network=NO_IMAGE if name in reference else method, method=name)]
+        return saliency.beyond_references(joined, table, network=method, **_intervals(chapter)).to_dict("records")
     return _remembered(chapter, "localised", compute, method, collection)
 
 
-def usual_place(chapter: Chapter, collection: str) -> np.ndarray:
+def location_prior(chapter: Chapter, collection: str) -> np.ndarray:
     """Where lesions usually are, a map (H, W) in [0, 1] that sees no image: the mean of the training slices' masks."""
     total, count = 0.0, 0
     for row in lesions(chapter, collection, "train")["row"].unique():
@@ -186,7 +185,7 @@ def picked_scales(chapter: Chapter, method: str, collection: str) -> pd.DataFram
                 found.append({"picked": float(amount.any())} | by_scale.add_prefix("at ").to_dict())
         values = pd.DataFrame(found)
         values = values.where(values.notna() | (values["picked"] == 0).to_numpy()[:, None], 0)   # a scale without picks
-        return means(chapter, table, values, network=method)
+        return saliency.means(values, table, network=method, method=method, **_intervals(chapter)).to_dict("records")
     return _remembered(chapter, "picked_scales", compute, method, collection)
 
 
@@ -204,12 +203,11 @@ def covered(inside: np.ndarray, picks: pd.DataFrame) -> np.ndarray:
 
 
 def agreement(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
-    """Does a map's mass move with what a lesion does? network, method, measure, correlation, low, high, pairs.
+    """Does a map's mass move with what a lesion does? network, method, measure, finding, mean, low, high, pairs.
 
     Of at most TAKEN lesions of each size, drawn by the seed. The effect of a lesion is the log-odds of the slice where
-    it is largest less those of the same slice drawn without it; see `measuring.amounts` for what it is compared with.
-    Measure `effect` has the mean effect by size, in columns
-    finding, mean, low, high; `effect on the volume` the same of the log-odds of the whole volume.
+    it is largest less those of the same slice drawn without it; the table is that of `saliency.counterfactuals`.
+    Measure `effect on the volume` is the mean effect on the log-odds of the whole volume.
     """
     def compute() -> list[dict]:
         table = lesions(chapter, collection)
@@ -220,8 +218,10 @@ def agreement(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
         parts = [_effects(chapter, collection, model, *part) for part in _by_volume(chapter, collection, table)]
         values = pd.concat(parts, ignore_index=True)
         effect, of_volume = (values.pop((NO_IMAGE, name)) for name in ("effect", "effect on the volume"))
-        return (agreed(chapter, table, effect.to_numpy(), values, method)
-                + means(chapter, table, of_volume.to_frame("effect on the volume"), network=method, method=NO_IMAGE))
+        named = {"network": method, **_intervals(chapter)}
+        return pd.concat([saliency.agreement(effect.to_numpy(), values, table, **named),
+                          saliency.means(of_volume.to_frame("effect on the volume"), table, method=NO_IMAGE, **named)
+                          ]).to_dict("records")
     return _remembered(chapter, "agreement", compute, method, collection)
 
 
@@ -238,7 +238,7 @@ def _effects(chapter: Chapter, collection: str, model: nn.Module, of: pd.DataFra
                 for s, (_, other) in zip(where, of_twins, strict=True)]
     found, found_without = ({name: of_interest(maps) for name, maps in explained.maps(model, of_slices).items()}
                             for of_slices in (slices[where], without))
-    columns = amounts(found, found_without, labels == of["lesion"].to_numpy()[:, None, None])
+    columns = saliency.amounts(found, found_without, labels == of["lesion"].to_numpy()[:, None, None])
     return pd.DataFrame({(NO_IMAGE, "effect"): on_slice, (NO_IMAGE, "effect on the volume"): on_volume} | columns)
 
 
@@ -264,7 +264,11 @@ def _over_volumes(chapter: Chapter, patients: pd.Series, found: list[tuple[dict,
     return table.assign(chance=chances.mean().reindex(values.columns).to_numpy()).to_dict("records")
 
 
+def _intervals(chapter: Chapter) -> dict[str, int]:
+    return {"n_bootstrap": chapter.settings.draws, "seed": chapter.seed}
+
+
 def _remembered(chapter: Chapter, name: str, compute: Callable[[], list[dict]], method: str, collection: str
                 ) -> pd.DataFrame:
-    return numbers(chapter.run.remember(f"{name}_{method}_{collection}", compute, method=method,
-                                        collection=collection))
+    return results.table(chapter.run.remember(f"{name}_{method}_{collection}", compute, method=method,
+                                              collection=collection))

@@ -9,13 +9,13 @@ from IPython.display import Markdown
 
 from mdlib.evaluate import classification
 from mdlib.evaluate.tables import interval
-from mdlib.recipes.measuring import numbers
 from mdlib.recipes.mims import plan
 from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.methods import COLUMNS, NAMES, TABLE_1, TABLE_2
 from mdlib.recipes.mims.plan import ONE_SIZE, REAL, Training
 from mdlib.recipes.mims.settings import PROFILES
 from mdlib.recipes.mims.trainings import grey_scores, predictions, train_all
+from mdlib.study.results import table as as_table
 
 GREY = "grey values"    # mean and spread of the pictures, and their number
 ON_MATCHED = "on_matched"
@@ -88,7 +88,7 @@ def aurocs(chapter: Chapter, name: str, trainings: Sequence[Training]) -> pd.Dat
                              "bags": int((~np.isnan(target)).sum()), "positives": int(np.nansum(target)),
                              **table.loc[classification.PLAIN, ["auroc", "low", "high"]].to_dict()})
         return rows
-    return numbers(chapter.run.remember(f"aurocs_{name}", compute, trainings=[one.slug for one in trainings]))
+    return as_table(chapter.run.remember(f"aurocs_{name}", compute, trainings=[one.slug for one in trainings]))
 
 
 def _matched(chapter: Chapter, rows: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Tra
                          "in words": found.sentence("The plain mean AUROC", a, b, "bags")})
         return rows
     slugs = [[first.slug, second.slug if second else ""] for first, second in pairs]
-    return numbers(chapter.run.remember(f"differences_{name}", compute, pairs=slugs))
+    return as_table(chapter.run.remember(f"differences_{name}", compute, pairs=slugs))
 
 
 def label(training: Training) -> str:
