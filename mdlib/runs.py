@@ -32,7 +32,7 @@ def home() -> Path:
 
 # Code that decides no number: it runs notebooks, or shows what was computed.
 OUTER = ("cli.py", "chapters.py", "__main__.py", "batch")
-SHOWN = ("widgets", "study/plots.py", "study/tables.py", "study/cases.py")
+SHOWN = ("widgets", "study/plots.py", "study/map_plots.py", "study/tables.py", "study/cases.py")
 # The modules of a paper that decide its trained weights, beside those of the layers.
 TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings", "data", "networks", "training")
 
@@ -185,7 +185,8 @@ class Run:
 
             write_json(run.manifest_file, {
                 "asked": run.asked, "code": reproducible.code_version(),
-                "training_code": training_code(run.asked.get("chapter", "")), "versions": reproducible.versions(), "started": _now(), "steps": {}})
+                "training_code": training_code(run.asked.get("chapter", "")), "versions": reproducible.versions(),
+                "started": _now(), "steps": {}})
             return run
         manifest = run.manifest
         if not {"asked", "code", "steps"} <= set(manifest):

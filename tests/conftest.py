@@ -8,6 +8,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ["tiny_papers"]
 
 
 def pytest_configure(config):

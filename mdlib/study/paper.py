@@ -54,10 +54,10 @@ class Paper:
     parts: Callable[[RunSpec], Sequence[str]]               # that a finished training predicts
     weights: Callable[[], pd.DataFrame]                     # one row per network: its weights, the paper's number
     default_run: RunSpec                                    # whose samples are meant where no run is named
-    starts_from: Callable[[RunSpec, Any], RunSpec | None] = lambda run, settings: None
-    card: Callable[..., dict[str, Any] | None] = lambda study, run: None    # facts for prediction; None: no card
+    starts_from: Callable[[RunSpec, Any], RunSpec | None] | None = None     # run, settings -> whose weights it takes
+    card: Callable[..., dict[str, Any] | None] | None = None                # study, run -> facts for prediction, or None
     reference: Callable[..., dict[str, np.ndarray]] | None = None           # study, run -> statistics of its training
-    inference: str = ""                                     # the module with what `mdlib predict` needs
+    inference: str = ""                                     # the module with its `Predictor`, for `mdlib predict`
     publish: Callable[..., dict[str, Any]] | None = None    # study -> tables for data/results, as JSON
     grid: Mapping[str, Any] | None = None                   # settings of `mdlib run --grid`
     publish_grid: Callable[..., dict[str, Any]] | None = None

@@ -95,7 +95,8 @@ class Study:
         trained first.
         """
         waiting = [run for run in dict.fromkeys(runs) if not self.is_trained(run)]
-        if before := {self.paper.starts_from(run, self.settings) for run in waiting} - {None}:
+        starts_from = self.paper.starts_from or (lambda run, settings: None)
+        if before := {starts_from(run, self.settings) for run in waiting} - {None}:
             self.train(sorted(before, key=lambda run: run.slug), executor)
         waiting = [run for run in waiting if not self.is_trained(run)]
         if waiting:

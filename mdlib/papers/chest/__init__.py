@@ -2,7 +2,7 @@
 
 import functools
 
-from mdlib.papers.chest import training
+from mdlib.papers.chest import predict, published, training
 from mdlib.papers.chest.data import CLASSES, open_data, write_phantoms
 from mdlib.papers.chest.exhibits import COMPARED, exhibit, pairs, planned, predicted_parts
 from mdlib.papers.chest.networks import PAPER_WEIGHTS, Run, build, inputs, network, weights
@@ -14,7 +14,9 @@ from mdlib.study.paper import Paper
 PAPER = Paper(
     name="chest", profiles=PROFILES, choose=choose, open_data=open_data, write_phantoms=write_phantoms,
     planned=planned, build=build, fit=training.fit, predict=training.predict,
-    parts=predicted_parts, weights=weights, default_run=Run("densenet121"), grid=GRID)
+    parts=predicted_parts, weights=weights, default_run=Run("densenet121"),
+    card=predict.card, reference=predict.reference, inference="mdlib.papers.chest.predict",
+    publish=published.publish, grid=GRID, publish_grid=published.publish_grid)
 open = functools.partial(study.open, PAPER)
 
 __all__ = ["CLASSES", "COMPARED", "PAPER", "PAPER_WEIGHTS", "PROFILES", "Chest", "Run", "exhibit", "inputs",

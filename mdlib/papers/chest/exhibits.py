@@ -3,6 +3,8 @@
 from dataclasses import replace
 from itertools import product
 
+import pandas as pd
+
 from mdlib.errors import DataError
 from mdlib.papers.chest.networks import Run
 from mdlib.papers.chest.settings import ATTENTION, BASELINES
@@ -42,6 +44,20 @@ COMPARED = {
 }
 
 
+# exhibit: its panels as (title, the part that is predicted, the networks shown); a network with the non-image branch
+# goes with its body
+PANELS = {
+    "fig6": (("Fig. 6a: validation", "val", BASELINES), ("Fig. 6b: test", "test", BASELINES)),
+    "fig7": (("Fig. 7b: validation", "val", BASELINES), ("Fig. 7c: validation", "val", ATTENTION)),
+    "fig8": (("Fig. 8: test", "test", BASELINES),),
+    "fig9": (("Fig. 9a: validation", "val", BASELINES + ATTENTION), ("Fig. 9b: test", "test", BASELINES + ATTENTION)),
+    "fig11": (("Fig. 11: test", "test", ("densenet121", "att_a")),),
+    "repair": (("The repair: test", "test", ATTENTION),),
+    "leak": (("The leak: held-out images", "held_out", ("densenet121",)),),
+}
+FITTED = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grouped")}   # what predicts a part
+
+
 def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[Run]:
     """The trainings that an exhibit needs, of all seeds, and of the first `n_splits` where the split matters.
 
@@ -51,7 +67,7 @@ def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[
     settings = study.settings
     if name not in settings.exhibits or (name == "leak" and not _has_leak(study)):
         return []
-    fitted = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grouped"), "": tuple(PREDICTED)}[part]
+    fitted = FITTED.get(part, tuple(PREDICTED))
     return [replace(run, fold=fold, seed=seed) for seed in study.seeds for fold in range(n_splits)
             for run in RUNS[name] if run.body in settings.networks and run.part in fitted
             and (fold == 0 or run.part != "train_val")]
@@ -82,3 +98,15 @@ def _has_leak(study: Study) -> bool:
 def predicted_parts(run: Run) -> tuple[str, ...]:
     """The parts that a training predicts once it is complete."""
     return PREDICTED[run.part]
+
+
+def overview(study: Study) -> pd.DataFrame:
+    """One row per exhibit of a run: networks, parts they are fitted to, what is compared, trainings, how many new."""
+    seen, rows = set(), {}
+    for name in study.settings.exhibits:
+        if runs := exhibit(name, study, n_splits=study.settings.n_splits):
+            rows[name] = {"networks": ", ".join(dict.fromkeys(run.network for run in runs)),
+                          "fitted to": ", ".join(dict.fromkeys(run.part for run in runs)),
+                          "compares": COMPARED[name][0], "trainings": len(runs), "new": len(set(runs) - seen)}
+            seen |= set(runs)
+    return pd.DataFrame(rows).T

@@ -1,5 +1,6 @@
 """Training one network of Tan et al., and what it predicts."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -13,6 +14,7 @@ from mdlib import reproducible
 from mdlib.data.samples import Samples
 from mdlib.evaluate import baseline, classification
 from mdlib.files import fingerprint
+from mdlib.papers.chest.data import CLASSES
 from mdlib.papers.chest.networks import Run, inputs, network
 from mdlib.study.study import Study
 from mdlib.training import loop
@@ -64,13 +66,15 @@ def predict_logits(fabric: Fabric, model: nn.Module, name: str, samples: Samples
                         inputs=lambda batch: inputs(batch, name))["logits"]
 
 
-def metadata_baseline(study: Study, fit: str = "train_val", part: str = "test") -> np.ndarray:
-    """What view, sex, age and the image's mean and standard deviation alone predict for a part, (1, N, 15).
+def metadata_baseline(study: Study, fit: str = "train_val", part: str = "test", names: Sequence[str] = CLASSES
+                      ) -> np.ndarray:
+    """What view, sex, age and the image's mean and standard deviation alone predict for a part, (1, N, K).
 
-    A logistic regression fitted to the part `fit` (ours): it sees no content of the image.
+    names: the K classes. A logistic regression fitted to the part `fit` (ours): it sees no content of the image.
     """
     table = study.data.table
     features = baseline.metadata_features(table["view"] == "AP", table["sex"] == "M", table["age"],
                                           *study.data.moments)
     fitted, predicted = study.data.rows(fit), study.data.rows(part)
-    return baseline.metadata_baseline(features[fitted], study.data.targets[fitted], features[predicted])[None]
+    targets = study.data.targets[:, [CLASSES.index(name) for name in names]]
+    return baseline.metadata_baseline(features[fitted], targets[fitted], features[predicted])[None]

@@ -1,0 +1,75 @@
+"""What a change of the code makes stale: trained networks, cached tables, executed notebooks (design, section 4)."""
+
+import json
+import shutil
+
+import pytest
+
+from mdlib import runs
+from mdlib.batch import papermill_runs
+
+NETWORKS, TABLES, NOTEBOOKS = {"networks", "tables", "notebooks"}, {"tables", "notebooks"}, {"notebooks"}
+STALE = {
+    "data/samples.py": NETWORKS, "models/attention.py": NETWORKS, "training/loop.py": NETWORKS, "files.py": NETWORKS,
+    "papers/chest/settings.py": NETWORKS, "papers/chest/data.py": NETWORKS, "papers/chest/networks.py": NETWORKS,
+    "papers/chest/training.py": NETWORKS,
+    "papers/chest/exhibits.py": TABLES, "papers/chest/annotations.py": TABLES, "explain/gradients.py": TABLES,
+    "evaluate/classification.py": TABLES, "study/study.py": TABLES, "study/saliency.py": TABLES,
+    "study/plots.py": NOTEBOOKS, "study/map_plots.py": NOTEBOOKS, "study/tables.py": NOTEBOOKS,
+    "widgets/explorer.py": NOTEBOOKS, "widgets/explorer.css": NOTEBOOKS, "widgets/explorer.js": NOTEBOOKS,
+    "recipes/mims/plan.py": set(), "cli.py": set(), "chapters.py": set(), "batch/papermill_runs.py": set(),
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package whose fingerprints are taken."""
+    copy = tmp_path / "mdlib"
+    shutil.copytree(runs.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs, "PACKAGE", copy)
+    return copy
+
+
+def fingerprints(paper="chest"):
+    return {"networks": runs.training_code(paper), "tables": runs.table_code(paper),
+            "notebooks": runs.notebook_code(paper)}
+
+
+def test_a_changed_comment_makes_stale_what_depends_on_its_module(package):
+    for name, stale in STALE.items():
+        before, path = fingerprints(), package / name
+        path.write_text(path.read_text() + ("\n/* changed */" if name.endswith("css") else "\n# changed"))
+        after = fingerprints()
+        assert {what for what in before if before[what] != after[what]} == stale, name
+
+
+def test_a_recipe_depends_on_all_of_its_own_modules_and_on_no_paper(package):
+    before = fingerprints("mims")
+    path = package / "papers/chest/settings.py"
+    path.write_text(path.read_text() + "\n# changed")
+    assert fingerprints("mims") == before
+    path = package / "recipes/mims/plan.py"
+    path.write_text(path.read_text() + "\n# changed")
+    assert not set(fingerprints("mims").items()) & set(before.items())
+
+
+def test_a_renamed_module_is_a_change(package):
+    before = fingerprints()
+    (package / "study/plots.py").rename(package / "study/figures.py")
+    assert fingerprints()["notebooks"] != before["notebooks"]
+
+
+def test_a_changed_sentence_needs_no_run_and_a_changed_cell_or_published_figure_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(papermill_runs, "home", lambda: tmp_path)
+    page = tmp_path / "notebooks/1_chest/1_data.ipynb"
+    published = tmp_path / "data/results/chest/a.json"
+    for path in (page, published):
+        path.parent.mkdir(parents=True)
+
+    def asked(text="A sentence.", code="x = 1", figure="1"):
+        page.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": [text]},
+                                              {"cell_type": "code", "source": [code]}]}))
+        published.write_text(figure)
+        return papermill_runs.question(page, {})
+    assert asked() == asked(text="Another sentence.")
+    assert len({asked(), asked(code="x = 2"), asked(figure="2")}) == 3
