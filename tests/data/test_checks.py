@@ -1,157 +1,155 @@
-"""What is told of an image before any network: on pictures whose answer is known, and on real ones."""
+"""What the checks of all kinds of images share: limits, references as arrays, files; bags and colour images."""
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import pydicom
 import pytest
-from dicom_file import dicom
+import torch
 from PIL import Image
 
-from mdlib.data import checks, headers, images
-from mdlib.errors import DataError
+from mdlib.data.checks import bags, colour_images, files, limits
+from mdlib.data.checks.thumbnails import agreement, thumbnails
+from mdlib.data.headers import Header
 
 RNG = np.random.default_rng(0)
 
 
-def chests(count: int, side: int = 40) -> np.ndarray:
-    """Two dark ellipses in a bright frame, each a little different; nearly symmetric."""
-    y, x = np.mgrid[0:side, 0:side] / side - 0.5
-    found = []
-    for _ in range(count):
-        a, b, shift = RNG.normal([0.17, 0.3, 0.0], [0.015, 0.02, 0.01])
-        lungs = [((x - shift - centre) / a)**2 + (y / b)**2 < 1 for centre in (-0.22, 0.22)]
-        found.append(150 - 90 * (lungs[0] | lungs[1]) + 80 * y + RNG.normal(0, 3, (side, side)))
-    return np.stack(found).clip(0, 255).astype(np.uint8)
+def test_at_most_a_fortieth_is_beyond_the_limits_and_none_of_few():
+    values = RNG.normal(size=(4000, 2))
+    low, high = limits.limits(values).T
+    assert 0.02 < ((values < low) | (values > high)).mean() <= limits.RARE
+    few = values[:30]
+    assert (limits.limits(few) == np.column_stack([few.min(axis=0), few.max(axis=0)])).all()
+    assert limits.evenly_spaced(3).tolist() == [0, 1, 2]
+    assert len(limits.evenly_spaced(10**6)) == limits.MAX_IMAGES
 
 
-@pytest.fixture(scope="module")
-def collection():
-    return chests(300)
+def test_beyond_is_outside_the_limits_and_nan():
+    usual = np.array([(0.0, 1.0), (-np.inf, 2.0)])
+    found = limits.beyond({"a": np.array([0, 1, 1.1, np.nan]), "b": np.array([-9, 2, 3, 0])}, usual)
+    assert found["a"].tolist() == [False, False, True, True] and found["b"].tolist() == [False, False, True, False]
+    known = limits.Reference(usual, 5, 1234)
+    messages = {name: "{value:.1f} of {low:.0f} to {high:.0f}, {share} of {n}" for name in "ab"}
+    assert limits.warnings_beyond({"a": 1.5, "b": 0.0}, known, messages) == {"a": "1.5 of 0 to 1, 97.5% of 1,234"}
 
 
-@pytest.fixture(scope="module")
-def known(collection):
-    return checks.reference(collection, np.arange(200), np.arange(200, 300), crop=36)
+@dataclass(frozen=True, eq=False)
+class Coloured(limits.Reference):
+    mean: np.ndarray
+    colour: float
+
+    shapes: ClassVar[dict[str, tuple[int, ...]]] = {"limits": (2, 2)}
 
 
-def test_thumbnails_have_mean_0_and_variance_1_and_forget_exposure():
-    crops = chests(3)
-    thumbs = checks.thumbnails(crops)
-    np.testing.assert_allclose(thumbs.mean(axis=1), 0, atol=1e-12)
-    np.testing.assert_allclose(thumbs.std(axis=1), 1)
-    darker = checks.thumbnails((crops // 2).astype(np.uint8))
-    assert ((thumbs * darker).mean(axis=1) > 0.99).all()
-    assert not checks.thumbnails(np.full((1, 40, 40), 7, np.uint8)).any(), "a constant image has no pattern"
+def test_a_reference_goes_through_a_file_of_arrays(tmp_path):
+    known = Coloured(np.array([(0, 1), (-np.inf, 2)]), 7, 9, np.arange(4.0), 0.25)
+    np.savez(tmp_path / "reference.npz", **known.arrays())
+    with np.load(tmp_path / "reference.npz", allow_pickle=False) as arrays:
+        again = Coloured.from_arrays(arrays)
+    assert (again.n_train, again.n_held_out, again.colour) == (7, 9, 0.25) and type(again.n_train) is int
+    assert np.array_equal(again.limits, known.limits) and np.array_equal(again.mean, known.mean)
 
 
-def test_the_measures_are_the_naive_formulas(collection, known):
-    crops = images.centre_crop(collection, 36)
-    x = checks.thumbnails(crops[:200])
-    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
-    values, vectors = values[::-1][:32], vectors.T[::-1][:32]
-    measures = checks.measure(crops[250:253], known)
-    for i, crop in enumerate(crops[250:253]):
-        rest = checks.thumbnails(crop[None])[0] - x.mean(axis=0)
-        scores = [rest @ vector for vector in vectors]
-        left = rest - sum(score * vector for score, vector in zip(scores, vectors, strict=True))
-        assert measures["pattern"][i] == pytest.approx(np.sqrt(np.mean(np.square(scores) / values)), rel=1e-6)
-        assert measures["detail"][i] == pytest.approx(np.sqrt(np.mean(left**2)), rel=1e-6)
-        assert measures["agreement"][i] == pytest.approx(np.corrcoef(rest + x.mean(axis=0), x.mean(axis=0))[0, 1])
-        assert measures["contrast"][i] == pytest.approx(crop.std() / 255)
-        assert measures["clipped"][i] == np.mean((crop == 0) | (crop == 255))
+@pytest.mark.parametrize("change, error", [
+    ({"limits": np.zeros((3, 2))}, ValueError), ({"n_train": np.arange(2)}, ValueError), ({"mean": None}, KeyError)])
+def test_other_arrays_are_refused(change, error):
+    arrays = Coloured(np.zeros((2, 2)), 7, 9, np.arange(4.0), 0.25).arrays() | change
+    with pytest.raises(error):
+        Coloured.from_arrays({name: value for name, value in arrays.items() if value is not None})
 
 
-def test_the_reference_does_not_depend_on_blocks(collection, known, monkeypatch):
-    monkeypatch.setattr(checks, "BLOCK", 7)
-    again = checks.reference(collection, np.arange(200), np.arange(200, 300), crop=36)
-    np.testing.assert_allclose(again.mean, known.mean, atol=1e-12)
-    assert again.limits == pytest.approx(known.limits)
+def test_the_size_and_the_shape_of_a_file(tmp_path):
+    for i, size in enumerate([(100, 50), (120, 50)]):    # width, height
+        Image.new("L", size).save(tmp_path / f"{i}.png")
+    usual = files.aspect_ratios(sorted(tmp_path.iterdir()))
+    assert usual.tolist() == [2.0, 2.4]
+    assert files.warnings_of_size((50, 110), (50, 100), usual) == {}
+    assert files.warnings_of_size((50, 96), (40, 90), usual) == {}, "within the tolerance"
+    assert set(files.warnings_of_size((50, 90), (40, 80), usual)) == {"shape"}
+    assert "2.00 to 2.40" in files.warnings_of_size((50, 90), (40, 80), usual)["shape"]
+    assert set(files.warnings_of_size((50, 90), (60, 80))) == {"size"}
+    assert set(files.warnings_of_size((50, 200), (60, 80), usual)) == {"size", "shape"}
 
 
-def test_a_picture_that_is_its_mirror_image_has_symmetry_1_and_a_turned_mirror_less():
-    half = RNG.normal(size=(32, 16))
-    picture = np.concatenate([half, half[:, ::-1]], axis=1).reshape(1, -1)
-    moved = np.roll(picture.reshape(1, 32, 32), 2, axis=2).reshape(1, -1)
-    assert checks.symmetry(picture)[0] == pytest.approx(1)
-    assert checks.symmetry(moved)[0] > 0.6, "the axis may lie beside the middle"
-    assert checks.symmetry(picture.reshape(1, 32, 32).transpose(0, 2, 1).reshape(1, -1))[0] < 0.5
+@pytest.mark.parametrize("header, colour, expected", [
+    (Header(0.0, modality="OPT"), False, set()), (Header(0.0, modality="OT"), False, set()),
+    (Header(0.0, modality="CT"), False, {"modality"}), (Header(40.0), False, {"colour"}),
+    (Header(0.0), True, {"colour"}), (Header(40.0, modality="SM"), True, {"modality"})])
+def test_the_header_of_a_file(header, colour, expected):
+    assert set(files.warnings_of_header(header, ("OPT",), colour)) == expected
 
 
-def test_of_the_validation_images_one_in_forty_is_beyond_each_limit(collection, known):
-    crops = images.centre_crop(collection[200:], 36)
-    for name, strange in checks.beyond(checks.measure(crops, known), known).items():
-        assert strange.sum() == (3 if name in ("symmetry", "pattern", "detail") else 0), name
+def test_agreement_is_the_correlation_with_the_mean():
+    thumbs = thumbnails(RNG.integers(0, 256, (3, 40, 40)).astype(np.uint8))
+    mean = RNG.normal(size=1024)
+    expected = [np.corrcoef(thumb, mean)[0, 1] for thumb in thumbs]
+    np.testing.assert_allclose(agreement(thumbs, mean), expected)
+    assert not agreement(thumbs, np.ones(1024)).any()
 
 
-@pytest.mark.parametrize("spoil, expected, said", [
-    (lambda grey: grey, set(), ""),
-    (lambda grey: 255 - grey, {"agreement", "pattern", "detail"}, "inverted"),
-    (lambda grey: np.rot90(grey), {"symmetry", "pattern", "detail"}, "lateral, turned"),
-    (lambda grey: grey // 16, {"contrast"}, "12 bits"),
-    (lambda grey: np.full_like(grey, 99), {"contrast"}, "Nearly constant"),
-    (lambda grey: np.where(grey > 100, 255, grey).astype(np.uint8), {"clipped"}, "beyond the range")],
-    ids=["as it is", "inverted", "turned", "12 bits", "constant", "clipped"])
-def test_a_spoiled_image_is_told_what_is_wrong_with_it_in_a_sentence(known, spoil, expected, said):
-    crop = np.ascontiguousarray(spoil(images.centre_crop(chests(1), 36)[0]))
-    warnings = checks.warnings_of(crop, known)
-    assert expected <= set(warnings) and bool(warnings) == bool(expected)
-    assert said in " ".join(warnings.values()) and "{" not in " ".join(warnings.values())
+class TestColourImages:
+    def test_the_five_measures_are_counted_by_hand(self):
+        image = np.zeros((2, 2, 3), np.uint8)
+        image[0, 0] = image[1, 1] = (255, 0, 51)        # a chessboard
+        found = colour_images.measure(image)
+        assert [found[name] for name in ("red", "green", "blue")] == pytest.approx([0.5, 0, 0.1])
+        assert found["contrast"] == pytest.approx((0.5 + 0 + 0.1) / 3)
+        assert found["detail"] == pytest.approx(2), "each step is twice the standard deviation"
+        assert colour_images.measure(np.full((4, 4, 3), 7, np.uint8))["detail"] == 0
+
+    def test_an_image_of_another_stain_or_blurred_is_named(self, tmp_path):
+        images = RNG.integers(0, 200, (40, 16, 16, 3)).astype(np.uint8)
+        Image.fromarray(images[0]).save(tmp_path / "image.png")
+        known = colour_images.reference(images[:20], images[20:], [tmp_path / "image.png"])
+        assert known.n_train == known.n_held_out == 20 and known.is_coloured and known.aspect_ratios.tolist() == [1, 1]
+        again = colour_images.Reference.from_arrays(known.arrays())
+        assert colour_images.warnings_of(images[25], again) == {}
+        bluer = images[25].copy()
+        bluer[..., 2] += 50
+        assert "The mean of blue" in colour_images.warnings_of(bluer, again)["blue"]
+        blurred = images[25].astype(float).mean(axis=0, keepdims=True).repeat(16, axis=0).astype(np.uint8)
+        assert {"contrast", "detail"} & set(colour_images.warnings_of(blurred, again))
 
 
-def test_few_training_images_give_as_many_patterns_as_they_can():
-    known = checks.reference(chests(8), np.arange(5), np.arange(5, 8), crop=36)
-    assert known.patterns.shape == (4, 1024) and np.isfinite(list(known.limits.values())).all()
+class Bags:
+    """Bags of 3 slices, bright above and dark below; as `BagSamples` gives them."""
+
+    def __init__(self, count):
+        ramp = torch.linspace(0.9, 0.1, 40)[:, None].expand(40, 40)
+        generator = torch.Generator().manual_seed(count)
+        self.images = (ramp + 0.02 * torch.randn(count, 3, 1, 40, 40, generator=generator)).clamp(0, 1)
+        self.rows, self.count = np.arange(count), np.full(count, 3)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        return {"bag": self.images[row]}
 
 
-@pytest.mark.parametrize("header, shape, expected", [
-    (headers.Header(0.0), (100, 120), set()),
-    (headers.Header(0.0, view="PA", orientation="L\\F", modality="DX", body_part="CHEST"), (100, 100), set()),
-    (headers.Header(0.0, view="LL"), (100, 100), {"view"}),
-    (headers.Header(0.0, orientation="A\\F"), (100, 100), {"orientation"}),
-    (headers.Header(0.0, modality="CT", body_part="SKULL"), (100, 100), {"modality", "body_part"}),
-    (headers.Header(40.0), (100, 100), {"colour"}),
-    (headers.Header(0.0), (20, 20), {"size"}), (headers.Header(0.0), (100, 300), {"shape"})])
-def test_what_a_file_says_against_itself(header, shape, expected):
-    assert set(checks.warnings_of_file(header, shape, crop=64)) == expected
+class TestBags:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def known(tmp_path_factory):
+        file = tmp_path_factory.mktemp("bags") / "slice.png"
+        Image.new("L", (80, 40)).save(file)
+        return bags.reference(Bags(20), Bags(30), [file], min_slices=4)
 
+    def test_the_measures_are_the_naive_formulas(self, known):
+        bag = Bags(5).images[2]
+        grey = (bag[:, 0] * 255).round().numpy()
+        found = bags.measure(bag, known.mean)
+        assert found["brightness"] == pytest.approx(grey.mean() / 255)
+        assert found["contrast"] == pytest.approx(np.mean([one.std() for one in grey]) / 255)
+        thumbs = thumbnails(grey.astype(np.uint8))
+        assert found["agreement"] == pytest.approx(np.mean([np.corrcoef(one, known.mean)[0, 1] for one in thumbs]))
 
-def test_a_dicom_header_is_read_without_the_patient(tmp_path):
-    code = pydicom.Dataset()
-    code.CodeMeaning = "antero-posterior"
-    path = dicom(tmp_path / "a.dcm", chests(1)[0], 8, PatientName="Doe^Jane", PatientID="4711", PatientSex="F",
-                 PatientAge="018M", ViewCodeSequence=[code], Modality="DX", PatientOrientation=["L", "F"],
-                 BodyPartExamined="CHEST")
-    header = headers.read_header(path)
-    assert header == headers.Header(0.0, "AP", "L\\F", "F", 1.5, "DX", "CHEST")
-    assert "DOE" not in str(header).upper() and "4711" not in str(header)
-
-
-@pytest.mark.parametrize("age, years", [("062Y", 62), ("62", 62), ("", np.nan), ("abcY", np.nan), ("-3", np.nan)])
-@pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
-def test_ages_as_archives_write_them(tmp_path, age, years):
-    path = dicom(tmp_path / "a.dcm", chests(1)[0], 8, PatientAge=age)
-    assert headers.read_header(path).age == pytest.approx(years, nan_ok=True)
-
-
-def test_grey_stored_in_colour_is_no_colour_picture(tmp_path):
-    grey = Image.fromarray(chests(1)[0])
-    grey.convert("RGBA").save(tmp_path / "grey.png")
-    Image.merge("RGB", [grey, Image.new("L", grey.size, 20), grey]).save(tmp_path / "colour.png")
-    assert headers.read_header(tmp_path / "grey.png").colour == 0
-    assert headers.read_header(tmp_path / "colour.png").colour > checks.COLOUR
-
-
-def test_a_broken_header_names_the_file(tmp_path):
-    (tmp_path / "x.dcm").write_bytes(b"not DICOM at all")
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n rest")
-    for name in ("x.png", "none.png"):
-        with pytest.raises(DataError, match=name):
-            headers.read_header(tmp_path / name)
-
-
-def test_real_dicom_files_tell_view_sex_and_age(real_data):
-    files = sorted((real_data / "cxr_fullres_samples").glob("*.dcm"))
-    assert len(files) == 2
-    for file in files:
-        header = headers.read_header(file)
-        assert header == headers.Header(0.0, "PA", "", "M", 62, "CR", "CHEST")
-        assert not checks.warnings_of_file(header, (1024, 1024), 224)
+    def test_what_is_unlike_the_training_is_named(self, known):
+        assert (known.n_train, known.n_held_out, known.min_slices) == (20, 30, 3)
+        again = bags.Reference.from_arrays(known.arrays())
+        bag = Bags(30).images[4]
+        assert bags.warnings_of(bag, again) == {}
+        assert set(bags.warnings_of(bag[:2], again)) == {"few_slices"}
+        assert set(bags.warnings_of(bag.flip(2), again)) == {"agreement"}, "upside down"
+        assert {"brightness", "contrast"} <= set(bags.warnings_of(bag / 2, again))

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdlib.data import checks, images
-from mdlib.papers.chest.predict import opened_reference, reference
+from mdlib.data import images
+from mdlib.data.checks import radiographs
+from mdlib.papers.chest.predict import reference
 
 SPOILED: dict[str, Callable[[np.ndarray], np.ndarray]] = {      # of uint8 (N, H, W)
     "as they are": lambda grey: grey,
@@ -27,7 +28,8 @@ def alarms(study, others: Mapping[str, Sequence[Path]] | None = None, count: int
     The next ones give what is found of the same images spoiled, and of `others`: files of another kind. Lateral views
     cannot be simulated: what share of them is found is not known.
     """
-    data, settings, known = study.data, study.settings, opened_reference(reference(study, study.paper.default_run))
+    data, settings, known = study.data, study.settings, radiographs.Reference.from_arrays(
+        reference(study, study.paper.default_run))
     rows = np.random.default_rng(study.seed).permutation(data.rows("test"))[:count]
     test = np.asarray(images.centre_crop(data.pixels, settings.crop)[np.sort(rows)])
     kinds = {name: spoil(test) for name, spoil in SPOILED.items()}
@@ -35,7 +37,7 @@ def alarms(study, others: Mapping[str, Sequence[Path]] | None = None, count: int
         kinds[name] = np.stack([images.seen(images.read_grey(file), settings.resize, settings.crop) for file in files])
     table = {}
     for name, crops in kinds.items():
-        found = checks.beyond(checks.measure(crops, known), known)
+        found = radiographs.beyond(radiographs.measure(crops, known), known)
         table[name] = {"images": len(crops), **{check: strange.mean() for check, strange in found.items()},
                        "any": np.any(list(found.values()), axis=0).mean()}
     return pd.DataFrame(table).T.astype({"images": int}).rename_axis("images of the test part, or other")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdlib.data import checks, images
+from mdlib.data import images
+from mdlib.data.checks import radiographs
 from mdlib.recipes.chest.card import reference
 from mdlib.recipes.chest.chapter import Chapter
 
@@ -36,7 +37,7 @@ def alarms(chapter: Chapter, others: dict[str, Sequence[Path]] | None = None, co
         kinds[name] = np.stack([images.seen(images.read_grey(file), settings.resize, settings.crop) for file in files])
     table = {}
     for name, crops in kinds.items():
-        found = checks.beyond(checks.measure(crops, known), known)
+        found = radiographs.beyond(radiographs.measure(crops, known), known)
         table[name] = {"images": len(crops), **{check: strange.mean() for check, strange in found.items()},
                       "any": np.any(list(found.values()), axis=0).mean()}
     return pd.DataFrame(table).T.astype({"images": int}).rename_axis("images of the test part, or other")

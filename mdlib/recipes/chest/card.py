@@ -11,7 +11,8 @@ import pandas as pd
 from torch import nn
 
 from mdlib import runs
-from mdlib.data import checks, chestxray14
+from mdlib.data import chestxray14
+from mdlib.data.checks import radiographs
 from mdlib.evaluate import thresholds
 from mdlib.recipes import cards
 from mdlib.recipes.chest.chapter import Chapter
@@ -31,7 +32,7 @@ class Card:
     data: dict[str, Any]             # name, phantoms, fingerprint, train, validation: of the collection, images
     code: str
     weights: str
-    reference: checks.Reference
+    reference: radiographs.Reference
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,13 +72,11 @@ def _reference(chapter: Chapter, split: int) -> Path:
     """The file in the run folder that says what the training images look like, once for all networks of a split."""
     def arrays() -> dict[str, Any]:
         train, val = (chapter.part(part, split) for part in ("train", "val"))
-        found = checks.reference(chapter.pixels, train, val, chapter.settings.crop)
-        return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)} | {
-            "limits": [found.limits[name] for name in checks.CHECKS]}
+        return radiographs.reference(chapter.pixels, train, val, chapter.settings.crop).arrays()
     return cards.kept_once(chapter.run.folder / "references" / f"split{split}.npz", arrays)
 
 
-def reference(chapter: Chapter) -> checks.Reference:
+def reference(chapter: Chapter) -> radiographs.Reference:
     """What the training images of the chapter's first split look like, with limits from its validation part."""
     with np.load(_reference(chapter, 0), allow_pickle=False) as kept:
         return _opened(dict(kept))
@@ -109,10 +108,8 @@ def _checked(checkpoint: Path, told: dict[str, Any]) -> Card:
                 cards.read_reference(checkpoint, told["reference"], _opened))
 
 
-def _opened(kept: dict[str, np.ndarray]) -> checks.Reference:
-    limits = dict(zip(checks.CHECKS, kept["limits"].tolist(), strict=True))
-    return checks.Reference(kept["mean"], kept["patterns"], kept["variance"], limits, int(kept["trained"]),
-                            int(kept["held_out"]))
+def _opened(kept: dict[str, np.ndarray]) -> radiographs.Reference:
+    return radiographs.Reference.from_arrays(kept)
 
 
 def load(card: Card) -> nn.Module:

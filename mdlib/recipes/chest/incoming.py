@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdlib.data import checks, headers, images, samples
+from mdlib.data import headers, images, samples
+from mdlib.data.checks import radiographs
 from mdlib.errors import DataError
 from mdlib.recipes.chest.card import Card
 from mdlib.recipes.chest.plan import NONIMAGE
@@ -50,7 +51,8 @@ def look(card: Card, file: Path, name: str, given: Beside) -> Seen:
                     given.age if np.isnan(header.age) else header.age)
     if card.training.network.endswith(NONIMAGE):
         _refuse_gaps(beside, file)
-    warnings = checks.warnings_of_file(header, grey.shape, settings.crop) | checks.warnings_of(crop, card.reference)
+    warnings = (radiographs.warnings_of_file(header, grey.shape, settings.crop)
+                | radiographs.warnings_of(crop, card.reference))
     return Seen(name, picture, crop, warnings, beside)
 
 
