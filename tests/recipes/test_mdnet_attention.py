@@ -56,8 +56,8 @@ def fake_looks(chapter, monkeypatch, attention, **others):
     """Every network attends like this, (N, K, T, P), and says the class "normal" is likeliest."""
     N, P = len(attention), attention.shape[3]
     side = math.isqrt(P)
-    found = {"attention": attention, "mirrored": attention, "typical": attention,
-             "maps": np.ones((N, 4, side, side)), "mirrored_maps": np.ones((N, 4, side, side)),
+    found = {"attention": attention, "hflip": attention, "typical": attention,
+             "maps": np.ones((N, 4, side, side)), "hflip_maps": np.ones((N, 4, side, side)),
              "logits": np.tile([1.0, 0, 0, 0], (N, 1))} | others
     monkeypatch.setattr(looking, "looks", lambda *_: found)
     monkeypatch.setattr(gathered, "train_all", lambda *_: None)
@@ -66,7 +66,7 @@ def fake_looks(chapter, monkeypatch, attention, **others):
 # What a network looks at
 
 
-def test_looks_are_those_of_the_network_for_its_words_for_the_mirrored_image_and_for_typical_sentences(chapter, looks):
+def test_looks_are_those_of_the_network_for_its_words_for_the_flipped_image_and_for_typical_sentences(chapter, looks):
     model, rows = mdnet.trained(chapter, Training("mdnet")), chapter.part("test")
     image = looking.as_input(chapter.pixels[rows])
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_looks_are_those_of_the_network_for_its_words_for_the_mirrored_image_and
         chosen, words = written["logits"].argmax(dim=1), written["words"]
         typical = torch.from_numpy(looking.typical_words(chapter, 0)).expand(len(rows), -1, -1)
         expected = {"attention": written["attention"],
-                    "mirrored": model(image.flip(3), words, chosen=chosen)["attention"],
+                    "hflip": model(image.flip(3), words, chosen=chosen)["attention"],
                     "typical": model(image, typical, chosen=chosen)["attention"]}
     assert (looks["words"] == words.numpy()).all() and (looks["words"] > END).any()
     for name, values in expected.items():
@@ -87,7 +87,7 @@ def test_looks_are_those_of_the_network_for_its_words_for_the_mirrored_image_and
 
 def test_an_image_model_has_class_attention_and_no_words(chapter):
     found = looking.looks(chapter, Training("ecnet"))
-    assert set(found) == set(looking.CLASS) and found["maps"].shape == found["mirrored_maps"].shape
+    assert set(found) == set(looking.CLASS) and found["maps"].shape == found["hflip_maps"].shape
 
 
 def test_typical_sentences_are_the_most_frequent_of_the_training_reports(chapter):
@@ -165,8 +165,8 @@ def test_attention_that_moves_with_the_image_follows_and_one_place_for_all_stays
     N = len(elsewhere.part("test"))
     moving = np.random.default_rng(0).random((N, 6, 2, 4, 4))
     fake_looks(elsewhere, monkeypatch, moving.reshape(N, 6, 2, 16),
-               mirrored=moving[..., ::-1].reshape(N, 6, 2, 16), maps=moving[:, :4, 0],
-               mirrored_maps=moving[:, :4, 0])
+               hflip=moving[..., ::-1].reshape(N, 6, 2, 16), maps=moving[:, :4, 0],
+               hflip_maps=moving[:, :4, 0])
     table = moved.mirrors(elsewhere, results.live(elsewhere)).set_index(["network", "what", "measure"])["mean"]
     assert table["mdnet", moved.WORDS, moved.FOLLOWS] == pytest.approx(1)
     assert abs(table["mdnet", moved.WORDS, moved.STAYS]) < 0.2

@@ -135,7 +135,7 @@ def mirrored(chapter: Chapter, part: str = "conclusion") -> Figure:
         every = mean_of_known(looking.looks(chapter, of_training(chapter, name))["typical"][:, k], axis=(0, 1))
         image(chapter, line[0], row, MECHANISMS[name])
         for axis, values, title in ((line[1], mean_of_known(looks["attention"][0, k], axis=0), "this image"),
-                                    (line[2], mean_of_known(looks["mirrored"][0, k], axis=0), "mirrored image"),
+                                    (line[2], mean_of_known(looks["hflip"][0, k], axis=0), "mirrored image"),
                                     (line[3], every, "mean of all test images")):
             drawn = axis.imshow(relative(values).reshape(shape), cmap="viridis", vmin=0, vmax=MOST)
             axis.set_title(title, fontsize=8)

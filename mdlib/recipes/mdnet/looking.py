@@ -10,21 +10,22 @@ from torch import Tensor, nn
 
 from mdlib.data import images
 from mdlib.files import atomic
-from mdlib.models.mdnet import MDNet, class_maps
+from mdlib.models.mdnet import MDNet
 from mdlib.models.report_lstm import END
+from mdlib.models.reporting import ClassAttention, ReportAttention, ReportWriter, in_batches
 from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.people import typical_sentences
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.trainings import trained
-from mdlib.recipes.mdnet.writing import SEEN, Writer
+from mdlib.recipes.mdnet.writing import SEEN
 from mdlib.recipes.trainings import fabric_of, folder
 from mdlib.training import loop
 
 ATTENTION = "attention.npz"
 EXPLAINED = ("mdnet", "mdnet_original", "mdnet_local")      # rows whose attention is compared
-CLASS = ("logits", "maps", "mirrored_maps")
-WORDS = ("words", "attention", "mirrored", "typical")
+CLASS = ("logits", "maps", "hflip_maps")
+WORDS = ("words", "attention", "hflip", "typical")
 
 
 def explained(chapter: Chapter) -> list[str]:
@@ -41,51 +42,8 @@ def shown(chapter: Chapter, count: int) -> np.ndarray:
     return in_turn(np.sort(chapter.part("test")), (targets + 1) % classes, classes, count)
 
 
-class Classes(nn.Module):
-    """An image model with the class attention of AAS (Fig. 6): what `loop.predict` calls."""
-
-    def __init__(self, image_model: nn.Module):
-        super().__init__()
-        self.image_model = image_model
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image (B, 3, H, W) -> `logits` (B, classes), and `maps`, `mirrored_maps` (B, classes, h, w).
-
-        mirrored_maps: of the mirrored image.
-        """
-        features, mirrored = (self.image_model.features(each) for each in (image, image.flip(3)))
-        return {"logits": self.image_model.classifier(features.mean(dim=(2, 3))),
-                "maps": class_maps(features, self.image_model.classifier),
-                "mirrored_maps": class_maps(mirrored, self.image_model.classifier)}
-
-
-class Looker(nn.Module):
-    """A MDNet that writes, and shows where it looks for its own words, and for those of everybody."""
-
-    def __init__(self, model: MDNet, typical: Tensor, longest: int, beam: int):
-        super().__init__()
-        self.model, self.longest, self.beam = model, longest, beam
-        self.register_buffer("typical", typical)
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image (B, 3, H, W) -> `words` (B, K, T) and their `attention` (B, K, T, P), as `MDNet.report`; and
-
-        `mirrored`: for the same words and the same class, of the mirrored image; `typical`: for the typical sentences
-        (K, T). As of `Classes`: `logits`, `maps`, `mirrored_maps`.
-        """
-        written = self.model.report(image, longest=self.longest, beam=self.beam)
-        chosen, words = written["logits"].argmax(dim=1), written["words"]
-        mirrored = self.model(image.flip(3), words, chosen=chosen)
-        typical = self.model(image, self.typical.expand(len(image), -1, -1), chosen=chosen)
-        classifier = self.model.image_model.classifier
-        return {"words": words, "attention": written["attention"], "mirrored": mirrored["attention"],
-                "typical": typical["attention"], "logits": written["logits"],
-                "maps": class_maps(written["features"], classifier),
-                "mirrored_maps": class_maps(mirrored["features"], classifier)}
-
-
 def looks(chapter: Chapter, training: Training) -> dict[str, np.ndarray]:
-    """What `Looker` gives for the N images of the test part, of an image model what `Classes` gives.
+    """The outputs of `ReportAttention` for the N images of the test part; of an image model those of `ClassAttention`.
 
     Attention is float32 (N, K, T, P), NaN where there is no word: END has none. The network is trained if need be.
     """
@@ -100,7 +58,7 @@ def looks(chapter: Chapter, training: Training) -> dict[str, np.ndarray]:
         found = {name: values if name == "words" else values.astype(np.float32) for name, values in kept.items()}
     if "words" in found:
         own, typical = found["words"] > END, typical_words(chapter, training.fold) > END
-        for name, there in (("attention", own), ("mirrored", own), ("typical", typical)):
+        for name, there in (("attention", own), ("hflip", own), ("typical", typical)):
             found[name] = np.where(np.broadcast_to(there, found[name].shape[:3])[..., None], found[name], np.nan)
     return found
 
@@ -109,9 +67,9 @@ def _asked(chapter: Chapter, training: Training, model: nn.Module) -> dict[str, 
     names, settings = CLASS, chapter.settings
     if isinstance(model, MDNet):
         names, typical = WORDS + CLASS, torch.from_numpy(typical_words(chapter, training.fold))
-        asked = Looker(model, typical, settings.longest, settings.beam)
+        asked = ReportAttention(model, typical, settings.longest, settings.beam)
     else:
-        asked = Classes(model)
+        asked = ClassAttention(model)
     found = loop.predict(fabric_of(chapter), asked, chapter.samples("test", training.fold), batch_size=SEEN,
                          outputs=names)
     return found | ({"words": found["words"].astype(np.int16)} if "words" in found else {})
@@ -137,13 +95,9 @@ def written_of(chapter: Chapter, model: MDNet, fold: int, pictures: np.ndarray) 
 
 def report_of(chapter: Chapter, model: MDNet, pictures: np.ndarray) -> dict[str, Tensor]:
     """What `MDNet.report` gives for some pictures, uint8 (N, side, side, 3), on the CPU."""
-    writer, found = Writer(model, chapter.settings.longest, chapter.settings.beam), []
-    device = next(model.parameters()).device
-    for start in range(0, len(pictures), SEEN):
-        with torch.inference_mode(), fabric_of(chapter).autocast():
-            answer = writer(as_input(pictures[start:start + SEEN]).to(device))
-        found.append({name: part.cpu() for name, part in answer.items()})
-    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+    writer = ReportWriter(model, chapter.settings.longest, chapter.settings.beam)
+    with fabric_of(chapter).autocast():
+        return in_batches(writer, as_input(pictures), SEEN)
 
 
 def as_input(pictures: np.ndarray) -> Tensor:

@@ -42,10 +42,10 @@ def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         found = looking.looks(chapter, training)
         rows, guess = np.arange(len(found["maps"])), found["logits"].argmax(axis=1)
-        pairs = {CLASS: (found["maps"][rows, guess], found["mirrored_maps"][rows, guess])}
+        pairs = {CLASS: (found["maps"][rows, guess], found["hflip_maps"][rows, guess])}
         if "attention" in found:
             pairs = {WORDS: tuple(found[name].reshape(*found[name].shape[:3], *found["maps"].shape[2:])
-                                  for name in ("attention", "mirrored")), **pairs}
+                                  for name in ("attention", "hflip")), **pairs}
         columns = {}
         for what, (before, after) in pairs.items():
             for measure, expected in ((FOLLOWS, before[..., ::-1]), (STAYS, before)):

@@ -10,8 +10,8 @@ from IPython.display import Markdown
 from torch import Tensor
 
 from mdlib.data.vocabulary import PAD
-from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import MDNet
+from mdlib.models.reporting import report_likelihood
 from mdlib.recipes import clock
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
@@ -71,14 +71,9 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
     return chosen // count, chosen % count
 
 
-@torch.inference_mode()
 def together(model: MDNet, image: Tensor, words: Tensor) -> np.ndarray:
     """log p of all reports for all images, (N, M)."""
-    found = []
-    for part in image.split(SEEN):
-        features, _, c = model.see(part)
-        found.append(log_likelihood(model.language, features, c, words))
-    return torch.cat(found, dim=1).cpu().numpy()
+    return report_likelihood(model, image.split(SEEN), words).cpu().numpy()
 
 
 @torch.inference_mode()

@@ -7,8 +7,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mdlib.data.vocabulary import END, PAD
-from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import MDNet
+from mdlib.models.reporting import ReportWriter, report_likelihood
 from mdlib.progress import track
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
@@ -16,18 +16,6 @@ from mdlib.recipes.mdnet.rows import EVERY
 from mdlib.training import loop
 
 SEEN = 32       # images a batch
-
-
-class Writer(nn.Module):
-    """A MDNet that writes: what `loop.predict` calls."""
-
-    def __init__(self, model: MDNet, longest: int, beam: int):
-        super().__init__()
-        self.model, self.longest, self.beam = model, longest, beam
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image (B, 3, H, W) -> as `MDNet.report`."""
-        return self.model.report(image, longest=self.longest, beam=self.beam)
 
 
 def written(chapter: Chapter, training: Training, model: nn.Module,
@@ -44,7 +32,7 @@ def written(chapter: Chapter, training: Training, model: nn.Module,
         return pd.DataFrame({"row": samples.rows, "guess": logits.argmax(axis=1)}), None
     settings, whole = chapter.settings, not EVERY[training.row].split
     longest = settings.longest_report if whole else settings.longest
-    answer = loop.predict(fabric, Writer(model, longest, settings.beam), samples, batch_size=SEEN,
+    answer = loop.predict(fabric, ReportWriter(model, longest, settings.beam), samples, batch_size=SEEN,
                           outputs=("words", "logits"))
     vocabulary, columns = chapter.vocabulary(training.fold), ("report",) if whole else chapter.reports.parts
     texts = [[vocabulary.decode(sentence) for sentence in report] for report in answer["words"].astype(np.int64)]
@@ -78,11 +66,8 @@ def likelihood(chapter: Chapter, model: MDNet, fabric: Fabric, words: Tensor, po
     """(N, M): log-likelihood of words (N, K, T) for each image in the rows `pool` of the collection."""
     samples = chapter.samples("test", fold)
     places = np.flatnonzero(np.isin(samples.rows, pool))
-    found = []
     model.to(fabric.device).eval()
-    with torch.inference_mode(), fabric.autocast():
-        for start in track(range(0, len(places), SEEN), "reading reports", disable=not fabric.is_global_zero):
-            image = samples.__getitems__(places[start:start + SEEN])["image"].to(fabric.device)
-            features, _, c = model.see(image)
-            found.append(log_likelihood(model.language, features, c, words).float().cpu().numpy())
-    return np.concatenate(found, axis=1)
+    starts = track(range(0, len(places), SEEN), "reading reports", disable=not fabric.is_global_zero)
+    batches = (samples.__getitems__(places[start:start + SEEN])["image"].to(fabric.device) for start in starts)
+    with fabric.autocast():
+        return report_likelihood(model, batches, words).float().cpu().numpy()
