@@ -61,7 +61,7 @@ def grid_differences(table: pd.DataFrame, pairs: Iterable[tuple[RunSpec, RunSpec
     AUROCs per class. pairs: two trainings each, whatever their fold and seed. Each difference is over the classes that
     both have; of each pair of series the mean, lowest and highest, how many are above 0, and of how many.
     """
-    pairs = [(a.series, b.series) for a, b in pairs]
+    pairs = [(a.series, b.series) for a, b in pairs] if len(table) else []
     named, rows = labels(spec for pair in pairs for spec in pair), []
     for a, b in pairs:
         first, second = (_by_fold_and_seed(table[table["predicted"] == part], spec) for spec in (a, b))

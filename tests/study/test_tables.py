@@ -66,7 +66,8 @@ def test_nothing_to_compare_gives_empty_tables_with_their_columns(problem):
     assert table.empty and tuple(table) == tables.DIFFERENCES
     assert list(tables.with_verdicts(table)) == ["panel", "comparison", "seeds", "difference", "95 % interval",
                                                  "verdict"]
-    assert tables.grid_differences(pd.DataFrame(), [], "test").empty
+    grid = tables.grid_differences(pd.DataFrame(), [(Run("a"), Run("b"))], "test")
+    assert grid.empty and tuple(grid) == tables.GRID
     assert tuple(tables.long(pd.DataFrame(), {})) == ("row", "series", "value", "low", "high")
 
 
