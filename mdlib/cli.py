@@ -12,6 +12,7 @@ from mdlib import chapters
 from mdlib.chapters import CHAPTERS, PAGES
 from mdlib.errors import MdlibError, SettingsError
 
+
 class Group(click.Group):
     """Shows an MdlibError as its one line, without a traceback; everything else stays loud."""
 
@@ -98,7 +99,7 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
 def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
         **asked) -> None:
-    """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes where it stopped."""
+    """Execute the notebooks of a chapter by papermill into a run folder; an interrupted run resumes."""
     from mdlib import extras, runs
     from mdlib.batch import papermill_runs
 

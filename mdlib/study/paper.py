@@ -55,7 +55,7 @@ class Paper:
     weights: Callable[[], pd.DataFrame]                     # one row per network: its weights, the paper's number
     default_run: RunSpec                                    # whose samples are meant where no run is named
     starts_from: Callable[[RunSpec, Any], RunSpec | None] | None = None     # run, settings -> whose weights it takes
-    card: Callable[..., dict[str, Any] | None] | None = None                # study, run -> facts for prediction, or None
+    card: Callable[..., dict[str, Any] | None] | None = None                # study, run -> facts for prediction
     reference: Callable[..., dict[str, np.ndarray]] | None = None           # study, run -> statistics of its training
     inference: str = ""                                     # the module with its `Predictor`, for `mdlib predict`
     publish: Callable[..., dict[str, Any]] | None = None    # study -> tables for data/results, as JSON

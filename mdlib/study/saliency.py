@@ -25,6 +25,7 @@ COLUMNS = ("network", "method", "measure", "finding", "mean", "low", "high", "pa
 NO_IMAGE = "no image"                                       # the network of a map that no network made
 UNIFORM, LOCATION_PRIOR = "uniform", "location prior"       # methods that see no image: chance, and the usual place
 MEASURES = tuple(hits.MEASURES)
+MEAN = per_class.MEAN
 EXCHANGES = {"deletion": curves.deletion, "insertion": curves.insertion}
 OTHER_IMAGE = "another image"                               # in the column `part` of `randomisation`
 UPSAMPLED_AT_ONCE = 64                                      # maps, to bound the memory
@@ -97,6 +98,12 @@ def localisation(maps: Maps, masks: np.ndarray, pairs: pd.DataFrame, prior: np.n
     references = {UNIFORM: np.ones((len(masks), 1, 1)), LOCATION_PRIOR: prior}
     scores = {method: measures(raw, masks) for method, raw in (references | maps).items()} if len(pairs) else {}
     return beyond_references(scores, pairs, network=network, n_bootstrap=n_bootstrap, seed=seed)
+
+
+def focus(table: pd.DataFrame, min_pairs: int = 20) -> str:
+    """Which rows of `localisation` to show: the mean over findings if each has `min_pairs`, else the most frequent."""
+    counts = table[table["finding"] != MEAN].groupby("finding", sort=False)["pairs"].max()
+    return MEAN if counts.empty or counts.min() >= min_pairs else str(counts.idxmax())
 
 
 def measures(raw: np.ndarray, masks: np.ndarray) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mdlib.evaluate import classification, paired
+from mdlib.evaluate import classification, paired, per_class
 from mdlib.evaluate.tables import interval
 from mdlib.study.spec import RunSpec, labels
 
@@ -115,6 +115,19 @@ def wide(table: pd.DataFrame, rows: str | list[str], columns: str | list[str], v
     cells = table.assign(text=[with_interval(*ends, digits=digits)
                                for ends in table[[value, "low", "high"]].to_numpy(float)])
     return cells.pivot_table(index=rows, columns=columns, values="text", aggfunc="first", sort=False).fillna("")
+
+
+def hits(table: pd.DataFrame, measure: str = "pointing game", min_pairs: int = 20) -> pd.DataFrame:
+    """A measure of `saliency.localisation` by finding in counts: hits of n, with an interval from `min_pairs` on.
+
+    One row per network and method, one column per finding. Ties count in part.
+    """
+    of = table[(table["measure"] == measure) & (table["finding"] != per_class.MEAN)]
+    cells = of.assign(finding=of["finding"].str.replace("_", " "), text=[
+        f"{round(row.mean * row.pairs, 1):g} of {row.pairs}" + (
+            f" ({interval(row.low, row.high)})" if row.pairs >= min_pairs else "")
+        for row in of.itertuples(index=False)])
+    return cells.pivot_table(index=["network", "method"], columns="finding", values="text", aggfunc="first", sort=False)
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Applying the networks of Tan et al. to files: reading as in training, thresholds, maps, and what a page shows."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +9,14 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from scipy.special import expit
-from torch import Tensor, nn
+from torch import Tensor
 
-from mdlib.data import checks, headers, images, samples
+from mdlib.data import headers, images, samples
+from mdlib.data.checks import radiographs
 from mdlib.errors import DataError
 from mdlib.evaluate import thresholds
 from mdlib.explain import gradients
+from mdlib.papers.chest import maps
 from mdlib.papers.chest.data import CLASSES
 from mdlib.papers.chest.networks import NONIMAGE, Run, inputs
 from mdlib.study import inference, pages, results
@@ -23,8 +24,6 @@ from mdlib.study.bundle import Bundle
 from mdlib.study.inference import Source, cell, number
 
 MAX_ASPECT = 20     # long side over short side: more is no radiograph, and would need any amount of memory
-LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
-          "att_a": ("transition3", "norm5"), "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
 RATES = ("threshold", "sensitivity", "specificity", "positives", "negatives")
 HEAD = ("Class", "Probability", "Threshold", "At or above", "Sensitivity", "Specificity", "Images with", "without")
 
@@ -44,35 +43,9 @@ def card(study, run: Run) -> dict[str, Any] | None:
 
 
 def reference(study, run: Run) -> dict[str, np.ndarray]:
-    """What the training images look like, with limits from the validation part, as arrays of `checks.Reference`."""
+    """Statistics of the training images, limits from the validation part: arrays of `radiographs.Reference`."""
     rows = (study.data.rows(part, run.fold) for part in ("train", "val"))
-    found = checks.reference(study.data.pixels, *rows, study.settings.crop)
-    return {field.name: np.asarray(getattr(found, field.name)) for field in dataclasses.fields(found)} | {
-        "limits": np.array([found.limits[name] for name in checks.CHECKS])}
-
-
-def opened_reference(arrays: Mapping[str, np.ndarray]) -> checks.Reference:
-    """The `checks.Reference` that `reference` gave the arrays of."""
-    limits = dict(zip(checks.CHECKS, arrays["limits"].tolist(), strict=True))
-    return checks.Reference(arrays["mean"], arrays["patterns"], arrays["variance"], limits, int(arrays["trained"]),
-                            int(arrays["held_out"]))
-
-
-def maps_of(model: nn.Module, name: str, batch: dict[str, Tensor]) -> tuple[dict, dict]:
-    """Maps by method, (B, classes, h, w) or (B, 1, h, w), and which carry signal, (B, classes).
-
-    Grad-CAM of the network `name` at LAYERS; attention as weights times pixels, so that 1 is the mean.
-    """
-    device = next(model.parameters()).device
-    batch = {key: value.to(device) for key, value in batch.items()}
-    with torch.inference_mode():
-        attention = model(**batch).get("attention", ())
-    found = {f"Grad-CAM {layer}": gradients.grad_cam_maps(model, batch, f"features.{layer}")
-             for layer in LAYERS[name.removesuffix(NONIMAGE)]}
-    values = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
-              for stage, weights in enumerate(attention, start=1)}
-    return (values | {method: maps.values.cpu().numpy() for method, maps in found.items()},
-            {method: maps.signal.cpu().numpy() for method, maps in found.items()})
+    return radiographs.reference(study.data.pixels, *rows, study.settings.crop).arrays()
 
 
 class Beside(NamedTuple):
@@ -113,9 +86,10 @@ class Predictor(inference.Predictor):
         super().__init__(bundle)
         self.settings, self.network = bundle.settings, bundle.run.network
         self.classes = CLASSES[-bundle.run.n_classes:]
+        self.n_train, self.n_val = (bundle.data["counts"][part] for part in ("train", "val"))
         points = results.table(bundle.facts["operating_points"]).set_index("class")
         self.points = points.loc[list(self.classes), list(RATES)].astype(float)
-        self.reference = opened_reference(bundle.reference)
+        self.reference = radiographs.Reference.from_arrays(bundle.reference)
 
     def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Film:
         """The film in the geometry of section 2.4. Raises DataError also where the network lacks a feature."""
@@ -130,17 +104,20 @@ class Predictor(inference.Predictor):
             refuse_gaps(beside, source.path)
         size = self.settings.resize, self.settings.crop
         crop = images.seen(grey, *size)
-        warnings = checks.warnings_of_file(header, grey.shape, self.settings.crop)
-        return Film(name, images.shown(grey, *size), crop, warnings | checks.warnings_of(crop, self.reference), beside)
+        warnings = radiographs.warnings_of_file(header, grey.shape, self.settings.crop)
+        warnings |= radiographs.warnings_of(crop, self.reference)
+        return Film(name, images.shown(grey, *size), crop, warnings, beside)
 
-    def predict(self, fabric: Fabric, inputs: Sequence[Film], with_maps: bool) -> Iterator[Prediction]:
-        """The probabilities, and the maps of `maps_of`."""
-        batch, model = self.batch(inputs), self.bundle.model
+    def predict(self, fabric: Fabric, films: Sequence[Film], with_maps: bool) -> Iterator[Prediction]:
+        """The probabilities; Grad-CAM of every class, and attention where the network has any."""
+        batch, model = fabric.to_device(self.batch(films)), self.bundle.model
         with torch.inference_mode(), fabric.autocast():
-            logits = model(**fabric.to_device(batch))["logits"].float().cpu().numpy()
-        maps, signal = maps_of(model, self.network, batch) if with_maps else ({}, {})
+            logits = model(**batch)["logits"].float().cpu().numpy()
+        explained = maps.explained(model, batch, maps.SHOWN[self.bundle.run.body], gradients.grad_cam_maps
+                                   ) if with_maps else {"maps": {}, "signal": {}}
         for i, probability in enumerate(expit(logits)):
-            yield Prediction(probability, *({name: values[i] for name, values in of.items()} for of in (maps, signal)))
+            yield Prediction(probability, *({method: values[i] for method, values in explained[name].items()}
+                                            for name in ("maps", "signal")))
 
     def batch(self, films: Sequence[Film]) -> dict[str, Tensor]:
         """What the network is called with for these films."""
@@ -167,8 +144,8 @@ class Predictor(inference.Predictor):
         order = np.argsort(-prediction.probability, kind="stable")
         rows = [class_row(self.points.iloc[k], float(prediction.probability[k])) for k in order]
         return "\n".join([pages.paragraph(self._features(film.beside)), pages.paragraph(
-            f"A threshold is where sensitivity + specificity was highest on the {self.bundle.data['counts']['val']:,} "
-            "validation images. Both rates are of these same images and therefore optimistic; the last columns give "
+            f"A threshold is where sensitivity + specificity was highest on the {self.n_val:,} validation "
+            "images. Both rates are of these same images and therefore optimistic; the last columns give "
             "the number of images with and without the class. A probability is the network's output, not a risk."),
             pages.table("Numbers of each class", HEAD, rows)])
 
@@ -178,8 +155,7 @@ class Predictor(inference.Predictor):
         return f"The network was also given: {beside.view}, {beside.sex}, {beside.age:.0f} years."
 
     def description(self) -> str:
-        counts = self.bundle.data["counts"]
-        origin = pages.origin(self.bundle.run.slug, f"{counts['train']:,} images", self.bundle.data, "radiographs")
+        origin = pages.origin(self.bundle.run.slug, f"{self.n_train:,} images", self.bundle.data, "radiographs")
         return f"{origin} It sees {self.settings.crop} x {self.settings.crop} pixels, the middle of the image."
 
 

@@ -1,20 +1,23 @@
 """The figures of a run that the book quotes: AUROCs, differences and map measures, written once and read as tables."""
 
+import functools
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from mdlib.evaluate import classification
+from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
+from mdlib.papers.chest import annotations, maps
 from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, exhibit, pairs, planned, predicted_parts
 from mdlib.papers.chest.networks import Run
 from mdlib.papers.chest.training import metadata_baseline
-from mdlib.study import results, tables
+from mdlib.study import results, saliency, tables
 from mdlib.study.spec import labels
 from mdlib.study.study import Study
 
 METADATA = "metadata baseline"
+NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
 
 
 def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -47,7 +50,54 @@ def publish(study: Study) -> dict[str, Any]:
     return {"parts": {part: {"images": len(rows), "patients": int(study.data.table["patient"].iloc[rows].nunique())}
                       for part, rows in study.data.parts.items()},
             "aurocs": {name: results.records(aurocs) for name, (aurocs, _) in found.items()},
-            "differences": {name: results.records(differences) for name, (_, differences) in found.items()}}
+            "differences": {name: results.records(differences) for name, (_, differences) in found.items()},
+            "maps": {name: results.records(table, digits=4) for name, table in map_measures(study).items()}}
+
+
+def map_measures(study: Study) -> dict[str, pd.DataFrame]:
+    """What the page "Measured" computes of the maps of all DenseNets of a run; of localisation what the book quotes."""
+    options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
+    known, few, twinned = (annotations.pairs(study, *of) for of in (
+        (30 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
+    masks, images = annotations.masks(study, known), maps.pair_images(study, few).numpy()
+    prior, twins = annotations.location_prior(study, known, masks), annotations.twins(study, twinned)
+    found: dict[str, list[pd.DataFrame]] = {}
+    for name in (name for name in NETWORKS if name in study.settings.networks):
+        model = study.model(Run(name, part="train_val", seed=study.seed))
+        of, told = functools.partial(maps.pair_maps, study, name=name), {"network": name, **options}
+        effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
+        for what, table in {
+                "localisation": saliency.localisation(of(model, pairs=known), masks, known, prior, **told),
+                "faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
+                                                      of(model, pairs=few), few, **told),
+                "randomisation": saliency.randomisation(functools.partial(of, pairs=few), model,
+                                                        maps.untrained(study, Run(name)), few, **told),
+                "counterfactuals": saliency.counterfactuals(
+                    effect, of(model, pairs=twinned), of(model, pairs=twinned, pictures=twins),
+                    annotations.masks(study, twinned), twinned, **told)}.items():
+            found.setdefault(what, []).append(table)
+    tables_of = {what: pd.concat(of, ignore_index=True).drop_duplicates() for what, of in found.items()}
+    place, gains = tables_of["localisation"], tables_of["faithfulness"]
+    return tables_of | {
+        "localisation": place[(place["measure"] == "pointing game") | (place["finding"] == saliency.focus(place))],
+        "faithfulness": gains[gains["measure"].isin(saliency.EXCHANGES) & (gains["finding"] == saliency.MEAN)]}
+
+
+def map_verdicts(name: str) -> pd.DataFrame:
+    """How many maps of a published run are higher or lower than their reference, or undecided, by 95 % intervals."""
+    place, gains, moves = (read(name, "maps", what) for what in ("localisation", "faithfulness", "counterfactuals"))
+    place = place[place["finding"] == saliency.focus(place)]
+    asked = {"mass accuracy: map − uniform": place[place["measure"] == "mass accuracy beyond uniform"],
+             "mass accuracy: map − location prior": place[place["measure"] == "mass accuracy beyond location prior"],
+             "deletion: order of the map − random order": gains[gains["measure"] == "deletion"],
+             "insertion: order of the map − random order": gains[gains["measure"] == "insertion"],
+             "mass in the cause: correlation with the effect − 0": moves[moves["measure"] == "mass in the cause"]}
+    rows = {}
+    for question, of in asked.items():
+        of = of[of["network"] != saliency.NO_IMAGE].dropna(subset="mean")
+        verdicts = pd.Series([paired.verdict(*ends) for ends in of[["low", "high"]].to_numpy()], dtype=object)
+        rows[question] = {verdict: int((verdicts == verdict).sum()) for verdict in ("higher", "lower", "undecided")}
+    return pd.DataFrame(rows).T.assign(maps=lambda table: table.sum(axis=1))
 
 
 def read(name: str, what: str, exhibit: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Table 1: the paper's subset of ChestX-ray14 from the NIH's label table, its splits, and which of them share patients."""
+"""Table 1: the paper's subset of ChestX-ray14 from the NIH's label table, and which of its splits share patients."""
 
 import dataclasses
 from pathlib import Path
