@@ -3,7 +3,7 @@
 import functools
 import importlib
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 from mdlib import runs
@@ -37,9 +37,12 @@ class PaperChapter:
         return results.write(self.paper.name, f"{'grid' if grid else 'runs'}/{name}", study.run, figures)
 
     @property
-    def predict(self) -> ModuleType:
-        """The module whose functions `predict` and `learned_from` the command calls."""
-        return importlib.import_module(f"mdlib.papers.{self.paper.name}.predict")
+    def predict(self) -> SimpleNamespace:
+        """The functions `predict` and `learned_from` that the command calls."""
+        from mdlib.study import inference
+
+        return SimpleNamespace(predict=functools.partial(inference.predict, self.paper),
+                               learned_from=functools.partial(inference.description, self.paper))
 
 
 class RecipeChapter:

@@ -1,16 +1,10 @@
-"""One tiny run of each chapter for all tests of its recipe: what one test has trained, the others find."""
+"""One tiny run of the recipe of chest for its tests: what one test has trained, the others find."""
 
 import pytest
 from tiny_chest import TINY
-from tiny_mdnet import TINY as TINY_MDNET
-from tiny_mims import TINY as TINY_MIMS
 
 from mdlib.data.phantoms import chest as phantom_chest
-from mdlib.data.phantoms import histology
-from mdlib.data.phantoms import oct as phantom_oct
-from mdlib.data.phantoms import tiles as phantom_tiles
-from mdlib.data.phantoms.oct_places import Knobs
-from mdlib.recipes import chest, mdnet, mims
+from mdlib.recipes import chest
 
 
 @pytest.fixture(scope="session")
@@ -24,33 +18,3 @@ def tiny(phantoms, tmp_path_factory):
     """A chapter on these phantoms; what is asked of it is trained then."""
     return chest.start(data_dir=str(phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
                        overrides=TINY)
-
-
-@pytest.fixture(scope="session")
-def mims_phantoms(tmp_path_factory):
-    """The folder of the volumes of 16 phantom patients, of 6 with lesions of one size, and of 86 tiles."""
-    folder = tmp_path_factory.mktemp("mims")
-    phantom_oct.write(folder / "oct", patients=16, workers=1)
-    phantom_tiles.write(folder / "crc_msi", train=15, test=40, workers=1)
-    phantom_oct.write(folder / "one_size", patients=6, seed=1, knobs=Knobs(width=(9.0, 15.0)), workers=1)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_mims(mims_phantoms, tmp_path_factory):
-    """Chapter 2 on these phantoms; what is asked of it is trained then."""
-    return mims.start(data_dir=str(mims_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                      overrides=TINY_MIMS)
-
-
-@pytest.fixture(scope="session")
-def mdnet_phantoms(tmp_path_factory):
-    """The folder of 72 phantom images of bladder tissue, of 12 patients, with five reports each."""
-    return histology.write(tmp_path_factory.mktemp("mdnet") / "phantoms", patients=12, images=6, workers=1)
-
-
-@pytest.fixture(scope="session")
-def tiny_mdnet(mdnet_phantoms, tmp_path_factory):
-    """Chapter 5 on these phantoms; what is asked of it is trained then."""
-    return mdnet.start(data_dir=str(mdnet_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                       overrides=TINY_MDNET)

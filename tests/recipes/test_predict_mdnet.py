@@ -1,8 +1,9 @@
-"""`mdlib predict mdnet`: reports for images of no collection, as a user calls it, and when something is wrong."""
+"""`mdlib predict mdnet`: what only reports need; the rest is in tests/study/test_inference.py."""
 
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,19 @@ from PIL import Image, ImageFilter
 
 from mdlib.cli import main, page_of_case
 from mdlib.data.vocabulary import PAD
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import evidence_of
-from mdlib.recipes import answers, mdnet, unlike
+from mdlib.recipes import mdnet
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mdnet import card, looking, reference, report
+from mdlib.recipes.mdnet import looking
 from mdlib.recipes.mdnet import predict as prediction
+from mdlib.recipes.mdnet.card import ORIGIN
 from mdlib.recipes.mdnet.plan import Training
+from mdlib.study import inference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-MDNET, ORIGINAL, WHOLE, IMAGE_MODEL = (Training(row) for row in ("mdnet", "mdnet_original", "baseline_en", "ecnet"))
+MDNET, ORIGINAL, WHOLE = (Training(row) for row in ("mdnet", "mdnet_original", "baseline_en"))
 DOUBTS = {"no_conclusion", "disagreement"}      # a network that has hardly learned contradicts itself
 
 
@@ -164,14 +167,6 @@ def test_what_is_unlike_the_training_is_told(answer):
     assert said.get("ward 1/slide.png", set()) <= DOUBTS, "of few held-out images none is beyond the limits"
 
 
-def test_nothing_of_the_patient_leaves_the_header_and_names_are_escaped(answer):
-    _, out = answer
-    for file in filter(Path.is_file, out.rglob("*")):
-        assert "Doe^" not in file.read_text() and "4711-" not in file.read_text()      # neither is base64 by chance
-    page = (out / "=swapped<b>.png.html").read_text()
-    assert "swapped&lt;b&gt;" in page and "<h1>=swapped<b>" not in page
-
-
 @pytest.fixture(scope="module")
 def shown(chapter, tmp_path_factory):
     """Cases as the pages of three test images show them, what stands above, and the table."""
@@ -189,14 +184,14 @@ def test_what_is_shown_is_what_is_in_the_table(chapter, shown):
     for (case, above), (_, row) in zip(cases, table.iterrows(), strict=True):
         np.testing.assert_allclose(case["probability"], row[list(case["classes"])].astype(float), atol=1e-6)
         assert np.isnan(case["truth"]).all() and "reference" not in case and "correct" not in case
-        assert len(case["maps"][report.CLASS_ATTENTION]) == len(case["classes"])
+        assert len(case["maps"][prediction.CLASS_ATTENTION]) == len(case["classes"])
         sentences = [" ".join(words) for _, words in case["report"]]
         assert sentences == row[list(chapter.reports.parts)].tolist()
         attention = case["attention"]["AAS"]
         assert len(attention) == sum(len(words) for _, words in case["report"]) > 0
         np.testing.assert_allclose(attention.sum(axis=(1, 2)), 1, atol=1e-5)
         assert f"log-probability {row['log_probability']:.2f} on average" in above
-        assert ("None of the checks" in above) == (row["warnings"] == 0)
+        assert ("The checks found nothing unusual" in above) == (row["warnings"] == 0)
 
 
 def test_the_attention_is_that_of_the_network(chapter, shown):
@@ -210,23 +205,6 @@ def test_the_attention_is_that_of_the_network(chapter, shown):
     np.testing.assert_allclose(case["attention"]["AAS"].reshape(-1, read.shape[-1]), read[words > 0], atol=1e-5)
 
 
-def test_pages_open_from_disk_show_the_report_and_ask_nobody(shown, chromium):
-    from browser import launch, open_page
-    from explorer_page import ExplorerPage
-
-    cases, _, out = shown
-    page = sorted(out.glob("*.html"))[0]
-    with launch(chromium) as browser, open_page(browser, page.as_uri()) as visit:
-        assert ExplorerPage(visit).drawn() >= 1
-        assert visit.faults == [] and visit.external == []
-        text = visit.page.locator("main").inner_text()
-        assert "not a medical device" in text and "drawn phantoms, no patients" in text
-        assert "of real tissue means nothing" in text
-        assert all(word in text for _, words in cases[0][0]["report"] for word in words)
-        visit.page.set_viewport_size({"width": 320, "height": 640})
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
-
-
 def test_a_baseline_writes_one_report_and_shows_no_attention(chapter, inbox, tmp_path):
     found = []
     prediction.predict(folder_of(chapter, WHOLE), [inbox / "ward 1"], tmp_path / "out", "cpu", None,
@@ -237,137 +215,49 @@ def test_a_baseline_writes_one_report_and_shows_no_attention(chapter, inbox, tmp
     assert (f"report: {said}" if said else "writes nothing") in above
 
 
-def said_of(guess: str, *sentences: str, attention=None) -> report.Said:
+def written(guess: str, *sentences: str, attention=None) -> prediction.Written:
     stated = next((name for name in ("normal", "low grade") if sentences[-1].endswith(name)), "")
-    return report.Said(np.array([1.0, 0, 0, 0]), guess, sentences, attention, np.ones((4, 3, 3)), -0.5, stated,
-                       report.doubts(guess, stated))
+    return prediction.Written(np.array([1.0, 0, 0, 0]), guess, sentences, attention, np.ones((4, 3, 3)), -0.5, stated)
 
 
-def test_a_network_that_disagrees_with_itself_is_told_so():
-    assert said_of("normal", "the conclusion is normal").warnings == {}
-    told = said_of("normal", "low grade").warnings
-    assert set(told) == {"disagreement"} and all(name in told["disagreement"] for name in ("“normal”", "“low grade”"))
-    assert set(said_of("normal", "nothing is seen").warnings) == {"no_conclusion"}
+def test_a_network_that_disagrees_with_itself_gets_a_warning():
+    assert written("normal", "the conclusion is normal").warnings == {}
+    found = written("normal", "low grade").warnings
+    assert set(found) == {"disagreement"} and all(name in found["disagreement"] for name in ("“normal”", "“low grade”"))
+    assert set(written("normal", "nothing is seen").warnings) == {"no_conclusion"}
 
 
 def test_an_empty_report_has_no_attention_to_show(chapter):
-    told = card.read(folder_of(chapter))
-    seen = prediction.Seen("a.png", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8), {})
-    nothing = said_of("normal", *[""] * 6, attention=np.zeros((0, 3, 3)))
-    assert "report" not in report.case(told, seen, nothing)
-    assert "It writes nothing about this image." in report.above(told, seen, nothing)
+    predictor = inference.open_predictor(ORIGIN, folder_of(chapter))
+    slide = prediction.Slide("a.png", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8), {})
+    nothing = written("normal", *[""] * 6, attention=np.zeros((0, 3, 3)))
+    assert "report" not in predictor.case(slide, nothing)
+    assert "The network writes nothing about this image." in predictor.text(slide, nothing)
 
 
-def test_an_answer_cut_off_half_way_leaves_no_table_and_is_given_again(chapter, inbox, tmp_path):
-    pages = []
-
-    def killed(case, title, above):
-        if pages:
-            raise KeyboardInterrupt
-        pages.append(title)
-        return "the first page"
-    asked = [inbox / "ward 1", inbox / "ward 2"]
-    with pytest.raises(KeyboardInterrupt):
-        prediction.predict(folder_of(chapter), asked, tmp_path / "out", "cpu", page=killed)
-    left = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    assert left == {"prediction.json", "ward 1/slide.png.html"}
-    assert (tmp_path / "out/ward 1/slide.png.html").read_text() == "the first page"
-    result = ask(chapter, asked, tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    assert set(table_of(tmp_path / "out").index) == {"ward 1/slide.png", "ward 2/slide.png"}
-    assert "the first page" not in (tmp_path / "out/ward 1/slide.png.html").read_text()
+@pytest.mark.parametrize("part, changes, message", [
+    ("facts", {"words": ["a", "b", "c"]}, "do not fit the network"),
+    ("facts", {"words": ["two words", "b"]}, "damaged card.*two words"),
+    ("facts", {"words": ["a", 3]}, "damaged card.*words"),
+    ("facts", {"parts": ["conclusion", "conclusion"]}, "damaged card.*parts"),
+    ("facts", {"classes": ["a", "b"]}, "do not fit the network"),
+    ("facts", {"colours": [[0, 0, 0], [1, 1, 0]]}, "damaged card.*colours"),
+    ("run", {"row": "split"}, None),        # another name for the same network
+    ("run", {"row": "ecnet"}, "damaged card.*ecnet"),
+    ("settings", {"hidden": 0}, "damaged card.*0")])
+def test_a_card_of_no_network_that_writes_is_refused(chapter, tmp_path, part, changes, message):
+    shutil.copytree(folder_of(chapter), tmp_path / "model")
+    card = json.loads((tmp_path / "model/card.json").read_text())
+    (tmp_path / "model/card.json").write_text(json.dumps(card | {part: card[part] | changes}))
+    with nullcontext() if message is None else pytest.raises(DataError, match=message):
+        _ = inference.open_predictor(ORIGIN, tmp_path / "model").bundle.model
 
 
-def test_another_question_another_network_and_a_folder_of_other_things_are_refused(chapter, inbox, tmp_path):
-    out = tmp_path / "out"
-    assert ask(chapter, [inbox / "tiny.png"], out, "--tables-only").exit_code == 0
-    assert "other files" in ask(chapter, [inbox / "wide.png"], out).output
-    assert "another network" in ask(chapter, [inbox / "tiny.png"], out, training=ORIGINAL).output
-    assert "--sex" in ask(chapter, [inbox / "tiny.png"], tmp_path / "new", "--sex", "F").output
-    assert "not empty" in ask(chapter, [inbox / "tiny.png"], inbox).output
-    with pytest.raises(SettingsError, match="no image"):
-        answers.find([folder_of(chapter)])
-
-
-def copied(chapter, tmp_path) -> Path:
-    (tmp_path / "model").mkdir()
-    for name in ("checkpoint.pt", "card.json", "reference.npz"):
-        shutil.copy(folder_of(chapter) / name, tmp_path / "model")
-    return tmp_path / "model"
-
-
-def rewrite(folder: Path, **changes) -> None:
-    told = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({k: v for k, v in (told | changes).items() if v is not None}))
-
-
-def test_checkpoint_card_and_reference_are_all_that_is_needed(chapter, tmp_path):
-    folder = copied(chapter, tmp_path)
-    for given in (folder, folder / "checkpoint.pt", folder_of(chapter)):
-        found = card.read(given)
-        assert found.training == MDNET and found.classes == chapter.reports.classes and found.shape == (64, 64)
-        assert found.columns == found.parts == chapter.reports.parts and found.vocabulary == chapter.vocabulary()
-        assert found.data["phantoms"] and found.data["train"] == len(chapter.part("train"))
-        patients = chapter.reports.table["patient"].iloc[chapter.part("train")]
-        assert found.data["patients"] == len(set(patients)) and found.settings == chapter.settings
-        assert found.reference.trained == found.data["train"] and found.reference.held_out == found.data["test"]
-        assert found.reference.coloured
-        assert not card.load(found).training
-
-
-@pytest.mark.parametrize("damage, said", [
-    (lambda folder: (folder / "card.json").unlink(), "no card.json beside the checkpoint"),
-    (lambda folder: (folder / "checkpoint.pt").unlink(), "no checkpoint"),
-    (lambda folder: rewrite(folder, chapter="mims"), "chapter 'mims'"),
-    (lambda folder: rewrite(folder, words=None), "words missing"),
-    (lambda folder: rewrite(folder, words=["a", "b", "c"]), "do not fit the network"),
-    (lambda folder: rewrite(folder, words=["two words", "b"]), "damaged card.*two words"),
-    (lambda folder: rewrite(folder, words=["a", 3]), "damaged card.*words"),
-    (lambda folder: rewrite(folder, parts=["conclusion", "conclusion"]), "damaged card.*parts"),
-    (lambda folder: rewrite(folder, classes=["a", "b"]), "do not fit the network"),
-    (lambda folder: rewrite(folder, colours=[[0, 0, 0], [1, 1, 0]]), "damaged card.*colours"),
-    (lambda folder: rewrite(folder, weights="0" * 16), "not the weights that the card was written for"),
-    (lambda folder: rewrite(folder, training={"row": "split"}), None),
-    (lambda folder: rewrite(folder, training={"row": "baseline_en"}), "do not fit the network"),
-    (lambda folder: rewrite(folder, training={"row": "ecnet"}), "damaged card.*ecnet"),
-    (lambda folder: rewrite(folder, training={"row": "mdnet", "seed": "0"}), "damaged card.*'0'"),
-    (lambda folder: rewrite(folder, settings={"epoch": 3}), "damaged card.*epoch"),
-    (lambda folder: rewrite(folder, settings={"hidden": 0}), "damaged card.*0"),
-    (lambda folder: rewrite(folder, data={"name": "a"}), "damaged card.*phantoms"),
-    (lambda folder: (folder / "reference.npz").write_bytes(b"PK"), "not the file that the card"),
-    (lambda folder: (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04"), "damaged")],
-    ids=["no card", "no checkpoint", "chapter", "key", "words", "no word", "number", "parts", "classes", "colours",
-         "weights", "row of the same network", "row", "image model", "seed", "setting", "settings", "data", "reference",
-         "half a checkpoint"])
-def test_a_card_or_checkpoint_that_cannot_be_used_is_named(chapter, tmp_path, damage, said):
-    folder = copied(chapter, tmp_path)
-    damage(folder)
-    if said is None:
-        card.load(card.read(folder))
-        return
-    with pytest.raises(DataError, match=said):
-        card.load(card.read(folder))
-
-
-def test_an_image_model_writes_no_report_and_has_no_card(chapter):
-    with pytest.raises(DataError, match=r"no card\.json.*write no report"):
-        card.read(folder_of(chapter, IMAGE_MODEL))
-
-
-def test_the_five_numbers_of_an_image_are_counted_by_hand():
-    image = np.zeros((2, 2, 3), np.uint8)
-    image[0, 0] = image[1, 1] = (255, 0, 51)        # a chessboard
-    found = reference.measure(image)
-    assert [found[name] for name in ("red", "green", "blue")] == pytest.approx([0.5, 0, 0.1])
-    assert found["contrast"] == pytest.approx((0.5 + 0 + 0.1) / 3)
-    assert found["detail"] == pytest.approx(2), "each step is twice the standard deviation"
-    assert reference.measure(np.full((4, 4, 3), 7, np.uint8))["detail"] == 0
-
-
-def test_at_most_a_fortieth_is_beyond_the_limits_and_none_of_few():
-    numbers = np.random.default_rng(0).normal(size=(4000, 2))
-    low, high = unlike.limits(numbers).T
-    assert 0.02 < ((numbers < low) | (numbers > high)).mean() <= unlike.RARE
-    few = numbers[:30]
-    assert (unlike.limits(few) == np.column_stack([few.min(axis=0), few.max(axis=0)])).all()
-    assert unlike.spread(3).tolist() == [0, 1, 2] and len(unlike.spread(10**6)) == unlike.MOST
+def test_what_the_card_says_is_that_of_the_chapter(chapter):
+    found = inference.open_predictor(ORIGIN, folder_of(chapter))
+    assert found.classes == chapter.reports.classes and found.sentences == chapter.reports.parts
+    assert found.vocabulary == chapter.vocabulary() and found.settings == chapter.settings
+    patients = chapter.reports.table["patient"].iloc[chapter.part("train")]
+    assert found.counts == {"train": len(patients), "patients": len(set(patients))}
+    assert found.reference.n_train == len(patients) and found.reference.n_held_out == len(chapter.part("test"))
+    assert found.reference.is_coloured

@@ -1,4 +1,4 @@
-"""`mdlib predict mims`: on volumes and pictures of no collection, as a user calls it, and when something is wrong."""
+"""`mdlib predict mims`: what only volumes and single pictures need; the rest is in tests/study/test_inference.py."""
 
 import json
 import re
@@ -14,12 +14,13 @@ from PIL import Image
 from scipy.special import expit
 
 from mdlib.cli import main, page_of_case
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 from mdlib.recipes import mims
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import card, explained, incoming
-from mdlib.recipes.mims import predict as prediction
+from mdlib.recipes.mims import explained
+from mdlib.recipes.mims.card import ORIGIN
 from mdlib.recipes.mims.plan import Training
+from mdlib.study import inference
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
@@ -68,8 +69,8 @@ def test_probabilities_are_those_of_the_chapter(chapter, tmp_path, training):
     found = table_of(tmp_path / "out")
     assert len(found) == len(kept) > 1
     # names are paths below the folder that all volumes share, and so keep the order of the question
-    np.testing.assert_allclose(found[card.read(folder_of(chapter, training)).classes[-1]], expit(kept["score"]),
-                               atol=1e-6, rtol=0)
+    last = inference.open_predictor(ORIGIN, folder_of(chapter, training)).classes[-1]
+    np.testing.assert_allclose(found[last], expit(kept["score"]), atol=1e-6, rtol=0)
     assert [Path(name).name for name in found.index] == [volume.name for volume in volumes]
     assert not list((tmp_path / "out").rglob("*.html"))
 
@@ -180,28 +181,6 @@ def test_none_of_few_held_out_volumes_raises_an_alarm_and_every_inverted_one_doe
     assert len(warned(tmp_path / "inverted")) == len(volumes)
 
 
-def test_nothing_of_the_patient_leaves_the_header_and_what_it_says_is_escaped(answer):
-    _, out = answer
-    for file in filter(Path.is_file, out.rglob("*")):
-        assert "Doe^" not in file.read_text() and "4711-" not in file.read_text()      # neither is base64 by chance
-    page = (out / "stack.dcm.html").read_text()
-    assert "CR&lt;B&gt;" in page and "CR<B>" not in page
-
-
-def test_pages_open_from_disk_draw_the_slices_and_ask_nobody(answer, chromium):
-    from browser import launch, open_page
-    from explorer_page import ExplorerPage
-
-    with launch(chromium) as browser, open_page(browser, (answer[1] / "ward 1/eye.html").as_uri()) as visit:
-        assert ExplorerPage(visit).drawn() >= 1
-        assert visit.faults == [] and visit.external == []
-        text = visit.page.locator("main").inner_text()
-        assert "not a medical device" in text and "drawn phantoms, no patients" in text and "log-odds" in text
-        assert "truth unknown" in ExplorerPage(visit).status()
-        visit.page.set_viewport_size({"width": 320, "height": 640})
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 320
-
-
 def test_a_network_of_single_pictures_takes_each_image_of_a_folder_alone(chapter, tmp_path):
     kept, files = of_test(chapter, TILES)
     for file in files[:3]:
@@ -216,92 +195,35 @@ def test_a_network_of_single_pictures_takes_each_image_of_a_folder_alone(chapter
     assert "colour" in warned(tmp_path / "out")["grey.png"]
 
 
-def test_an_answer_cut_off_half_way_leaves_no_table_and_is_given_again(chapter, inbox, tmp_path):
-    pages = []
-
-    def killed(case, title, above):
-        if pages:
-            raise KeyboardInterrupt
-        pages.append(title)
-        return "the first page"
-    with pytest.raises(KeyboardInterrupt):
-        prediction.predict(folder_of(chapter), [inbox / "ward 1", inbox / "alone"], tmp_path / "out", page=killed)
-    left = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    assert len(left) == 2 and "prediction.json" in left and "predictions.csv" not in left
-    result = ask(chapter, [inbox / "ward 1", inbox / "alone"], tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    assert set(table_of(tmp_path / "out").index) == {"ward 1/eye", "alone"}
-    assert "the first page" not in (tmp_path / "out/ward 1/eye.html").read_text()
-
-
-def test_another_question_and_another_network_are_refused(chapter, inbox, tmp_path):
-    out = tmp_path / "out"
-    assert ask(chapter, [inbox / "alone"], out, "--tables-only").exit_code == 0
-    assert "other files" in ask(chapter, [inbox / "single.png"], out).output
-    assert "another network" in ask(chapter, [inbox / "alone"], out, training=SLICEWISE).output
-    assert "--sex" in ask(chapter, [inbox / "alone"], tmp_path / "new", "--sex", "F").output
-    with pytest.raises(SettingsError, match="no image"):
-        incoming.find([folder_of(chapter) / "stage0"], apart=False)
-
-
 def test_the_case_that_is_shown_has_the_probabilities_of_the_table(chapter, inbox, tmp_path):
     shown = []
-    prediction.predict(folder_of(chapter), [inbox / "ward 1"], tmp_path / "out", "cpu", None,
-                       lambda case, title, above: shown.append(case) or page_of_case(case, title, above))
+    inference.predict(ORIGIN, folder_of(chapter), [inbox / "ward 1"], tmp_path / "out", "cpu", None,
+                      lambda case, title, above: shown.append(case) or page_of_case(case, title, above))
     (case,), (row,) = shown, table_of(tmp_path / "out").itertuples()
     np.testing.assert_allclose(case["probability"], (row.normal, row.DME), atol=1e-6)
     assert len(case["scores"]) == len(case["image"]) == 12 and np.isnan(case["truth"]).all()
     assert case["scores"].argmax() + 1 + (row.slices - 12) // 2 == row.slice
 
 
-def copied(chapter, tmp_path) -> Path:
+@pytest.mark.parametrize("changes, message", [
+    ({"facts": {"classes": ["DME"], "colour": False}}, "damaged card.*DME"),
+    ({"facts": {"classes": ["a", "b", "c"], "colour": False}}, "do not fit the network"),
+    ({"run": {"method": "vgg16", "collection": "cirrus"}}, "damaged card.*vgg16"),
+    ({"run": {"method": "mims", "collection": "shapes"}}, "damaged card.*shapes"),
+    ({"settings": {"width": 0}}, "damaged card.*0")], ids=["one class", "classes", "method", "collection", "setting"])
+def test_a_card_of_no_network_of_the_chapter_is_refused(chapter, tmp_path, changes, message):
     shutil.copytree(folder_of(chapter) / "stage0", tmp_path / "model")
-    return tmp_path / "model"
+    card = json.loads((tmp_path / "model/card.json").read_text())
+    (tmp_path / "model/card.json").write_text(json.dumps(card | changes))
+    with pytest.raises(DataError, match=message):
+        _ = inference.open_predictor(ORIGIN, tmp_path / "model").bundle.model
 
 
-def rewrite(folder: Path, **changes) -> None:
-    told = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({k: v for k, v in (told | changes).items() if v is not None}))
-
-
-def test_checkpoint_card_and_reference_are_all_that_is_needed(chapter, tmp_path):
-    folder = copied(chapter, tmp_path)
-    for given in (folder, folder / "checkpoint.pt", folder_of(chapter)):
-        found = card.read(given)
-        assert found.training == VOLUMES and found.classes == ("normal", "DME") and found.shape == (64, 128)
-        assert found.data["phantoms"] and not found.colour
-        assert found.reference.trained == found.data["train"] == len(chapter.part("cirrus", "train"))
-        assert found.reference.held_out == found.data["test"] and found.reference.fewest == 3
-        assert not card.load(found).training
-
-
-@pytest.mark.parametrize("damage, said", [
-    (lambda folder: (folder / "card.json").unlink(), "no card.json beside the checkpoint"),
-    (lambda folder: (folder / "checkpoint.pt").unlink(), "no checkpoint"),
-    (lambda folder: rewrite(folder, chapter="chest"), "chapter 'chest'"),
-    (lambda folder: rewrite(folder, classes=None), "classes missing"),
-    (lambda folder: rewrite(folder, classes=["DME"]), "damaged card.*DME"),
-    (lambda folder: rewrite(folder, classes=["a", "b", "c"]), "do not fit the network"),
-    (lambda folder: rewrite(folder, weights="0" * 16), "not the weights that the card was written for"),
-    (lambda folder: rewrite(folder, training={"method": "mi_pre", "collection": "cirrus"}), "do not fit the network"),
-    (lambda folder: rewrite(folder, training={"method": "vgg16", "collection": "cirrus"}), "damaged card.*vgg16"),
-    (lambda folder: rewrite(folder, training={"method": "mims", "collection": "shapes"}), "damaged card.*shapes"),
-    (lambda folder: rewrite(folder, settings={"epoch": 3}), "damaged card.*epoch"),
-    (lambda folder: rewrite(folder, settings={"width": 0}), "damaged card.*0"),
-    (lambda folder: (folder / "reference.npz").write_bytes(b"PK"), "not the file that the card"),
-    (lambda folder: (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04"), "damaged")],
-    ids=["no card", "no checkpoint", "chapter", "key", "one class", "classes", "weights", "network", "no network",
-         "pretext", "setting", "settings", "reference", "half a checkpoint"])
-def test_a_card_or_checkpoint_that_cannot_be_used_is_named(chapter, tmp_path, damage, said):
-    folder = copied(chapter, tmp_path)
-    damage(folder)
-    with pytest.raises(DataError, match=said):
-        card.load(card.read(folder))
-
-
-def test_the_network_that_others_begin_with_has_no_card(chapter):
-    with pytest.raises(DataError, match=r"no card\.json"):
-        card.read(folder_of(chapter, mims.trainings.PRETEXT) / "stage0")
+def test_what_the_card_says_is_that_of_the_chapter(chapter):
+    found = inference.open_predictor(ORIGIN, folder_of(chapter))
+    assert found.classes == ("normal", "DME") and found.shape == (64, 128) and not found.colour
+    assert found.reference.n_train == found.n_train == len(chapter.part("cirrus", "train"))
+    assert found.reference.n_held_out == found.bundle.data["counts"]["test"] and found.reference.min_slices == 3
 
 
 def test_real_oct_scans_are_predicted(chapter, real_data, tmp_path):

@@ -1,63 +1,106 @@
-"""What a trained network of chapter 2 says of volumes and pictures that are in no collection: tables, and pages.
+"""Applying the networks of chapter 2 to volumes and images: reading as in training, and what a page shows."""
 
-    OUT/predictions.csv    a row a volume
-    OUT/warnings.csv       a row a warning, and a row a volume that could not be read
-    OUT/<volume>.html      its slices with their maps and the instances picked, the numbers, the warnings
-    OUT/prediction.json    by which network, of which files
-"""
-
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mdlib.recipes import answers
-from mdlib.recipes.answers import Page, cell, number
-from mdlib.recipes.mims import card as cards
-from mdlib.recipes.mims import report
-from mdlib.recipes.mims.incoming import Seen, find, look
-from mdlib.training import loop
+import numpy as np
+from lightning_fabric import Fabric
 
-SLICES = ("slices", "used", "slice", "file", "log_odds", "warnings")    # columns behind the classes
+from mdlib.data.checks.bags import Reference
+from mdlib.recipes.mims import card, explained, incoming, viewing
+from mdlib.recipes.mims.incoming import Volume
+from mdlib.recipes.mims.methods import NAMES
+from mdlib.recipes.mims.plan import THREE_D
+from mdlib.recipes.mims.settings import ONE_SIZE, shape_of
+from mdlib.study import inference, pages
+from mdlib.study.bundle import Bundle
+from mdlib.study.inference import Source, cell, number
 
-
-def predict(checkpoint: Path | str, paths: Iterable[Path | str], out: Path | str, device: str = "auto",
-            given: Mapping[str, Any] | None = None, page: Page | None = None) -> dict[str, str]:
-    """Write the tables and pages of these volumes (see `incoming.find`); return the failures: message by volume.
-
-    The network is that of `checkpoint`, a file or its folder, with its card beside it. page(case, title, above) -> HTML
-    makes the pages, None makes none: this layer shows nothing. A volume with a slice that cannot be read is a failure;
-    the others go on. Each file is written whole or not at all, the tables last.
-
-    Raises DataError for a checkpoint or card that cannot be used, SettingsError where there are no volumes, where
-    anything is `given` (these networks see the pictures only), and where `out` holds anything but an earlier answer of
-    the same network to the same files.
-    """
-    answers.refuse_given(given)
-    card, out = cards.read(checkpoint), Path(out)
-    volumes = find(paths, apart=not card.volumes)
-    fabric = loop.start(device, precision=card.settings.precision)
-    model, failures = cards.load(card).to(fabric.device), {}
-    names = answers.names_of([volume.path for volume in volumes])
-    answers.claim(out, card, [file for volume in volumes for file in volume.files], names, {})
-    columns = ("volume", *map(cell, card.classes), *SLICES)
-    with answers.tables(out, columns, failures) as (numbers, notes):
-        for seen in answers.readable(volumes, names, lambda volume, name: look(card, volume, name), failures):
-            answer = report.said(fabric, model, seen)
-            numbers.writerow(row(seen, answer))
-            notes.writerows((cell(seen.name), *warning) for warning in seen.warnings.items())
-            if page:
-                answers.write_page(out, seen.name, page(report.case(card, model, seen, answer),
-                                                        answers.plain(seen.name), report.above(card, seen, answer)))
-    return failures
+SLICES = ("slices", "used", "slice", "file", "log_odds")    # columns behind the classes
 
 
-def row(seen: Seen, answer: report.Said) -> list:
-    """The row of a volume in predictions.csv; slices are counted from 1 in the whole volume."""
-    return [cell(seen.name), *map(number, answer.probability), seen.count, len(seen.places),
-            seen.places[answer.most][2] + 1, cell(report.where(seen, answer.most)), number(answer.log_odds),
-            len(seen.warnings)]
+class Prediction(NamedTuple):
+    """What a network predicts for a volume, and which of its slices it finds most suspicious."""
+
+    probability: np.ndarray     # (K,)
+    most: int                   # the most suspicious slice, among those that the network sees
+    log_odds: float             # of the class of interest, of that slice alone
 
 
-def learned_from(checkpoint: Path | str) -> str:
-    """A sentence or two about the network of a checkpoint: what it is, and what it was trained on."""
-    return report.learned_from(cards.read(checkpoint))
+class Predictor(inference.Predictor):
+    """Volumes one by one, or single images where the network was trained on them."""
+
+    unit, batch_size = "volume", 1
+    without_card = "The network that others start from (mi_pre-shapes-…) has no card."
+
+    def __init__(self, bundle: Bundle):
+        super().__init__(bundle)
+        training, facts = bundle.run, bundle.facts
+        self.classes, self.colour = tuple(facts["classes"]), facts["colour"]     # the class of interest is the last
+        if len(self.classes) < 2 or not all(isinstance(name, str) for name in self.classes) \
+                or type(self.colour) is not bool:
+            raise ValueError(f"classes {self.classes}, colour {self.colour}")
+        self.collection, self.n_central = training.collection, bundle.settings.central
+        self.name = f"{training.slug} ({NAMES[training.method]})"
+        self.shape = shape_of(bundle.settings, self.collection)
+        self.reference = Reference.from_arrays(bundle.reference)
+        self.of_volumes = self.collection in (*THREE_D, ONE_SIZE)       # not of single images
+        self.n_train = bundle.data["counts"]["train"]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Slices are counted from 1 in the whole volume."""
+        return *map(cell, self.classes), *SLICES
+
+    def find(self, paths: Iterable[Path | str]) -> list[Source]:
+        return incoming.find(paths, apart=not self.of_volumes)
+
+    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Volume:
+        return incoming.look(self, source, name)
+
+    def predict(self, fabric: Fabric, volumes: Sequence[Volume], with_maps: bool) -> Iterator[Prediction]:
+        """All slices in one bag, and each in a bag of its own (appendix C); `case` computes the maps."""
+        for volume in volumes:
+            with fabric.autocast():
+                whole, alone = explained.said(self.bundle.model, volume.slices)
+            suspicion = explained.suspicion(alone.double()).numpy()
+            most = int(suspicion.argmax())
+            yield Prediction(whole.double().softmax(dim=0).numpy(), most, float(suspicion[most]))
+
+    def rows(self, volume: Volume, prediction: Prediction) -> list[list]:
+        return [[*map(number, prediction.probability), volume.count, len(volume.places),
+                 volume.places[prediction.most][2] + 1, cell(volume.where(prediction.most)),
+                 number(prediction.log_odds)]]
+
+    def case(self, volume: Volume, prediction: Prediction) -> dict[str, Any]:
+        """The slices with their maps; what is true of the volume is not known."""
+        name = pages.plain(volume.name)
+        return viewing.answers(self.bundle.model, self.classes, volume.slices) | {
+            "image": volume.images, "probability": prediction.probability, "truth": np.full(len(self.classes), np.nan),
+            "name": name, "alt": f"The volume {name}, as far as the network sees it"}
+
+    def text(self, volume: Volume, prediction: Prediction) -> str:
+        """The probability of each class, and the most suspicious slice."""
+        return (pages.probabilities(self.classes, prediction.probability, "; the paper gives no threshold")
+                + pages.paragraph(self._slices(volume, prediction)))
+
+    def _slices(self, volume: Volume, prediction: Prediction) -> str:
+        if volume.count == 1:
+            return "It has a single slice."
+        first, last = (volume.places[i][2] + 1 for i in (0, -1))
+        return (f"The network sees slices {first} to {last} of {volume.count}; below they are counted from 1. Applied "
+                f"to each slice alone, it finds slice {prediction.most + 1} of these "
+                f"({pages.plain(volume.where(prediction.most))}) the most suspicious of {self.classes[-1]}: log-odds "
+                f"{prediction.log_odds:.2f}.")
+
+    def description(self) -> str:
+        bags = "volumes" if self.of_volumes else "images or eyes"
+        origin = pages.origin(self.name, f"{self.n_train:,} {bags}", self.bundle.data, "images")
+        return (f"{origin} It sees {self.shape[0]} x {self.shape[1]} pixels of at most {self.n_central} central "
+                "slices.")
+
+
+predict = functools.partial(inference.predict, card.ORIGIN)
+learned_from = functools.partial(inference.description, card.ORIGIN)

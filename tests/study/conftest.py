@@ -1,0 +1,69 @@
+"""Trained networks of every paper: what `mdlib predict` must do, it must do for all of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mdlib.recipes import mdnet, mims
+from mdlib.recipes import trainings as recipes
+from mdlib.recipes.mdnet.card import ORIGIN as MDNET
+from mdlib.recipes.mims.card import ORIGIN as MIMS
+from mdlib.study.bundle import Origin
+
+
+@dataclass
+class Trained:
+    """Two trained networks of a paper, one that has no card, and what they are applied to."""
+
+    paper: Origin
+    folder: Path            # of the first training
+    run: object             # and what it is
+    other: Path             # of the second one
+    without_card: Path
+    why: str                # there is no card, as the error says
+    unit: str               # of the table
+    rows: int               # of one unit
+    sources: list[Path]     # test images or volumes
+    classes: tuple[str, ...]
+    wrong_run: dict         # the fields of a run whose network has other weights
+
+
+@pytest.fixture(scope="session")
+def trained_chest(tiny_chest):
+    from mdlib.papers.chest import CLASSES, PAPER, Run
+
+    runs = [Run("densenet121"), Run("att_a_nonimage"), Run("densenet121", part="train_val")]
+    tiny_chest.train(runs)
+    first, other, without_card = map(tiny_chest.run_folder, runs)
+    names = tiny_chest.data.table["image"].iloc[tiny_chest.data.rows("test")]
+    return Trained(PAPER, first, runs[0], other, without_card, "fitted to the validation part", "image", 15,
+                   tiny_chest.data.xrays.paths(names), CLASSES, {"network": "resnet50"})
+
+
+@pytest.fixture(scope="session")
+def trained_mims(tiny_mims):
+    runs = [mims.Training("mims", "cirrus"), mims.Training("mims_patchcls", "cirrus")]
+    mims.train_all(tiny_mims, runs)
+    bags = tiny_mims.bags("cirrus")
+    first = bags.table["first"].iloc[mims.predictions(tiny_mims, runs[0])["row"]]
+    folders = [recipes.folder(tiny_mims, run) for run in (*runs, mims.trainings.PRETEXT)]
+    return Trained(MIMS, folders[0], runs[0], folders[1], folders[2] / "stage0", "others start from", "volume", 1,
+                   [bags.paths()[row].parent for row in first], bags.classes,
+                   {"method": "mi_pre", "collection": "cirrus"})
+
+
+@pytest.fixture(scope="session")
+def trained_mdnet(tiny_mdnet):
+    runs = [mdnet.Training(row) for row in ("mdnet", "mdnet_original", "baseline_en", "ecnet")]
+    mdnet.train_all(tiny_mdnet, runs)
+    folders = [recipes.folder(tiny_mdnet, run) for run in runs]
+    files = tiny_mdnet.reports.paths()
+    return Trained(MDNET, folders[0], runs[0], folders[1], folders[-1], "write no report", "image", 1,
+                   [files[row] for row in mdnet.predictions(tiny_mdnet, runs[0])["row"]], tiny_mdnet.reports.classes,
+                   {"row": "baseline_en"})
+
+
+@pytest.fixture(params=["chest", "mims", "mdnet"])
+def trained(request, one_thread) -> Trained:
+    return request.getfixturevalue(f"trained_{request.param}")
