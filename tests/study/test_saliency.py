@@ -1,5 +1,7 @@
 """Measurements of maps whose result is known: chance, the mask itself, a planted effect, loops written out."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,7 +145,7 @@ def test_a_map_of_what_the_score_rests_on_gains_and_its_reverse_loses():
     for kind in ("deletion", "insertion"):
         assert of["right", kind] > 0.1 and of["wrong", kind] < -0.1
         curve = {order: [of["right", f"{kind} {order} {step}"] for step in range(9)] for order in ("map", "random")}
-        areas = {order: np.mean([(a + b) / 2 for a, b in zip(points, points[1:], strict=False)])
+        areas = {order: np.mean([(a + b) / 2 for a, b in pairwise(points)])
                  for order, points in curve.items()}
         sign = -1 if kind == "deletion" else 1
         assert of["right", kind] == pytest.approx(sign * (areas["map"] - areas["random"]))
