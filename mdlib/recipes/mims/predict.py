@@ -13,7 +13,7 @@ from mdlib.recipes.mims import card, explained, incoming, viewing
 from mdlib.recipes.mims.incoming import Volume
 from mdlib.recipes.mims.methods import NAMES
 from mdlib.recipes.mims.plan import THREE_D
-from mdlib.recipes.mims.settings import ONE_SIZE, shape_of
+from mdlib.recipes.mims.settings import KERNELS, ONE_SIZE, shape_of
 from mdlib.study import inference, pages
 from mdlib.study.bundle import Bundle
 from mdlib.study.inference import Source, cell, number
@@ -43,6 +43,8 @@ class Predictor(inference.Predictor):
                 or type(self.colour) is not bool:
             raise ValueError(f"classes {self.classes}, colour {self.colour}")
         self.collection, self.n_central = training.collection, bundle.settings.central
+        if self.collection not in KERNELS:
+            raise ValueError(f"collection {self.collection!r}")
         self.name = f"{training.slug} ({NAMES[training.method]})"
         self.shape = shape_of(bundle.settings, self.collection)
         self.reference = Reference.from_arrays(bundle.reference)
