@@ -3,7 +3,7 @@
 Arrays in, tables out. A *pair* is an image and one finding in it. `pairs` has one row per pair and at least the columns
 finding and patient; all other arguments have one entry per pair, in its order. `maps` holds raw maps (P, h, w) by
 method, each at its own resolution, 0 everywhere where a map has no signal. Every table has the columns COLUMNS: means
-by finding and over findings (`per_class.MEAN`), with 95 % intervals over patients. Without pairs it has no rows.
+by finding and over findings (MEAN), with 95 % intervals over patients. Without pairs it has no rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,9 +23,9 @@ from mdlib.explain.targets import ClassPerImage
 
 COLUMNS = ("network", "method", "measure", "finding", "mean", "low", "high", "pairs")
 NO_IMAGE = "no image"                                       # the network of a map that no network made
-UNIFORM, LOCATION_PRIOR = "uniform", "location prior"       # methods that see no image: chance, and the usual place
+UNIFORM, LOCATION_PRIOR = "uniform", "location prior"       # methods that see no image: chance, and the mean mask
 MEASURES = tuple(hits.MEASURES)
-MEAN = per_class.MEAN
+MEAN = per_class.MEAN                                       # in the column `finding`
 EXCHANGES = {"deletion": curves.deletion, "insertion": curves.insertion}
 OTHER_IMAGE = "another image"                               # in the column `part` of `randomisation`
 UPSAMPLED_AT_ONCE = 64                                      # maps, to bound the memory
@@ -155,7 +155,7 @@ def faithfulness(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray
             random[raw.shape] = exchanged(chance.random(raw.shape))
         gains = _gains(exchanged(raw), random[raw.shape])[shown].reset_index(drop=True)
         table = means(gains, pairs[shown], network=network, method=method, n_bootstrap=n_bootstrap, seed=seed)
-        tables.append(table[table["measure"].isin(EXCHANGES) | (table["finding"] == per_class.MEAN)])
+        tables.append(table[table["measure"].isin(EXCHANGES) | (table["finding"] == MEAN)])
     return _joined(tables)
 
 
@@ -186,7 +186,7 @@ def randomisation(maps_of: Callable[[nn.Module], Maps], model: nn.Module, fresh:
         for method, values in alike.items():
             table = means(pd.DataFrame({"rank correlation": values}), pairs, network=network, method=method,
                           n_bootstrap=n_bootstrap, seed=seed)
-            tables.append(table[table["finding"] == per_class.MEAN].assign(step=step, part=part))
+            tables.append(table[table["finding"] == MEAN].assign(step=step, part=part))
 
     if len(pairs):
         before, other = maps_of(model), _of_another_patient(pairs)
@@ -242,7 +242,7 @@ def agreement(effect: np.ndarray, values: pd.DataFrame, pairs: pd.DataFrame, *, 
     found = per_class.rank_agreement(effect, values, pairs["finding"], pairs["patient"], **options).reset_index(
         names=["method", "measure"]).rename(columns={"correlation": "mean"})
     return _joined([means(pd.DataFrame({"effect": effect}), pairs, network=network, method=NO_IMAGE, **options),
-                    found.assign(network=network, finding=per_class.MEAN)])
+                    found.assign(network=network, finding=MEAN)])
 
 
 def means(values: pd.DataFrame, pairs: pd.DataFrame, *, network: str, method: str = "", n_bootstrap: int = 1000,

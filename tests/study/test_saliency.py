@@ -248,3 +248,11 @@ def test_without_pairs_every_table_is_empty_and_has_its_columns(network):
     table = saliency.randomisation(lambda _: {}, network, Small(), none, **OPTIONS)
     assert table.empty and tuple(table.columns) == (*saliency.COLUMNS, "step", "part")
     assert saliency.location_prior(empty, [], []).shape == saliency.leave_one_patient_out_prior(empty, none).shape
+
+
+def test_findings_of_few_pairs_are_not_averaged():
+    """The mean over findings is shown where each has enough pairs, else the finding that has most."""
+    inside = masks()
+    table = saliency.localisation({}, inside, PAIRS, np.ones(inside.shape), **OPTIONS)
+    assert saliency.focus(table, min_pairs=5) == MEAN and saliency.focus(table, min_pairs=6) == "b"
+    assert saliency.focus(table[:0]) == MEAN
