@@ -32,7 +32,7 @@ def home() -> Path:
 
 # Code that decides no number: it runs notebooks, or shows what was computed.
 OUTER = ("cli.py", "chapters.py", "__main__.py", "batch")
-SHOWN = ("widgets", "study/plots.py", "study/map_plots.py", "study/tables.py", "study/cases.py")
+SHOWN = ("widgets", *(f"study/{name}.py" for name in ("plots", "map_plots", "tables", "cases", "pages", "inference")))
 # The modules of a paper that decide its trained weights, beside those of the layers.
 TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings", "data", "networks", "training")
 

@@ -1,0 +1,192 @@
+"""The chest paper on the study layer: its settings, parts, exhibits and published figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_chest import TINY
+
+from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.errors import DataError, SettingsError
+from mdlib.evaluate import classification
+from mdlib.files import read_json
+from mdlib.papers import chest
+from mdlib.papers.chest import exhibits, published, table1
+from mdlib.runs import folder_of
+from mdlib.study import results
+
+
+def test_an_unmarked_setting_is_the_papers_number():
+    paper = chest.PROFILES["paper"]
+    assert (paper.resize, paper.crop, paper.learning_rate, paper.low_learning_rate, paper.momentum, paper.epochs,
+            paper.few_epochs, paper.batch_size, paper.n_splits, paper.n_seeds, paper.pretrained, paper.subset) == (
+        256, 224, 0.01, 0.001, 0.9, 8, 3, 16, 3, 1, True, True)
+
+
+def test_table_2_to_the_last_weight():
+    table = chest.weights()
+    assert (table["weights"] == table["paper"]).all() and len(table) == 6
+
+
+@pytest.mark.parametrize("profile, overrides, said", [
+    ("papr", {}, "papr.*paper"), ("paper", {"exhibits": ["fig12"]}, "exhibits"), ("paper", {"n_splits": 0}, "n_splits"),
+    ("paper", {"held_out": 0.9}, "held_out"), ("paper", {"networks": ["att_a"]}, "densenet121 among them"),
+    ("paper", {"low_learning_rate": 0.01}, "low_learning_rate"),
+    ("embedded", {"split": "random"}, "split"), ("embedded", {"nets": ["att_a"]}, "nets"),
+    ("paper", {"networks": ["vgg16"]}, "vgg16.*networks|networks.*att_a"), ("paper", {"n_seeds": 0}, "n_seeds"),
+    ("paper", {"crop": 300}, "crop"), ("paper", {"validation": 2.0}, "validation"), ("paper", "epochs=3", "dict")])
+def test_a_setting_that_makes_no_sense_is_named(profile, overrides, said):
+    with pytest.raises(SettingsError, match=said):
+        chest.PAPER.choose(profile, overrides)
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(SettingsError, match=r"vgg16.*densenet121"):
+        chest.network("vgg16", chest.PROFILES["embedded"])
+
+
+def test_other_parameters_have_another_run_folder():
+    folders = {folder_of("chest"), folder_of("chest", seed=1), folder_of("chest", "laptop"),
+               folder_of("chest", data_dir="x"), folder_of("chest", overrides={"epochs": 3})}
+    assert len(folders) == 5
+    assert folder_of("chest", device="cuda") == folder_of("chest"), "the device is not part of the question"
+
+
+def test_what_two_figures_need_is_trained_once(chest_study):
+    settings = chest.PROFILES["embedded"]
+    study = Asked(settings, [0], chest_study.data)
+    runs = exhibits.planned(study)
+    assert len(runs) == len({run.slug for run in runs}) == 28
+    assert sum(map(len, exhibits.RUNS.values())) == 38
+    assert set(exhibits.RUNS["fig8"]) <= set(exhibits.RUNS["fig9"])
+    grid = exhibits.planned(Asked(chest.PAPER.choose("embedded", {"n_splits": 3, "n_seeds": 3}), [0, 1, 2],
+                                  chest_study.data))
+    assert len({run.slug for run in grid}) == 3 * (28 + 2 * 16)    # 16 trainings depend on the split
+    assert not [run for run in grid if run.part == "train_val" and run.fold]
+
+
+class Asked:
+    """What `exhibits` asks of a study."""
+
+    def __init__(self, settings, seeds, data):
+        self.settings, self.seeds, self.data = settings, seeds, data
+
+
+def test_an_exhibit_of_fewer_networks_needs_fewer_trainings(chest_study):
+    settings = chest.PAPER.choose("embedded", {"networks": ["densenet121"], "exhibits": ["fig9", "fig11"]})
+    study = Asked(settings, [0], chest_study.data)
+    assert {run.body for run in exhibits.planned(study)} == {"densenet121"}
+    assert exhibits.exhibit("fig6", study) == [], "it is not among the exhibits"
+    assert {run.part for run in exhibits.exhibit("fig9", study, "test")} == {"train_val"}
+
+
+def test_the_table_of_trainings_says_what_is_shared(chest_study):
+    table = exhibits.overview(chest_study)
+    assert table.loc["fig9", ["trainings", "new"]].tolist() == [12, 12]
+    assert table.loc["repair", ["trainings", "new"]].tolist() == [8, 4]
+
+
+def test_no_patient_is_in_two_parts(chest_study):
+    data = chest_study.data
+    parts = [set(data.table["patient"].iloc[rows]) for rows in data.parts.values()]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    assert sum(map(len, data.parts.values())) == len(data.table)
+    held_out = set(data.table["patient"].iloc[data.rows("held_out")])
+    assert not set(data.table["patient"].iloc[data.rows("grouped")]) & held_out
+    with pytest.raises(SettingsError, match="no such part"):
+        data.rows("tuning")
+
+
+def test_labels_are_the_rows_of_the_table_in_the_order_of_the_samples(chest_study):
+    labels, samples = chest_study.data.labels("test", chest.Run("att_a")), chest_study.samples("test")
+    assert labels.index.tolist() == chest_study.data.table["image"].iloc[samples.rows].tolist()
+    np.testing.assert_array_equal(labels[list(chest.CLASSES)], samples.batch(len(samples))["target"])
+
+
+def test_moments_are_those_of_the_cropped_images(chest_study):
+    mean, spread = chest_study.data.moments
+    batch = chest_study.samples("test").batch(2)["image"].numpy()
+    rows = chest_study.data.rows("test")[:2]
+    np.testing.assert_allclose(mean[rows], batch.mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(spread[rows], batch.std(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_a_network_of_fourteen_classes_is_compared_on_the_same_fourteen(chest_study):
+    runs = [chest.Run("densenet121", n_classes=n) for n in (15, 14)]
+    predictions = chest_study.predict(runs, "val")
+    assert predictions.names == list(chest.CLASSES[1:]) and set(predictions.scores) == {
+        "densenet121, 15 classes", "densenet121, 14 classes"}
+    baseline = chest.metadata_baseline(chest_study, "train", "val", predictions.names)
+    whole = chest.metadata_baseline(chest_study, "train", "val")
+    np.testing.assert_array_equal(baseline, whole[..., 1:])
+
+
+def test_every_auroc_has_the_metadata_baseline_beside_it_and_is_the_mean_over_seeds(chest_study):
+    aurocs, differences = published.evaluated(chest_study, "fig9")
+    for _, panel in aurocs.groupby("panel"):
+        assert list(dict.fromkeys(panel["series"])) == ["metadata baseline", *TINY["networks"]]
+    test = chest_study.predict([chest.Run("att_a", part="train_val", seed=seed) for seed in (0, 1)], "test")
+    both = [classification.auroc(test.targets, score, test.names)["auroc"] for score in test.scores["att_a"]]
+    shown = aurocs[(aurocs["panel"] == "Fig. 9b: test") & (aurocs["series"] == "att_a")].set_index("class")["auroc"]
+    np.testing.assert_allclose(shown[list(chest.CLASSES)], sum(both) / 2, atol=1e-6)
+    assert set(differences["comparison"]) == {"att_a − densenet121", "att_b − densenet121", *(
+        f"{name} − metadata baseline" for name in TINY["networks"])}
+
+
+def test_an_exhibit_that_is_left_out_is_empty(chest_study):
+    aurocs, differences = published.evaluated(chest_study, "fig6")
+    assert set(aurocs["series"]) == {"metadata baseline"} and differences.empty
+
+
+def test_the_leak_compares_trainings_alike(chest_study):
+    runs = list(exhibits.RUNS["leak"])
+    assert published.compared_labels("leak", runs) == [
+        (f"densenet121, leaky, {epochs}", f"densenet121, grouped, {epochs}") for epochs in ("epochs", "leak epochs")]
+
+
+def test_a_published_run_and_grid_are_read_as_they_were_computed(chest_study, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "folder", lambda paper: tmp_path)
+    monkeypatch.setattr(published, "map_measures", lambda study: {})
+    results.write("chest", "runs/own", chest_study.run, published.publish(chest_study))
+    aurocs, differences = published.evaluated(chest_study, "fig9")
+    pd.testing.assert_frame_equal(published.read("own", "aurocs", "fig9"), aurocs, check_dtype=False)
+    pd.testing.assert_frame_equal(published.read("own", "differences", "fig9"), differences, check_dtype=False)
+    results.write("chest", "grid/own", chest_study.run, published.publish_grid(chest_study))
+    of = published.grid_differences("own", ("fig9",)).set_index(["panel", "comparison"])
+    row = of.loc[("Fig. 9b: test", "att_a − densenet121")]
+    scores = chest_study.predict(exhibits.exhibit("fig9", chest_study, "test"), "test")
+    mean = {name: [classification.auroc(scores.targets, score, scores.names)["auroc"].mean() for score in of_seeds]
+            for name, of_seeds in scores.scores.items()}
+    assert row["pairs"] == 2
+    assert row["difference"] == pytest.approx(np.mean(np.subtract(mean["att_a"], mean["densenet121"])), abs=1e-3)
+
+
+def test_a_result_that_is_missing_or_of_another_version_is_named(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"nothing_here\.json.*chestxray14_sample"):
+        published.read("nothing_here", "aurocs", "fig9")
+    monkeypatch.setattr(results, "folder", lambda paper: tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/old.json").write_text('{"manifest": {}, "aurocs": []}')
+    with pytest.raises(DataError, match="another version"):
+        published.read("old", "maps", "localisation")
+
+
+def test_the_published_counts_of_table_1_are_the_papers():
+    table = table1.published()
+    assert (table["difference"] == 0).all() and len(table) == 6
+    assert (table1.published_leaks()["shared patients"].iloc[-1]) == 0, "no patient of train_val is in test"
+
+
+def test_another_collection_in_the_same_run_folder_is_refused(chest_study, tmp_path):
+    phantom_chest.write(tmp_path / "others", patients=60, side=72, seed=1)
+    with pytest.raises(SettingsError, match="another data"):
+        chest.open(data_dir=str(tmp_path / "others"), run_dir=str(chest_study.folder), device="cpu", overrides=TINY)
+
+
+def test_real_radiographs_go_the_same_way_as_phantoms(real_data, tmp_path):
+    small = TINY | {"networks": ["densenet121"], "n_seeds": 1, "exhibits": ["fig9"]}
+    study = chest.open(data_dir=str(real_data / "chestxray14"), run_dir=str(tmp_path), device="cpu", overrides=small)
+    assert len(study.data.table) == 1273 and study.data.table["patient"].nunique() == 1013
+    assert not study.data.is_phantom and not study.is_book_run
+    aurocs, _ = published.evaluated(study, "fig9")
+    assert set(aurocs["series"]) == {"metadata baseline", "densenet121"}
+    assert read_json(study.folder / "manifest.json")["steps"]["start"]["data_dir"] == "chestxray14"
