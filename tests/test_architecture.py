@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import tomllib
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -11,26 +12,41 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+NOT_YET_PAPERS = {"recipes.mims", "recipes.mdnet", "recipes.performance"}      # they make text until they move
 GROUND = {"errors", "extras", "files", "parallel", "progress", "reproducible"}
 LAYERS = {"data", "models", "training", "explain", "evaluate"}
-MAY_IMPORT = {
+STUDY = GROUND | LAYERS | {"runs"}
+MAY_IMPORT = {                  # beside itself; of the entries that fit a module the longest counts
     **{ground: GROUND for ground in GROUND},
     **{layer: GROUND for layer in LAYERS},
     "runs": GROUND,
-    "recipes": GROUND | LAYERS | {"runs"},
-    "widgets": GROUND | {"explain.overlay", "evaluate"},
+    "widgets": GROUND | {"explain.overlay"},
+    "study": STUDY,
+    "study.cases": STUDY | {"study", "widgets.records"},
+    "papers": STUDY | {"study", "widgets.records"},
+    "recipes": STUDY | {"study"},
     "batch": GROUND | {"runs"},
-    "cli": GROUND | LAYERS | {"runs", "recipes", "widgets", "batch"},
+    "chapters": STUDY | {"study", "papers", "recipes"},
+    "cli": STUDY | {"study", "papers", "recipes", "widgets", "batch", "chapters"},
     "__main__": {"cli"},
 }
 SOURCES = sorted((ROOT / "mdlib").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+CHEST = [path for path in NOTEBOOKS if path.parent.name == "1_chest"]
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names below mdlib that a file imports."""
+def name_of(path: Path) -> str:
+    """The dotted name of a module below mdlib; "" for mdlib itself."""
+    return ".".join(path.relative_to(ROOT / "mdlib").with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES = {name_of(path): path for path in SOURCES}
+
+
+def names_in(nodes) -> set[str]:
+    """Dotted names below mdlib that import statements bring in."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -38,15 +54,97 @@ def imported(path: Path) -> set[str]:
     return {name.removeprefix("mdlib.") for name in names if name.startswith("mdlib.")}
 
 
+def imported(path: Path) -> set[str]:
+    """Names below mdlib that a file imports, anywhere in it."""
+    return imported_by(path.read_text())
+
+
+def imported_by(code: str) -> set[str]:
+    return names_in(ast.walk(ast.parse(code)))
+
+
+def within(name: str, places: set[str]) -> bool:
+    return any(f"{name}.".startswith(f"{place}.") for place in places)
+
+
+def packages_of(place: str) -> set[str]:
+    """The packages of `place`, "papers" or "recipes"."""
+    return {f"{place}.{path.parent.name}" for path in (ROOT / "mdlib" / place).glob("*/__init__.py")}
+
+
+@cache
+def imported_when_loaded() -> dict[str, set[str]]:
+    """For each module the modules that are loaded before it is complete: not what its functions import."""
+    def statements(body):
+        for node in body:
+            typing_only = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or typing_only:
+                continue
+            yield node
+            for part in ("body", "orelse", "finalbody"):
+                yield from statements(getattr(node, part, []))
+    found = {}
+    for module, path in MODULES.items():
+        names = names_in(statements(ast.parse(path.read_text()).body))
+        found[module] = {name if name in MODULES else name.rpartition(".")[0] for name in names} & MODULES.keys()
+    return found
+
+
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    found, ahead = set(), [*graph[start]]
+    while ahead:
+        module = ahead.pop()
+        if module not in found:
+            found.add(module)
+            ahead += graph[module]
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The strongly connected parts of a graph that hold a circle."""
+    ahead = {module: reached(graph, module) for module in graph}
+    parts = {frozenset(other for other in ahead[module] if module in ahead[other]) for module in graph}
+    return [set(part) for part in parts if part]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_what_lies_below_it(path):
-    place = path.relative_to(ROOT / "mdlib").with_suffix("").parts[0]
-    if place == "__init__":
+    module = name_of(path)
+    if not module:
         assert not imported(path)
         return
-    allowed = MAY_IMPORT[place] | {place}
-    for name in imported(path):
-        assert any(f"{name}.".startswith(f"{other}.") for other in allowed), f"{path} imports mdlib.{name}"
+    places = [place for place in MAY_IMPORT if within(module, {place})]
+    assert places, f"{path} belongs nowhere"
+    allowed = MAY_IMPORT[max(places, key=len)] | {module.partition(".")[0]}
+    assert {name for name in imported(path) if not within(name, allowed)} == set()
+
+
+@pytest.mark.parametrize("place", ["papers", "recipes"])
+def test_papers_are_strangers_to_one_another(place):
+    packages = packages_of(place)
+    for module, path in MODULES.items():
+        if within(module, {place}):
+            others = {other for other in packages if not within(module, {other})}
+            assert {name for name in imported(path) if within(name, others)} == set(), module
+
+
+def test_circles_of_imports_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == [{"a", "b", "c"}]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    assert circles(imported_when_loaded()) == []
+
+
+def test_the_study_layer_is_small():
+    assert sum(len(path.read_text().splitlines()) for path in (ROOT / "mdlib/study").rglob("*.py")) <= 2200
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not within(module, NOT_YET_PAPERS)])
+def test_sentences_of_the_book_stand_in_its_pages_and_not_in_modules(module):
+    text = MODULES[module].read_text()
+    assert not re.search(r"^\s*(import|from) IPython\b", text, re.M) and "Markdown(" not in text
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -58,6 +156,45 @@ def test_a_file_is_short_and_has_a_docstring(path):
 
 def cells(path: Path, kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def is_one_call(cell: str, functions: set[str]) -> bool:
+    """Whether a cell is nothing but one call of a function, or of what a module holds, of these names."""
+    body = ast.parse(cell).body
+    if len(body) != 1 or not isinstance(body[0], ast.Expr) or not isinstance(node := body[0].value, ast.Call):
+        return False
+    while not isinstance(node, ast.Name):
+        node = getattr(node, "func", None) or getattr(node, "value", None)
+        if node is None:
+            return False
+    return node.id in functions
+
+
+def names_of_papers(path: Path) -> set[str]:
+    """The names that the cells of a notebook import from a paper."""
+    nodes = chain(*(ast.walk(ast.parse(cell)) for cell in cells(path, "code")))
+    return {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith("mdlib.papers") for alias in node.names}
+
+
+@pytest.mark.parametrize("path", CHEST, ids=lambda path: path.name)
+def test_a_notebook_of_a_paper_imports_from_the_libraries_or_from_study(path):
+    used = set().union(*(imported_by(cell) for cell in cells(path, "code")))
+    assert any(within(name, LAYERS | {"study"}) for name in used)
+
+
+def test_a_cell_that_is_one_call_is_told_from_others():
+    for cell in ("fig2.figure(study, 3)", "causes.figure(causes.examples(study)).round(3)", "chest.weights()"):
+        assert is_one_call(cell, {"fig2", "causes", "chest"})
+    for cell in ("a = fig2.figure(study)", "table.round(3)", "fig2.figure(x)\nfig2.figure(y)", "fig2.WIDTH", "[1].pop()"):
+        assert not is_one_call(cell, {"fig2"})
+
+
+def test_few_cells_of_chest_are_one_call_of_a_function_of_the_paper():
+    """The pages show how the libraries are used: what a cell does must not be hidden behind a name of the paper."""
+    count = {path: [is_one_call(cell, names_of_papers(path)) for cell in cells(path, "code")] for path in CHEST}
+    assert CHEST and sum(map(sum, count.values())) <= 0.2 * sum(map(len, count.values()))
+    assert {path.name: sum(found) for path, found in count.items() if sum(found) > 0.45 * len(found)} == {}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
