@@ -1,6 +1,6 @@
 # make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
 # make check   the linter and the unit tests, in minutes: no tiny chapter, no browser, no book
-# make test    all tests, the notebooks (nbval), and the built book in a browser where one is found
+# make test    all tests, what notebooks show beside their run, and the built book in a browser where one is found
 # make soak    the long ones: many kills, many draws
 # make bench   speed again, as ratios measured in one run; the machine should have nothing else to do
 PYTHON ?= python3
@@ -30,12 +30,14 @@ book: $(BIN)/installed
 check: $(BIN)/installed
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest tests -m "not soak" --ignore=tests/recipes --ignore=tests/test_site.py \
-	  --ignore-glob='*_browser.py'
+	  --ignore=tests/test_notebooks.py --ignore-glob='*_browser.py'
 
+# tests/test_notebooks.py compares the cells tagged nbval-check-output with the copies that `make book` has executed.
+# To execute them again instead: pytest notebooks --nbval-lax --nbval-current-env --nbval-sanitize-with
+# tests/nbval_sanitize.cfg, for all chapters or for the notebooks that are named.
 test: book
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest tests -m "not soak"
-	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
 
 soak: $(BIN)/installed
 	$(BIN)/python -m pytest tests -m soak

@@ -186,7 +186,7 @@ def test_a_notebook_of_a_paper_imports_from_the_libraries_or_from_study(path):
 def test_a_cell_that_is_one_call_is_told_from_others():
     for cell in ("fig2.figure(study, 3)", "causes.figure(causes.examples(study)).round(3)", "chest.weights()"):
         assert is_one_call(cell, {"fig2", "causes", "chest"})
-    for cell in ("a = fig2.figure(study)", "table.round(3)", "fig2.figure(x)\nfig2.figure(y)", "fig2.WIDTH", "[1].pop()"):
+    for cell in ("a = fig2.figure(x)", "table.round(3)", "fig2.figure(x)\nfig2.figure(y)", "fig2.WIDTH", "[1].pop()"):
         assert not is_one_call(cell, {"fig2"})
 
 
