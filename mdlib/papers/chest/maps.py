@@ -15,7 +15,7 @@ from mdlib.explain import gradients
 from mdlib.explain.targets import ClassPerImage
 from mdlib.papers.chest import annotations
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.networks import Run, inputs, network
+from mdlib.papers.chest.networks import SHOWN, Run, inputs, network
 from mdlib.study import saliency
 from mdlib.study.cases import cases as cases_of
 from mdlib.study.study import Study
@@ -25,9 +25,6 @@ Explainer = Callable[..., gradients.Maps]
 
 # of the DenseNets; norm5 is A of section 2.5, the authors' code reads relu5
 LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")
-# shown by default; the first is shown first
-SHOWN = {"densenet121": ("norm5", "transition3", "transition2", "transition1"), "att_a": ("transition3", "norm5"),
-         "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
 BATCH_SIZE = 64
 EXPLAINERS = {gradients.grad_cam_maps: "Grad-CAM", gradients.gradient_times_input_maps: "gradient × input"}
 

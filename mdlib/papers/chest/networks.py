@@ -14,6 +14,9 @@ from mdlib.papers.chest.settings import PROFILES, Chest
 from mdlib.study.spec import RunSpec
 
 BUILD = {"resnet50": resnet50, "densenet121": densenet121, "att_a": att_a, "att_b": att_b}
+# layers below `features` whose maps are shown by default; the first is shown first
+SHOWN = {"densenet121": ("norm5", "transition3", "transition2", "transition1"), "att_a": ("transition3", "norm5"),
+         "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
 NONIMAGE = "_nonimage"      # behind the name of a network that also sees view, sex and age (section 2.3)
 # Table 2; the non-image rows are printed by the authors' notebooks
 PAPER_WEIGHTS = {"resnet50": 23538767, "densenet121": 6969231, "att_a": 7920527, "att_b": 6971279,
@@ -42,10 +45,10 @@ class Run(RunSpec):
 
 
 def network(name: str, settings: Chest, n_classes: int = 15, normalise: str = "softmax") -> nn.Module:
-    """One of the compared networks (section 2), named as in PAPER_WEIGHTS. Raises SettingsError for another name."""
-    if name not in PAPER_WEIGHTS:
-        raise SettingsError("no such network", f"networks: {name!r}", f"Known: {', '.join(PAPER_WEIGHTS)}.")
+    """One of the compared networks (section 2), named as in BUILD or with NONIMAGE. Raises SettingsError."""
     body = name.removesuffix(NONIMAGE)
+    if body not in BUILD:
+        raise SettingsError("no such network", f"networks: {name!r}", f"Known: {', '.join(BUILD)}.")
     size = {"layers": settings.resnet_layers, "width": settings.resnet_width} if body == "resnet50" else {
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
     attention = {"normalise": normalise} if body.startswith("att") else {}
