@@ -33,3 +33,12 @@ def cases(images: Each, classes: Sequence[str], truth: Each, *, logits: Each, ma
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """The closed outlines of a mask (H, W), each (n, 2): x, y in fractions of its sides, as in `Case.contours`."""
     return [line / mask.shape[::-1] for line in overlay.contour(mask)]
+
+
+def balanced_rows(rows: np.ndarray, targets: np.ndarray, n_classes: int, count: int) -> np.ndarray:
+    """The first `count` of `rows`, one class after another, the last class first; targets: the class of every row."""
+    place = np.empty(len(rows))
+    for k in range(n_classes):
+        own = targets[rows] == k
+        place[own] = np.arange(own.sum()) + (n_classes - 1 - k) / n_classes
+    return rows[np.argsort(place, kind="stable")[:count]]

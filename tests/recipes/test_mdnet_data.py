@@ -16,8 +16,9 @@ from mdlib.data import bladder_reports
 from mdlib.data.phantoms import histology
 from mdlib.errors import DataError
 from mdlib.evaluate import captions
-from mdlib.recipes import keeping, mdnet
+from mdlib.recipes import mdnet
 from mdlib.recipes.mdnet import bad_input, colours, exhibits_data, people, published, truth
+from mdlib.study import results as keeping
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from mdlib import runs
 from mdlib.data.phantoms.histology_reports import describe
 from mdlib.evaluate import captions
-from mdlib.recipes import keeping, mdnet
+from mdlib.recipes import mdnet
 from mdlib.recipes.mdnet import fig7, graded, kept, located, results, searching, tables
 from mdlib.recipes.mdnet.outcome import Outcome, of_run
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, OWN, Over
+from mdlib.study import results as keeping
 
 SOME = ("baseline_en", "split", "mdnet")
 

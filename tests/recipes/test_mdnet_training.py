@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from mdlib.errors import DataError
 from mdlib.models.backbones import count
 from mdlib.models.ecnet import ecnet, preact_resnet, wide_resnet
-from mdlib.recipes import keeping, mdnet
+from mdlib.recipes import mdnet
 from mdlib.recipes.mdnet import learned, learned_figures, recognised, recognition
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition, Training
 from mdlib.recipes.mdnet.rows import EVERY, ROWS
+from mdlib.study import results as keeping
 
 
 @pytest.fixture

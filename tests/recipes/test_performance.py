@@ -6,8 +6,8 @@ import torch
 
 from mdlib.data.images import centre_crop, fit_square, read_grey
 from mdlib.errors import SettingsError
-from mdlib.recipes import clock, performance
-from mdlib.recipes.performance import exhibits, measurements, opponents
+from mdlib.recipes import performance
+from mdlib.recipes.performance import clock, exhibits, measurements, opponents
 
 TINY = {"images": 6, "pixels": 200, "resize": 72, "crop": 64, "growth": 4, "blocks": [1, 1, 1, 1], "stem": 8,
         "classes": 3, "layers": ["norm5"], "explained": 2, "batch": 3, "steps": 2, "runs": 2}
@@ -39,6 +39,20 @@ def test_every_opponent_computes_what_mdlib_computes(tiny):
         assert [*rows.columns] == columns, task
         assert rows.index[0].startswith("mdlib") and len(rows) >= 2
         assert (rows["low"] <= rows["seconds"]).all() and (rows["seconds"] <= rows["high"]).all()
+
+
+def test_maps_cost_as_many_forward_passes_as_their_times_say(tiny, monkeypatch):
+    times = {"forward": [1.0, 2.0, 4.0]} | {layer: [3.0, 4.0, 20.0] for layer in measurements.MAPPED}
+    ran = []
+
+    def timed(jobs, runs, device):
+        ran.extend(job() for job in jobs.values())
+        return times, []
+    monkeypatch.setattr(measurements, "rounds", timed)
+    table = exhibits.map_costs(tiny)
+    assert list(table) == ["densenet121", "att_a", "att_b"] and list(table.index) == [*measurements.MAPPED]
+    assert (table == 3).all(axis=None)
+    assert len(ran) == 3 * 6 and ran[1].values.shape[:2] == (2, 3), "maps of two images and all three classes"
 
 
 def test_a_difference_is_found(tiny, monkeypatch):

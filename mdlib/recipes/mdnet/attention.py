@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from mdlib.evaluate import attention_entropy
 from mdlib.evaluate.resampling import mean_of_known
 from mdlib.explain import overlay
-from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mdnet import located, looking, measured, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, HITS, NAMES, WORD
 from mdlib.recipes.mdnet.looking import explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.rows import MECHANISMS
+from mdlib.study.plots import COLOURS, grid_of_axes
 
 MOST = 4        # of the colours: attention as multiples of a uniform map
 

@@ -16,12 +16,12 @@ from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN
 from mdlib.data.vocabulary import longer
 from mdlib.evaluate import resampling
 from mdlib.evaluate.tables import interval
-from mdlib.recipes import figures
-from mdlib.recipes.figures import COLOURS
 from mdlib.recipes.mdnet import bad_input, people, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.colours import colours, majority
 from mdlib.recipes.mdnet.settings import PROFILES
+from mdlib.study import map_plots, tables
+from mdlib.study.plots import COLOURS
 
 # section 5.2; it counts no class
 PAPER = {"all": "1,000 images of 32 patients", "test": "200 images of 6 patients"}
@@ -33,7 +33,7 @@ NO_RULE = "From which grades these conclusions follow is not known."
 
 def settings(chapter: Chapter) -> pd.DataFrame:
     """The settings of this run that differ from the paper profile's."""
-    table = figures.settings(chapter.settings, PROFILES["paper"])
+    table = tables.settings(chapter.settings, PROFILES["paper"])
     return table[table["this run"] != table["paper profile"]]
 
 
@@ -63,8 +63,8 @@ def examples(chapter: Chapter, count: int = 2) -> Figure:
     titles = (shown["conclusion"] + "\n" + shown["image"]).tolist()
     pictures = [reports.read(row) for row in shown["row"]]
     if not truth.known(chapter):
-        return figures.pictures(pictures, titles, 2 * count)
-    figure = figures.pictures([each for each in pictures for _ in range(2)],
+        return map_plots.images(pictures, titles, 2 * count)
+    figure = map_plots.images([each for each in pictures for _ in range(2)],
                               [title for each in titles for title in (each, "outlined")], 2 * count)
     for axis, row in zip(figure.axes[1::2], shown["row"], strict=False):
         outline(axis, chapter, row)
@@ -89,7 +89,7 @@ def graded(chapter: Chapter) -> Figure | str:
     others = {part: (numbers.drop(columns=part) - 1).abs().sum(axis=1) for part in GRADES}
     shown = [(int(others[part][numbers[part] == grade].idxmin()), f"{part}:\n{GRADES[part][grade]}")
              for grade in range(3) for part in GRADES if (numbers[part] == grade).any()]
-    return figures.pictures([chapter.reports.read(row) for row, _ in shown], [title for _, title in shown],
+    return map_plots.images([chapter.reports.read(row) for row, _ in shown], [title for _, title in shown],
                             columns=len(GRADES))
 
 
@@ -141,7 +141,7 @@ def twins(chapter: Chapter) -> Figure | str:
     row = int(max(rows, key=lambda row: truth.mask(chapter, row, "mitosis").max()))
     pictures = [chapter.reports.read(row), *(truth.drawn_without(chapter, row, kind) for kind in truth.KINDS[1:])]
     titles = [chapter.reports.table["image"].iloc[row], *(f"without {kind}" for kind in truth.KINDS[1:])]
-    return figures.pictures(pictures, titles, columns=3, width=9)
+    return map_plots.images(pictures, titles, columns=3, width=9)
 
 
 def five(chapter: Chapter, row: int | None = None) -> HTML:

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, UNSCALED, spread
 from mdlib.recipes.mdnet.rows import IMAGE_MODELS
+from mdlib.study.plots import COLOURS, grid_of_axes
 
 NO_SCALES = "This run trains MDNet with one eta only."
 SIDES = {DCA: ("the sentence", "o", COLOURS[0]), IMAGE: ("the image model", "s", COLOURS[1])}

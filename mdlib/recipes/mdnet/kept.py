@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import located, results
 from mdlib.recipes.mdnet.chapter import Chapter, default_phantoms
 from mdlib.recipes.mdnet.outcome import TABLES, Outcome, numbers
@@ -13,6 +12,7 @@ from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over
 from mdlib.recipes.mdnet.trainings import LOSSES, planned, train_all
 from mdlib.recipes.trainings import histories
+from mdlib.study import results as keeping
 
 GRID = "grid/embedded"      # what the pages quote
 LOOKED_AT = 2               # of the book's phantoms these first folds were looked at when sizes and rates were chosen

@@ -5,9 +5,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mdnet import learned, recognised
 from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.study.plots import COLOURS, grid_of_axes
 from mdlib.training import schedules
 
 STEPS = 200         # points of a curve of beta

@@ -15,7 +15,6 @@ from mdlib.data.phantoms.histology_tissue import ELEMENTS
 from mdlib.evaluate import attention_entropy, localisation
 from mdlib.evaluate.resampling import mean_of_known
 from mdlib.explain import overlay
-from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import looking, moved, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.gathered import OfImages, remembered, spread, stacked
@@ -23,6 +22,7 @@ from mdlib.recipes.mdnet.looking import EXPLAINED, explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over, whole
 from mdlib.recipes.mdnet.rows import EVERY
+from mdlib.study import results as keeping
 from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
 
 WORD, SENTENCE, ALL = "word", "sentence", "all parts"

@@ -13,13 +13,13 @@ from mdlib.files import atomic
 from mdlib.models.mdnet import MDNet
 from mdlib.models.report_lstm import END
 from mdlib.models.reporting import ClassAttention, ReportAttention, ReportWriter, in_batches
-from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.people import typical_sentences
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.trainings import trained
 from mdlib.recipes.mdnet.writing import SEEN
 from mdlib.recipes.trainings import fabric_of, folder
+from mdlib.study.cases import balanced_rows
 from mdlib.training import loop
 
 ATTENTION = "attention.npz"
@@ -39,7 +39,7 @@ def shown(chapter: Chapter, count: int) -> np.ndarray:
     They are not chosen by how their maps look.
     """
     targets, classes = chapter.reports.targets, len(chapter.reports.classes)
-    return in_turn(np.sort(chapter.part("test")), (targets + 1) % classes, classes, count)
+    return balanced_rows(np.sort(chapter.part("test")), (targets + 1) % classes, classes, count)
 
 
 def looks(chapter: Chapter, training: Training) -> dict[str, np.ndarray]:

@@ -7,11 +7,11 @@ from IPython.display import Markdown
 
 from mdlib.errors import DataError
 from mdlib.evaluate.tables import interval
-from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import kept, located, moved, results, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
 from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, OWN_MORE, STAYS, WORDS
+from mdlib.study import results as keeping
 from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
 
 UNKNOWN = "What lies where in these images is known of phantoms only."

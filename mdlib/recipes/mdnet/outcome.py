@@ -5,10 +5,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from mdlib.evaluate import captions
-from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import graded, results
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.results import Over
+from mdlib.study import results as keeping
 
 TABLES = {"trainings": results.by_training, "beside": results.beside, "means": results.means,
           "differences": results.differences, "grades": graded.agreement}

@@ -16,9 +16,9 @@ from mdlib.data import bladder_reports, splits
 from mdlib.data.reports import Reports
 from mdlib.data.vocabulary import Vocabulary, longer
 from mdlib.files import fingerprint, write_json
-from mdlib.recipes import keeping
 from mdlib.recipes.mdnet import people
 from mdlib.recipes.mdnet.settings import Settings
+from mdlib.study import results as keeping
 
 NAME = "bladder_reports"
 FEWEST, MOST = 30, 59       # words of a report, section 5.2

@@ -14,13 +14,14 @@ from mdlib.evaluate import paired
 from mdlib.evaluate.resampling import wilson_interval
 from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
-from mdlib.recipes import keeping, trainings
+from mdlib.recipes import trainings
 from mdlib.recipes.mdnet import plan, recognition
 from mdlib.recipes.mdnet.chapter import Chapter, start_recognition
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition
 from mdlib.recipes.mdnet.settings import Settings
 from mdlib.recipes.mdnet.trainings import train_all
+from mdlib.study import results as keeping
 from mdlib.training import speed
 
 # Table 1: error in % with CIFAR-10 and CIFAR-100

@@ -11,10 +11,11 @@ from mdlib.evaluate import per_class
 from mdlib.evaluate.tables import interval
 from mdlib.explain import overlay
 from mdlib.explain.instances import contrast, picked_instances
-from mdlib.recipes.figures import COLOURS, grid_of_axes, in_turn
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.methods import PYRAMID
+from mdlib.study.cases import balanced_rows
+from mdlib.study.plots import COLOURS, grid_of_axes
 from mdlib.study.saliency import LOCATION_PRIOR, MEASURES, UNIFORM
 
 CONV5, INPUT = explained.LAYERS
@@ -28,7 +29,7 @@ SHOWN = {"measures": "|".join(MEASURES), "beyond usual": f".* beyond {LOCATION_P
 def example(chapter: Chapter, collection: str) -> tuple[int, torch.Tensor]:
     """The first test bag of the class of interest, and its slices: not chosen by how its map looks."""
     bags = chapter.bags(collection)
-    row = in_turn(chapter.part(collection, "test"), bags.targets, len(bags.classes), 1)
+    row = balanced_rows(chapter.part(collection, "test"), bags.targets, len(bags.classes), 1)
     return next(explained.volumes(chapter, collection, row))
 
 

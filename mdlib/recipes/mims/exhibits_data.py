@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from mdlib.data import splits
 from mdlib.data.bags import BagSamples
 from mdlib.progress import track
-from mdlib.recipes import figures
-from mdlib.recipes.figures import COLOURS, grid_of_axes
 from mdlib.recipes.mims import located
 from mdlib.recipes.mims.chapter import Chapter
 from mdlib.recipes.mims.explained import central
 from mdlib.recipes.mims.plan import REAL
 from mdlib.recipes.mims.results import COLLECTION_NAMES
 from mdlib.recipes.mims.settings import PROFILES
+from mdlib.study import map_plots, tables
+from mdlib.study.plots import COLOURS, grid_of_axes
 
 # bags of each class, section 3.1; of the CRC tiles before some of the test part are moved into tuning
 PAPER = {("cirrus", "all"): "239 normal, 100 DME", ("spectralis", "all"): "60 normal, 137 DME",
@@ -34,7 +34,7 @@ NO_TILES = "This run has no tissue tiles."
 
 def settings(chapter: Chapter) -> pd.DataFrame:
     """The settings of this run that differ from the paper profile's."""
-    table = figures.settings(chapter.settings, PROFILES["paper"])
+    table = tables.settings(chapter.settings, PROFILES["paper"])
     return table[table["this run"] != table["paper profile"]]
 
 
@@ -78,7 +78,7 @@ def outlined(chapter: Chapter, shown: list[tuple[str, int, int]], titles: list[s
     """Slices (collection, row, slice) under their titles, with the outline of each lesion where it is known."""
     read = [chapter.bags(collection).read(int(chapter.bags(collection).table["first"].iloc[row]) + where)
             for collection, row, where in shown]
-    figure = figures.pictures(read, titles, columns)
+    figure = map_plots.images(read, titles, columns)
     for axis, (collection, row, where) in zip(figure.axes, shown, strict=False):
         if located.known(chapter, collection):
             labels = located.mask(chapter, collection, row)[where]
@@ -233,7 +233,7 @@ def tiles(chapter: Chapter, columns: int = 6) -> Figure | str:
                 of = table[table["label"] == label].head(columns)
                 pictures += [bags.read(int(first)) for first in of["first"]]
                 titles += [f"{part}, {label}"] * len(of)
-    return figures.pictures(pictures, titles, columns) if pictures else NO_TILES
+    return map_plots.images(pictures, titles, columns) if pictures else NO_TILES
 
 
 def stain(chapter: Chapter) -> Figure | str:

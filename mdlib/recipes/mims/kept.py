@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from mdlib.recipes import keeping
 from mdlib.recipes.mims import exhibits, results
 from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.settings import Mims
 from mdlib.recipes.mims.trainings import train_all
+from mdlib.study import results as keeping
 from mdlib.study.results import table as as_table
 
 

@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from mdlib.explain import overlay
 from mdlib.explain.instances import picked_instances
-from mdlib.recipes.figures import in_turn
 from mdlib.recipes.mims import explained, located
 from mdlib.recipes.mims.chapter import Chapter
+from mdlib.study.cases import balanced_rows
 
 MARKS = 12      # (ours) instances of a class that are drawn on the slices of a volume: those that add most
 SIDE = 32       # (ours) cells of a map on its longer side: a page holds the maps of many slices
@@ -25,7 +25,7 @@ def cases(chapter: Chapter, method: str, collection: str = "cirrus", count: int 
     class of interest have a twin, the same volume without its lesions.
     """
     model, bags = located.network(chapter, method, collection), chapter.bags(collection)
-    rows = in_turn(chapter.part(collection, "test"), bags.targets, len(bags.classes), count)
+    rows = balanced_rows(chapter.part(collection, "test"), bags.targets, len(bags.classes), count)
     return [case(chapter, model, collection, row, slices)
             for row, slices in explained.volumes(chapter, collection, rows)]
 

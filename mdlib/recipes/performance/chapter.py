@@ -14,11 +14,13 @@ from PIL import Image
 from mdlib import reproducible, runs
 from mdlib.data import chestxray14, samples
 from mdlib.errors import SettingsError
+from mdlib.models.attention_densenet import AttentionDenseNet, att_a, att_b
 from mdlib.models.backbones import Backbone, densenet121
 from mdlib.progress import track
 from mdlib.recipes.performance.settings import Performance, choose
 
 run_folder = functools.partial(runs.folder_of, "performance")
+NETWORKS = {"densenet121": densenet121, "att_a": att_a, "att_b": att_b}
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class Chapter:
         count = len(pixels)
         return samples.Samples(pixels, np.arange(count), self.targets, np.zeros((count, 3)), self.settings.crop)
 
-    def model(self) -> Backbone:
-        """A DenseNet with the weights of the seed, on the CPU."""
+    def model(self, name: str = "densenet121") -> Backbone | AttentionDenseNet:
+        """One of NETWORKS with the random weights of the seed, on the CPU."""
         torch.manual_seed(self.seed)
         s = self.settings
-        return densenet121(s.classes, growth=s.growth, blocks=s.blocks, stem=s.stem)
+        return NETWORKS[name](s.classes, growth=s.growth, blocks=s.blocks, stem=s.stem)
 
 
 def drawn(side: int, seed: int, number: int) -> np.ndarray:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from mdlib import reproducible
 from mdlib.explain import cam_libraries
-from mdlib.recipes.clock import summary
 from mdlib.recipes.performance import measurements
 from mdlib.recipes.performance.chapter import Chapter
+from mdlib.recipes.performance.clock import summary
 
 # task: the largest difference that is rounding of float32, of maps (in shares of the maximum), pixels, probabilities
 ROUNDING = {"explain": 1e-4, "decode": 0.0, "read": 1e-7, "predict": 1e-5}
@@ -35,7 +35,7 @@ def hardware(chapter: Chapter) -> Markdown:
 
 
 def table(found: measurements.Measurement) -> pd.DataFrame:
-    """A row a job, ours first, as `clock.summary`; and by how much at most its answer differs from ours."""
+    """`clock.summary` of a measurement, ours first; and the largest difference of each job's result from ours."""
     rows = summary(found["times"], found["images"])
     return rows.assign(**{"largest difference": pd.Series(found["differences"], dtype=float)})
 
@@ -57,6 +57,12 @@ def explaining(chapter: Chapter) -> pd.DataFrame:
     """Grad-CAM of all classes at each layer."""
     tables = {layer: table(measurements.explaining(chapter, layer)) for layer in chapter.settings.layers}
     return shown(pd.concat(tables, names=["layer", ""]))
+
+
+def map_costs(chapter: Chapter) -> pd.DataFrame:
+    """What the maps of all classes cost in plain forward passes: one row per layer, one column per network."""
+    found = pd.DataFrame(measurements.map_costs(chapter)).round(1)
+    return found.rename_axis(index="maps of all classes at", columns="forward passes")
 
 
 def decoding(chapter: Chapter) -> pd.DataFrame:

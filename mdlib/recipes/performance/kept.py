@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from mdlib.files import read_json
-from mdlib.recipes import keeping
 from mdlib.recipes.performance import exhibits
 from mdlib.recipes.performance.chapter import Chapter
+from mdlib.study import results as keeping
 
 
 def keep(chapter: Chapter, name: str) -> Path:

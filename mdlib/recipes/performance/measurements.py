@@ -23,14 +23,16 @@ from mdlib.data.samples import Samples
 from mdlib.explain import cam_libraries
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.progress import track
-from mdlib.recipes.clock import now, rounds
 from mdlib.recipes.performance import opponents
-from mdlib.recipes.performance.chapter import Chapter
+from mdlib.recipes.performance.chapter import NETWORKS, Chapter
+from mdlib.recipes.performance.clock import rounds, summary
+from mdlib.reproducible import now
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
 
 Measurement = dict[str, Any]
 PLAIN_ORDER = "(mdlib, not channels-last)"
+MAPPED = ("norm5", "relu5", "transition3", "transition2", "transition1")     # layers of `map_costs`
 
 
 def remembered(chapter: Chapter, name: str, compute: Callable[[], Measurement]) -> Measurement:
@@ -56,6 +58,24 @@ def explaining(chapter: Chapter, layer: str) -> Measurement:
         far = [((maps.clamp(min=0) - ours.clamp(min=0)).abs().max() / ours.abs().max()).item() for maps in theirs]
         return {"images": s.explained, "times": times, "differences": dict(zip(names, far, strict=True))}
     return remembered(chapter, f"explaining_{layer}", compute)
+
+
+def map_costs(chapter: Chapter) -> dict[str, dict[str, float]]:
+    """What the maps of all classes cost at each layer, in plain forward passes of the same batch: by network.
+
+    The median over the rounds of the ratio of two times in the same round.
+    """
+    s = chapter.settings
+
+    def of_network(name: str) -> dict[str, float]:
+        model = chapter.model(name).to(chapter.device).eval()
+        image = torch.rand(s.explained, 1, s.crop, s.crop, generator=torch.Generator().manual_seed(chapter.seed))
+        image = image.to(chapter.device)
+        jobs = {"forward": torch.no_grad()(lambda: model(image)),
+                **{layer: lambda layer=layer: grad_cam_maps(model, image, f"features.{layer}") for layer in MAPPED}}
+        times, _ = rounds(jobs, s.runs, chapter.device)
+        return summary(times, s.explained)["times ours"].drop("forward").to_dict()
+    return remembered(chapter, "map_costs", lambda: {name: of_network(name) for name in NETWORKS})
 
 
 def decoding(chapter: Chapter) -> Measurement:

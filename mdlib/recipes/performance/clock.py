@@ -1,4 +1,4 @@
-"""Wall time, fairly: in rounds of all that is compared, so that a busy moment of the machine meets all alike."""
+"""Wall times measured in rounds of all that is compared, so that a busy moment of the machine affects all alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from mdlib.reproducible import now
 
 
 def rounds(jobs: dict[str, Callable[[], Any]], runs: int, device: str) -> tuple[dict[str, list[float]], list[Any]]:
-    """Wall times of each job in seconds, one of each of `runs` rounds; and what each job gave the first time.
+    """Wall times of each job in seconds, one per round, of `runs` rounds; and what each job returned the first time.
 
-    In a round every job is done once. A first round is not counted: caches fill in it, and kernels are chosen.
+    Each round runs every job once. A first round is not counted: it fills caches and chooses kernels.
     """
     times: dict[str, list[float]] = {name: [] for name in jobs}
     answers = []
@@ -31,10 +31,10 @@ def rounds(jobs: dict[str, Callable[[], Any]], runs: int, device: str) -> tuple[
 
 
 def summary(times: dict[str, list[float]], images: int) -> pd.DataFrame:
-    """A row a job, the first is ours: seconds (median), low, high, images/s, and how many times our time it takes.
+    """One row per job: seconds (median), low, high, images/s, and its time as a multiple of the first job's, ours.
 
     `times ours` is the median over the rounds of the job's time divided by ours in the same round, `from` and `to` the
-    smallest and largest: 1 is as fast as ours, above 1 ours is faster, below 1 ours is slower.
+    smallest and largest: 1 is as fast as ours; above 1 ours is faster, below 1 slower.
     """
     table = np.array([*times.values()])                                                            # (jobs, rounds)
     ratio, seconds = table / table[0], np.median(table, axis=1)
