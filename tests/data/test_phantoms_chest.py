@@ -2,11 +2,6 @@
 
 import csv
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -16,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 import pytest
+from phantom_writers import WRITERS
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -25,15 +21,15 @@ from sklearn.preprocessing import StandardScaler
 from mdlib.data.phantoms import chest
 from mdlib.data.phantoms.chest import FINDINGS, Settings, Truth
 from mdlib.data.phantoms.chest_film import Case, Film, draw, exposure
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 
-SMALL = Settings(patients=60, side=128, seed=3)
+SMALL = WRITERS["chest"].settings
 SHIPPED = Settings()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return chest.write(tmp_path_factory.mktemp("phantoms") / "small", SMALL.patients, SMALL.side, SMALL.seed, workers=1)
+def folder(drawn):
+    return drawn("chest")
 
 
 @pytest.fixture(scope="module")
@@ -151,21 +147,12 @@ def test_counts_are_those_of_the_published_table(real_data):
 
 # -- the counterfactual twin
 
-def test_drawn_again_it_is_the_shipped_file_bit_for_bit(folder):
-    for name in sorted(os.listdir(folder / "images"))[::7]:
-        np.testing.assert_array_equal(chest.twin(folder, name), np.asarray(Image.open(folder / "images" / name)))
-
-
-def test_the_twin_is_the_image_outside_the_mask_and_differs_inside(folder):
-    truth, seen = Truth(folder), set()
-    for case in chest.plan(SMALL):
-        shipped = np.asarray(Image.open(folder / "images" / case.image))
-        for finding in set(case.findings) - seen:
-            seen.add(finding)
-            mask, other = truth.mask(case.image, finding), chest.twin(folder, case.image, without=finding)
-            np.testing.assert_array_equal(mask, shipped != other)
-            assert mask.sum() > 20, finding
-    assert seen == set(FINDINGS)
+def test_every_finding_changes_some_pixels_of_some_image(folder):
+    truth = Truth(folder)
+    areas = [(name, truth.mask(case.image, name).sum()) for case in chest.plan(SMALL) for name in case.findings]
+    assert {name for name, _ in areas} == set(FINDINGS) and min(area for _, area in areas) > 0
+    first = dict(reversed(areas))
+    assert min(first.values()) > 20, first
 
 
 def test_a_twin_lacks_one_finding_and_keeps_the_others():
@@ -256,71 +243,6 @@ def test_five_numbers_stay_below_0_65_on_the_shipped_set(shipped):
     assert np.mean(scores) < 0.65
 
 
-# -- writing
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(folder, tmp_path):
-    again = chest.write(tmp_path / "again", SMALL.patients, SMALL.side, SMALL.seed, workers=2)
-    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
-    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in names)
-    other = chest.write(tmp_path / "other", 3, SMALL.side, SMALL.seed + 1, workers=1)
-    assert (other / "images" / "00000001_000.png").read_bytes() != (folder / "images" / "00000001_000.png").read_bytes()
-
-
-def test_a_finished_collection_is_recognised_and_another_one_takes_its_place(tmp_path):
-    target = chest.write(tmp_path / "set", 3, 64, workers=1)
-    stamp = (target / "truth" / "phantoms.json").stat().st_mtime_ns
-    chest.write(target, 3, 64, workers=1)
-    assert (target / "truth" / "phantoms.json").stat().st_mtime_ns == stamp
-    chest.write(target, 4, 64, workers=1)
-    assert Truth(target).settings.patients == 4
-
-
-def test_what_is_no_phantom_is_never_overwritten(tmp_path):
-    (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="something else than phantoms"):
-        chest.write(tmp_path, 3, 64, workers=1)
-    assert list(tmp_path.iterdir()) == [tmp_path / "images"]
-
-
-def test_a_killed_write_leaves_nothing_that_is_taken_as_finished(tmp_path):
-    target = tmp_path / "set"
-    code = "import sys; from mdlib.data.phantoms.chest import write; write(sys.argv[1], 30, 64)"
-    writer = subprocess.Popen([sys.executable, "-c", code, str(target)], stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".set.part-*/images/*.png")):
-        assert writer.poll() is None
-        time.sleep(0.002)
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    assert not target.exists() and not chest.is_phantom(target)
-    chest.write(target, 30, 64, workers=1)
-    assert chest.is_phantom(target) and [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-def test_of_two_processes_at_once_the_second_waits_and_finds_the_finished_collection(tmp_path):
-    code = "import sys; from mdlib.data.phantoms.chest import write; write(sys.argv[1], 20, 64, workers=1)"
-    ask = [sys.executable, "-c", code, str(tmp_path / "set")]
-    first = subprocess.Popen(ask, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".set.part-*/images/*.png")):
-        assert first.poll() is None
-        time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)               # in the middle of drawing
-    second = subprocess.Popen(ask, stderr=subprocess.PIPE)
-    with pytest.raises(subprocess.TimeoutExpired):
-        second.wait(3)
-    assert len(list(tmp_path.glob(".set.part-*"))) == 1
-    first.send_signal(signal.SIGCONT)
-    assert first.wait(60) == 0
-    _, told = second.communicate(timeout=60)
-    assert second.returncode == 0 and b"drawing" not in told
-    assert chest.is_phantom(tmp_path / "set") and [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-def test_a_process_that_draws_does_not_load_torch():
-    code = "import sys, mdlib.data.phantoms.chest; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
 # -- errors
 
 def test_errors_name_the_image_the_finding_and_the_remedy(folder, tmp_path):
@@ -334,5 +256,3 @@ def test_errors_name_the_image_the_finding_and_the_remedy(folder, tmp_path):
         Truth(folder).mask(healthy.image, "Massive")
     with pytest.raises(DataError, match="no phantom collection"):
         Truth(tmp_path)
-    with pytest.raises(SettingsError, match="at least 2 patients"):
-        chest.write(tmp_path / "none", patients=0)

@@ -1,11 +1,6 @@
 """Phantom OCT volumes: the layout, the twin, the truth, and what brightness alone can tell."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -20,15 +15,14 @@ from sklearn.preprocessing import StandardScaler
 from mdlib.data.phantoms import oct, oct_places
 from mdlib.data.phantoms.oct import Knobs, Settings, Truth
 from mdlib.data.phantoms.oct_scan import DEVICES, Case, Scan
-from mdlib.errors import DataError, SettingsError
+from mdlib.errors import DataError
 
-SMALL = Settings(patients=12, seed=3)
 SHIPPED = Settings()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return oct.write(tmp_path_factory.mktemp("phantoms") / "small", SMALL.patients, SMALL.seed, workers=1)
+def folder(drawn):
+    return drawn("oct")
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +106,6 @@ def test_the_thirty_central_slices_hold_every_lesion():
 
 # -- the counterfactual twin
 
-def test_drawn_again_it_is_the_written_volume_bit_for_bit(folder, table):
-    for volume in table["volume"]:
-        np.testing.assert_array_equal(oct.twin(folder, volume, without=()), read(folder, volume))
-
-
-def test_the_twin_differs_where_the_lesions_are_and_where_they_have_swollen_the_retina(folder, table):
-    truth = Truth(folder)
-    for volume in table.volume[table["class"] == "DME"]:
-        mask, differs = truth.mask(volume) > 0, oct.twin(folder, volume) != read(folder, volume)
-        scan = Scan(truth.case(volume), SMALL.knobs, SMALL.seed)
-        thin = scan._thickness([place for place in scan.places if not place.lesion])
-        swollen = np.broadcast_to((scan._thickness(list(scan.places)) > thin)[:, None], mask.shape)
-        assert not differs[~mask & ~swollen].any()
-        assert differs[mask].mean() > 0.85
-
-
 def test_without_one_lesion_the_others_stay(folder):
     rows = pd.read_csv(folder / "truth" / "lesions.csv")
     volume = rows.volume[rows.lesion == 2].iloc[0]
@@ -194,52 +172,6 @@ def test_on_the_shipped_set_brightness_has_an_auroc_between_0_4_and_0_6():
     assert 0.4 < roc_auc_score(ill, model.decision_function(moments)) < 0.6
 
 
-# -- writing
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(folder, tmp_path):
-    again = oct.write(tmp_path / "again", SMALL.patients, SMALL.seed, workers=2)
-    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
-    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in names)
-    other = oct.write(tmp_path / "other", 4, SMALL.seed + 1, workers=1)
-    assert (other / "labels.csv").read_bytes() != (folder / "labels.csv").read_bytes()
-
-
-def test_a_finished_collection_is_left_alone_and_another_one_takes_its_place(tmp_path):
-    target = oct.write(tmp_path / "set", 4, workers=1)
-    stamp = (target / "truth" / "phantoms.json").stat().st_mtime_ns
-    oct.write(target, 4, workers=1)
-    assert (target / "truth" / "phantoms.json").stat().st_mtime_ns == stamp
-    oct.write(target, 4, knobs=Knobs(rim=0.1), workers=1)
-    assert Truth(target).settings.knobs == Knobs(rim=0.1)
-
-
-def test_a_killed_write_leaves_nothing_that_is_taken_as_finished_and_the_next_completes_it(tmp_path):
-    target = tmp_path / "set"
-    code = "import sys; from mdlib.data.phantoms.oct import write; write(sys.argv[1], 8, workers=1)"
-    writer = subprocess.Popen([sys.executable, "-c", code, str(target)], stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".set.part-*/*/000.png")):
-        assert writer.poll() is None
-        time.sleep(0.002)
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    assert not target.exists()
-    oct.write(target, 8, workers=1)
-    assert os.listdir(tmp_path) == ["set"] and Truth(target).settings.patients == 8
-
-
-def test_what_is_no_phantom_is_never_overwritten(tmp_path):
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(DataError, match="something else than phantoms"):
-        oct.write(tmp_path, 4, workers=1)
-    assert os.listdir(tmp_path) == ["mine"]
-
-
-def test_a_process_that_draws_does_not_load_torch():
-    code = "import sys, mdlib.data.phantoms.oct; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
 # -- errors
 
 def test_errors_name_the_volume_the_lesion_and_the_remedy(folder, table, tmp_path):
@@ -251,5 +183,3 @@ def test_errors_name_the_volume_the_lesion_and_the_remedy(folder, table, tmp_pat
         Truth(folder).mask("P999_OD")
     with pytest.raises(DataError, match="no phantom collection"):
         Truth(tmp_path)
-    with pytest.raises(SettingsError, match="at least 4 patients"):
-        oct.write(tmp_path / "none", patients=1)

@@ -10,17 +10,15 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from mdlib.data.phantoms import tiles, tiles_tissue
-from mdlib.data.phantoms.collection import is_phantom
 from mdlib.data.phantoms.drawing import stream
 from mdlib.data.phantoms.tiles import CLASSES, FOLDERS, Settings
-from mdlib.errors import SettingsError
 
 NAME = re.compile(r"blk-[A-Z]{12}-(TCGA-[A-Z]{2}-\d{4})-01Z-00-DX1\.png")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiles.write(tmp_path_factory.mktemp("phantoms") / "tiles", train=60, test=100, workers=1)
+def folder(drawn):
+    return drawn("tiles")
 
 
 @pytest.fixture(scope="module")
@@ -102,23 +100,3 @@ def test_the_pattern_tells_the_class():
         power = np.abs(np.fft.fft2(np.array(tissue) - np.mean(tissue, axis=(1, 2), keepdims=True))) ** 2
         share[looks] = power[:, coarse].sum(axis=1) / power.sum(axis=(1, 2))
     assert abs(roc_auc_score([0] * 60 + [1] * 60, np.concatenate(list(share.values()))) - 0.5) > 0.2
-
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(folder, tmp_path):
-    again = tiles.write(tmp_path / "again", train=60, test=100, workers=2)
-    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
-    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in names)
-    other = tiles.write(tmp_path / "other", train=10, test=10, seed=1, workers=1)
-    assert not {path.name for path in other.glob("CRC_*/*/*")} & {name.name for name in names}
-
-
-def test_a_finished_collection_is_left_alone(folder):
-    stamp = (folder / "truth" / "phantoms.json").stat().st_mtime_ns
-    tiles.write(folder, train=60, test=100, workers=1)
-    assert is_phantom(folder) and (folder / "truth" / "phantoms.json").stat().st_mtime_ns == stamp
-
-
-def test_settings_that_cannot_be_drawn_are_refused(tmp_path):
-    with pytest.raises(SettingsError, match="at least 5 tiles"):
-        tiles.write(tmp_path / "none", train=0)
