@@ -1,4 +1,4 @@
-"""What several tests need: real images and a browser where there are any, and small settings that run in seconds."""
+"""What several tests need: real images and a browser where there are any, and (tiny_papers) tiny runs of the papers."""
 
 import os
 from pathlib import Path
@@ -44,25 +44,6 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"MDLIB_REAL_DATA={folder} is not a folder")
     return path
-
-
-@pytest.fixture(scope="session")
-def chest_phantoms(tmp_path_factory) -> Path:
-    """The folder of 60 phantom patients with X-rays of 72 pixels."""
-    from mdlib.data.phantoms import chest
-
-    return chest.write(tmp_path_factory.mktemp("chest") / "phantoms", patients=60, side=72)
-
-
-@pytest.fixture(scope="session")
-def chest_study(chest_phantoms, tmp_path_factory):
-    """A study of the chest paper on these phantoms; what is asked of it is trained then, in a second per network."""
-    from tiny_chest import TINY
-
-    from mdlib.papers import chest
-
-    return chest.open(data_dir=str(chest_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                      overrides=TINY)
 
 
 @pytest.fixture

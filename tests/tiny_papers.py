@@ -1,7 +1,5 @@
 """One tiny run of each paper for all tests: what one test has trained, the others find."""
 
-import warnings
-
 import pytest
 from tiny_chest import TINY as TINY_CHEST
 from tiny_mdnet import TINY as TINY_MDNET
@@ -21,14 +19,18 @@ def chest_phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_chest(chest_phantoms, tmp_path_factory):
+def chest_study(chest_phantoms, tmp_path_factory):
     """A study of chest on these phantoms; what is asked of it is trained then."""
     from mdlib.papers import chest
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)      # TINY has the old names of settings as long as recipes do
-        return chest.open(data_dir=str(chest_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                          overrides=TINY_CHEST)
+    return chest.open(data_dir=str(chest_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                      overrides=TINY_CHEST)
+
+
+@pytest.fixture(scope="session")
+def tiny_chest(chest_study):
+    """The same study, under the name that goes with tiny_mims and tiny_mdnet."""
+    return chest_study
 
 
 @pytest.fixture(scope="session")
