@@ -127,7 +127,13 @@ def _finished(figure: Figure, axes: np.ndarray, xlabel: str, title: str) -> Figu
 
 
 def aurocs(table: pd.DataFrame, published: pd.DataFrame | None = None, title: str = "") -> Figure:
-    """AUROC by class and series (`tables.aurocs`); `published` (classes x studies) are crosses without interval."""
+    """AUROC by class and series (`tables.aurocs`); `published` (classes x studies) are crosses without interval.
+
+    The title of a panel says of how many images and patients it is.
+    """
+    if {"images", "patients"} <= set(table):
+        table = table.assign(panel=[f"{row.panel}\n{row.images:,} images, {row.patients:,} patients"
+                                    for row in table.itertuples()])
     published = pd.DataFrame() if published is None else published.rename(index=words).rename_axis("class")
     beside = {f"{study} (published)": published[study].rename("auroc").reset_index() for study in published}
     return estimates(table.assign(**{"class": table["class"].map(words)}), "auroc", row="class", beside=beside,

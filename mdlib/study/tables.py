@@ -17,7 +17,7 @@ from mdlib.evaluate import classification, paired, per_class
 from mdlib.evaluate.tables import interval
 from mdlib.study.spec import RunSpec, labels
 
-AUROCS = ("panel", "series", "class", "auroc", "low", "high", "draws", "seeds")
+AUROCS = ("panel", "series", "class", "auroc", "low", "high", "draws", "seeds", "images", "patients")
 DIFFERENCES = ("panel", "comparison", "difference", "low", "high", "seeds", "verdict")
 GRID = ("panel", "comparison", "difference", "lowest", "highest", "above 0", "pairs")
 MEANS = (classification.PLAIN, classification.WEIGHTED)
@@ -31,7 +31,8 @@ def aurocs(scores: Mapping[str, np.ndarray], targets: np.ndarray, patients: Sequ
     See `classification.bootstrap` for the intervals. panel: the part of a figure these belong to.
     """
     found = [classification.bootstrap(targets, score, patients, names=names, n_bootstrap=n_bootstrap, seed=seed)
-             .reset_index().assign(panel=panel, series=series, seeds=len(score))
+             .reset_index().assign(panel=panel, series=series, seeds=len(score), images=len(targets),
+                                   patients=len(np.unique(patients)))
              for series, score in scores.items() if len(targets)]
     return _joined(found, AUROCS)
 
