@@ -26,14 +26,14 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="mdlib")
 def main() -> None:
-    """Five papers on interpretable medical image diagnosis, made real. Research software, not a medical device."""
+    """Papers on interpretable medical image diagnosis, made real. Research software, not a medical device."""
 
 
 @main.command()
 @click.argument("chapter", type=click.Choice(CHAPTERS), required=False)
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, with a header.")
 def weights(chapter: str | None, as_csv: bool) -> None:
-    """A line a network: chapter, name, number of weights, the paper's number."""
+    """Show the number of weights of each network, beside the paper's number."""
     tables = [chapters.load(name).weights() for name in ([chapter] if chapter else CHAPTERS)]
     for i, table in enumerate(tables):
         if as_csv:
@@ -59,14 +59,15 @@ def overrides_of(_context: click.Context, _parameter: click.Parameter, pairs: tu
 
 RUN_OPTIONS = (
     click.option("--profile", default="embedded", show_default=True,
-                 help="embedded: minutes on two cores; laptop (of chest): real images, small networks; paper."),
-    folder_option("--data-dir", "The collection, as it is published; never written. Default: the phantoms."),
-    folder_option("--cache-dir", "Decoded images. Default: in the run folder."),
-    folder_option("--run-dir", "Manifest, checkpoints, figures, notebooks. Default: data/runs/CHAPTER/PROFILE…"),
-    click.option("--seed", default=0, show_default=True),
+                 help="embedded: small networks, minutes on two cores; laptop (chest only): small networks for real "
+                 "images; paper: the paper's settings."),
+    folder_option("--data-dir", "The collection in its published layout, never written to. Default: the phantoms."),
+    folder_option("--cache-dir", "For decoded images. Default: in the run folder."),
+    folder_option("--run-dir", "For manifest, checkpoints, tables and notebooks. Default: data/runs/CHAPTER/PROFILE…"),
+    click.option("--seed", default=0, show_default=True, help="Of the first training; the others follow."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
     click.option("--set", "overrides", multiple=True, callback=overrides_of, metavar="NAME=VALUE",
-                 help="Another value for one setting; may be given several times."),
+                 help="Change one setting, as in epochs=3; may be given several times."),
 )
 
 
@@ -91,15 +92,16 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @run_options
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
               help="Train on this many GPUs (or processes on a CPU).")
-@click.option("--if-changed", is_flag=True, help="Do only what the code, the notebooks or the settings made stale.")
+@click.option("--if-changed", is_flag=True,
+              help="Do only what a change of code, notebooks, settings or published results made stale.")
 @click.option("--publish", "--keep", "publish", metavar="NAME",
-              help="Also write the figures and manifest to data/results/CHAPTER/runs/NAME.json.")
-@click.option("--grid", is_flag=True, help="Train every exhibit over splits and seeds instead, and write the figures "
-              "to data/results/CHAPTER/grid/NAME.json (--publish; else the name of the profile).")
+              help="Also write the figures and the manifest to data/results/CHAPTER/runs/NAME.json.")
+@click.option("--grid", is_flag=True, help="Train every exhibit over several splits and seeds, execute no notebooks, and "
+              "write the figures to data/results/CHAPTER/grid/NAME.json (NAME of --publish, else of the profile).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
 def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
         **asked) -> None:
-    """Execute the notebooks of a chapter by papermill into a run folder; an interrupted run resumes."""
+    """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes."""
     from mdlib import extras, runs
     from mdlib.batch import papermill_runs
 
@@ -144,15 +146,15 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
     ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone",
                             f"--nproc-per-node={devices}", "-m", "mdlib", "train", chapter, *options])
     if ended.returncode:
-        raise MdlibError(f"training on {devices} devices ended with an error, told above", "mdlib run",
-                         "Mend it and run the same command again: finished epochs are kept.")
+        raise MdlibError(f"training on {devices} devices ended with the error above", "mdlib run",
+                         "Correct it and run the same command again: finished epochs are kept.")
 
 
 @main.command()
 @click.argument("chapter", type=click.Choice(CHAPTERS))
 @run_options
 def train(chapter: str, **asked) -> None:
-    """Train every network of a chapter into its run folder; under torchrun on several devices."""
+    """Train every network of a chapter into its run folder, under torchrun on several devices."""
     chapters.load(chapter).train_all(**parameters_of(**asked))
 
 
@@ -160,42 +162,40 @@ def train(chapter: str, **asked) -> None:
 @click.argument("chapter", type=click.Choice(CHAPTERS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
-              help="RUN/networks/NETWORK-…: the folder of one training, with its card.")
-@folder_option("--out", "New, empty, or with an earlier answer to the same files, which is replaced.", required=True)
+              help="The folder of one training, RUN/networks/NAME, with its card.")
+@folder_option("--out", "A new or empty folder, or one with earlier predictions for the same files.", required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--view", type=click.Choice(["PA", "AP"]), help="Of all files that do not tell it; needed, as --sex and "
-              "--age, by networks of chest that end in _nonimage.")
-@click.option("--sex", type=click.Choice(["M", "F"]))
-@click.option("--age", type=click.FloatRange(0, 120), help="Years.")
-@click.option("--tables-only", is_flag=True, help="No pages: for many images.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), help="View of all files that do not state it. It is needed, "
+              "like --sex and --age, by networks of chest whose name ends in _nonimage.")
+@click.option("--sex", type=click.Choice(["M", "F"]), help="Sex, likewise.")
+@click.option("--age", type=click.FloatRange(0, 120), help="Age in years, likewise.")
+@click.option("--tables-only", is_flag=True, help="Write no pages, for instance for many images.")
 def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, tables_only: bool,
             **beside: Any) -> None:
-    """Ask a trained network about IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
+    """Apply a trained network to IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
 
     \b
-    OUT/predictions.csv  chest: a row an image and class: probability; threshold (highest sensitivity +
-                         specificity on the validation images); above: 1 at or above it; both rates there,
-                         and of how many images with the class (positives) and without; number of warnings
-                         mims: a row a volume: probability of each class; its slices, and how many of them
-                         the network has used; the most suspicious slice (counted from 1 in the volume), its
-                         file and its log-odds of the last class; number of warnings
-                         mdnet: a row an image: the class that the image model guesses, and the probability of
-                         each; the class stated at the end of the report, and whether both agree (1, or 0);
-                         a sentence for each part (report: the whole); mean log-probability of a word;
-                         number of warnings
-    OUT/warnings.csv     a row a warning: pictures unlike those of the training, inverted or clipped grey, …;
-                         and a row an image or volume that could not be read
-    OUT/IMAGE.html       one page each: warnings, numbers, and the maps of the network, in mdnet of each word; opens
-                         anywhere
+    OUT/predictions.csv
+      chest  one row per image and class: probability; threshold (highest sensitivity + specificity on the
+             validation images); above (1 at or above it, else 0); sensitivity and specificity there, and the
+             number of images with the class (positives) and without; number of warnings
+      mims   one row per volume: probability of each class; number of slices, and how many of them were used;
+             the most suspicious slice (counted from 1), its file and its log-odds of the last class; number of
+             warnings
+      mdnet  one row per image: class predicted by the image model, and probability of each; class stated at the
+             end of the report, and whether both agree (1 or 0); a sentence for each part (or the whole report);
+             mean log-probability per word; number of warnings
+    OUT/warnings.csv  one row per warning (images unlike those of the training, inverted or clipped images, …),
+                      and one per image or volume that could not be read
+    OUT/IMAGE.html    one self-contained page per image: warnings, numbers and heat maps (mdnet: of each word)
 
     In mims a folder of images is a volume, its slices ordered by the number at the end of their names; so is a file,
-    with all its frames. A folder that holds volumes may hold single slices beside them. A network that has learned from
-    single pictures takes each image alone. In mdnet every image is one of its own, and is not cut but squeezed into
-    the square that the network sees.
+    with all its frames. A folder that holds volumes may also hold single slices. A network trained on single images
+    takes each image alone. In mdnet every image is resized, not cropped, to the square that the network takes.
 
-    Nothing is taken from a DICOM header but how the grey is to be shown, view, orientation, sex, age, modality and
-    body part; what is written into the picture itself stays there. An image that cannot be read is reported, the
-    others go on; the exit status is then 1.
+    Of a DICOM header only grey-value transform, view, orientation, sex, age, modality and body part are used; text
+    that is burnt into an image stays there. An image that cannot be read is reported, the others are processed, and
+    the exit status is then 1.
     """
     recipes = chapters.load(chapter).predict
     given = {name: value for name, value in beside.items() if value is not None}
@@ -206,31 +206,32 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
         click.echo(f"Not read: {name}: {message}", err=True)
     if failures:
         raise MdlibError(f"{len(failures):,} of the images could not be read", str(out / "warnings.csv"),
-                         "The others are done; mend or remove these.")
+                         "The others are done. Repair or remove these.")
 
 
 def page_of_case(case: dict, title: str, above: str) -> str:
-    """A page with one picture in the explorer."""
+    """A page with one case in the explorer."""
     from mdlib.widgets import explorer, standalone
 
     widget = explorer.explorer([explorer.Case(**case)])
     try:
         return standalone.page(widget, title, above)
     finally:
-        widget.close()    # the registry of ipywidgets would keep every picture
+        widget.close()    # the registry of ipywidgets would keep every image
 
 
 @main.group(name="chest", cls=Group)
 def chest_group() -> None:
-    """Chapter 1: lists and phantoms."""
+    """Chest X-rays: the paper's subset, and phantoms."""
 
 
 @chest_group.command()
-@folder_option("--table", "Folder with NIH's label table and its two lists (gzipped or not).", required=True)
+@folder_option("--table", "The folder with NIH's label table and its two lists (gzipped or not).", required=True)
 @folder_option("--out", "Where train_val.txt, test.txt, train_0.txt, val_0.txt, … are written.", required=True)
-@click.option("--by-patient", is_flag=True, help="Also train_patient.txt and val_patient.txt: no shared patient.")
+@click.option("--by-patient", is_flag=True,
+              help="Also write train_patient.txt and val_patient.txt, which share no patient.")
 def subset(table: Path, out: Path, by_patient: bool) -> None:
-    """The paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name a line."""
+    """Write the paper's subset of ChestX-ray14 (Table 1) and its three splits, one image name per line."""
     from mdlib.data import splits
     from mdlib.papers.chest import table1
 
@@ -252,7 +253,7 @@ def phantoms(out: Path | None, seed: int) -> None:
 
 @main.group(name="mims", cls=Group)
 def mims_group() -> None:
-    """Chapter 2: phantoms."""
+    """Volumes and tiles: phantoms."""
 
 
 @mims_group.command(name="phantoms")
@@ -265,7 +266,7 @@ def volume_phantoms(out: Path | None, seed: int) -> None:
 
 @main.group(name="mdnet", cls=Group)
 def mdnet_group() -> None:
-    """Chapter 5: phantoms, Table 1 on CIFAR, and what is counted in the published reports."""
+    """Images with reports: phantoms, Table 1, counts."""
 
 
 @mdnet_group.command(name="phantoms")
@@ -278,25 +279,22 @@ def histology_phantoms(out: Path | None, seed: int) -> None:
 
 @mdnet_group.command()
 @run_options
-@click.option("--keep", "name", metavar="NAME", required=True,
-              help="What comes out goes to data/results/mdnet/NAME.json; the book shows cifar10.")
+@click.option("--publish", "--keep", "name", metavar="NAME", required=True,
+              help="Write the figures to data/results/mdnet/NAME.json; the book shows cifar10.")
 def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir: Path | None, **asked) -> None:
-    """Table 1 alone: train its networks on the CIFAR in DATA_DIR/cifar10 and DATA_DIR/cifar100.
-
-    A killed run goes on where it stopped; each error is told after every epoch in the run folder.
-    """
+    """Train the networks of Table 1 on CIFAR, in DATA_DIR/cifar10 and DATA_DIR/cifar100. A killed run resumes."""
     if data_dir is None:
-        raise SettingsError("it is needed", "--data-dir", "A folder with cifar10/ or cifar100/.")
+        raise SettingsError("it is needed", "--data-dir", "Name a folder with cifar10/ or cifar100/.")
     from mdlib.recipes.mdnet import recognised
 
     kept = recognised.recognise(data_dir=str(data_dir), run_dir=str(run_dir or ""), name=name, **asked)
-    click.echo(f"Kept: {kept}")
+    click.echo(f"Published: {kept}")
 
 
 @mdnet_group.command()
-@folder_option("--folder", "Where bladder_reports.json lies.", required=True)
+@folder_option("--folder", "The folder of bladder_reports.json.", required=True)
 def reports(folder: Path) -> None:
-    """Count in the published bladder reports; figures, and no text, go to data/results/mdnet/bladder_reports.json."""
+    """Write statistics of the published bladder reports, but no text, to data/results/mdnet."""
     from mdlib.recipes.mdnet import published
 
     click.echo(f"Published: {published.keep(folder)}")
