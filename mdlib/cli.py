@@ -96,7 +96,7 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
               help="Do only what a change of code, notebooks, settings or published results made stale.")
 @click.option("--publish", "--keep", "publish", metavar="NAME",
               help="Also write the figures and the manifest to data/results/CHAPTER/runs/NAME.json.")
-@click.option("--grid", is_flag=True, help="Train every exhibit over several splits and seeds, execute no notebooks, and "
+@click.option("--grid", is_flag=True, help="Train every exhibit over several splits and seeds, run no notebooks, and "
               "write the figures to data/results/CHAPTER/grid/NAME.json (NAME of --publish, else of the profile).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
 def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
