@@ -6,8 +6,8 @@ import torch
 
 from mdlib.data.images import centre_crop, fit_square, read_grey
 from mdlib.errors import SettingsError
-from mdlib.recipes import performance
-from mdlib.recipes.performance import clock, exhibits, measurements, opponents
+from mdlib.recipes import clock, performance
+from mdlib.recipes.performance import exhibits, measurements, opponents
 
 TINY = {"images": 6, "pixels": 200, "resize": 72, "crop": 64, "growth": 4, "blocks": [1, 1, 1, 1], "stem": 8,
         "classes": 3, "layers": ["norm5"], "explained": 2, "batch": 3, "steps": 2, "runs": 2}

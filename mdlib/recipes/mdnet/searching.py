@@ -12,11 +12,11 @@ from torch import Tensor
 from mdlib.data.vocabulary import PAD
 from mdlib.models.mdnet import MDNet
 from mdlib.models.reporting import report_likelihood
+from mdlib.recipes import clock
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.trainings import trained
 from mdlib.recipes.mdnet.writing import SEEN, queries
-from mdlib.recipes.performance import clock
 
 COUNT = 200         # reports and images, as in the paper's test part
 PAIRS = 20          # of a loop over all pairs, this many are run

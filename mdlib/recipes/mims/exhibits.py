@@ -15,6 +15,7 @@ from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
 from mdlib.models.msconv import resize
 from mdlib.models.topk import TopK
+from mdlib.recipes import clock
 from mdlib.recipes.mims import located, pretext, results
 from mdlib.recipes.mims.chapter import ONE_WIDTH, Chapter
 from mdlib.recipes.mims.methods import METHODS, NAMES, PYRAMID, TABLE_3
@@ -30,7 +31,6 @@ from mdlib.recipes.mims.trainings import (
     train_all,
     trained,
 )
-from mdlib.recipes.performance import clock
 from mdlib.study.plots import COLOURS, grid_of_axes
 from mdlib.study.results import table as as_table
 

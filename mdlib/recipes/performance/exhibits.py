@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from mdlib import reproducible
 from mdlib.explain import cam_libraries
+from mdlib.recipes.clock import summary
 from mdlib.recipes.performance import measurements
 from mdlib.recipes.performance.chapter import Chapter
-from mdlib.recipes.performance.clock import summary
 
 # task: the largest difference that is rounding of float32, of maps (in shares of the maximum), pixels, probabilities
 ROUNDING = {"explain": 1e-4, "decode": 0.0, "read": 1e-7, "predict": 1e-5}

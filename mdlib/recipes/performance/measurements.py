@@ -23,9 +23,9 @@ from mdlib.data.samples import Samples
 from mdlib.explain import cam_libraries
 from mdlib.explain.gradients import grad_cam_maps
 from mdlib.progress import track
+from mdlib.recipes.clock import rounds, summary
 from mdlib.recipes.performance import opponents
 from mdlib.recipes.performance.chapter import NETWORKS, Chapter
-from mdlib.recipes.performance.clock import rounds, summary
 from mdlib.reproducible import now
 from mdlib.training import loop
 from mdlib.training.losses import binary_cross_entropy
