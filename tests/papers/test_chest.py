@@ -134,7 +134,7 @@ def test_every_auroc_has_the_metadata_baseline_beside_it_and_is_the_mean_over_se
 
 def test_an_exhibit_that_is_left_out_is_empty(chest_study):
     aurocs, differences = published.evaluated(chest_study, "fig6")
-    assert set(aurocs["series"]) == {"metadata baseline"} and differences.empty
+    assert aurocs.empty and differences.empty and "auroc" in aurocs and "verdict" in differences
 
 
 def test_the_leak_compares_trainings_alike(chest_study):

@@ -21,11 +21,13 @@ NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
 
 
 def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUROCs and differences of an exhibit, as its page computes them panel by panel."""
+    """AUROCs and differences of an exhibit, panel by panel; empty where it is no part of the run."""
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
-    aurocs, differences = [], []
+    aurocs, differences = [pd.DataFrame(columns=list(tables.AUROCS))], [pd.DataFrame(columns=list(tables.DIFFERENCES))]
     for title, part, networks in PANELS[name]:
         runs = [run for run in exhibit(name, study, part) if run.body in networks]
+        if not runs:
+            continue
         of = study.predict(runs, part)
         scores = {METADATA: metadata_baseline(study, FITTED[part][-1], part, of.names), **of.scores}
         compared = compared_labels(name, runs)
@@ -34,7 +36,7 @@ def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         told = {"targets": of.targets, "patients": of.patients, "panel": title, **options}
         aurocs.append(tables.aurocs(scores, names=of.names, **told))
         differences.append(tables.differences(scores, compared, **told))
-    return pd.concat(aurocs, ignore_index=True), pd.concat(differences, ignore_index=True)
+    return tuple(pd.concat(found[1:] or found, ignore_index=True) for found in (aurocs, differences))
 
 
 def compared_labels(name: str, runs: list[Run]) -> list[tuple[str, str]]:
