@@ -22,7 +22,7 @@ CONV5, INPUT = explained.LAYERS
 PICKS = 6       # instances in a figure
 UNKNOWN = "Where the lesions are, is known of phantom volumes only."
 # what a table shows: the names of its measures
-SHOWN = {"measures": "|".join(MEASURES), "beyond usual": f".* beyond {LOCATION_PRIOR}", "effect": "effect.*",
+SHOWN = {"measures": "|".join(MEASURES), "beyond location prior": f".* beyond {LOCATION_PRIOR}", "effect": "effect.*",
          "scales": "picked|at .*"}
 
 
