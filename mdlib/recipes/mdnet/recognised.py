@@ -38,10 +38,10 @@ DIFFERENCES = ["data", "name", "mean", "low", "high"]
 IMAGES = 50_000         # of an epoch of CIFAR
 NOTHING = ("This run trains no network of Table 1: neither CIFAR is in `data_dir`, nor are shapes drawn (settings "
            "recognition_data and shapes).")
-NO_CIFAR = ("No result on CIFAR is published with this book. Put it into the subfolder `cifar10` or `cifar100` of a folder, "
-            "in a layout that `mdlib.data.cifar` reads: `mdlib mdnet recognise --profile paper --data-dir DIR "
-            "--publish cifar10` trains the networks of Table 1 for the 200 epochs of section 5.1, and writes the figures "
-            "for this page.")
+NO_CIFAR = ("No result on CIFAR is published with this book. Put CIFAR into the subfolder `cifar10` or `cifar100` of a "
+            "folder, in a layout that `mdlib.data.cifar` reads: `mdlib mdnet recognise --profile paper --data-dir DIR "
+            "--publish cifar10` trains the networks of Table 1 for the 200 epochs of section 5.1, and writes the "
+            "figures for this page.")
 
 
 def planned(chapter: Chapter) -> list[Recognition]:
