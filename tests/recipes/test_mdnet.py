@@ -180,6 +180,7 @@ def test_table_1_is_trained_by_the_policy_of_wrn_and_tells_the_error_of_each_epo
     assert not (images[:200] == train[:200]).all(axis=(1, 2, 3)).any()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["ecnet_110_4", "ecnet_56_12", "wrn_40_4", "resnet_164"])
 def test_one_step_of_the_papers_networks_on_cifar(name, real_data, tiny_mdnet):
     """The paper profile, as it would run on a GPU: full size; a small step down the slope lowers the batch's loss."""
@@ -199,6 +200,7 @@ def test_one_step_of_the_papers_networks_on_cifar(name, real_data, tiny_mdnet):
         assert recognition.loss(model, batch) < before
 
 
+@pytest.mark.soak
 def test_one_step_of_the_papers_mdnet(tiny_mdnet):
     """Images of 224 pixels, EcNet-38-8, maps of 14 x 14: the loss of two images, and its gradients."""
     torch.manual_seed(0)

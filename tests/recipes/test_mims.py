@@ -292,6 +292,7 @@ def many_volumes(folder: Path, count: int) -> BagSamples:
     return BagSamples(np.load(path, mmap_mode="r"), bags, rows, draw=(8, 8))
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_the_memory_of_training_steps_does_not_depend_on_the_number_of_volumes(tiny_mims, tmp_path):
     training, fabric = Training("mims", "cirrus"), shared.fabric_of(tiny_mims)

@@ -315,8 +315,7 @@ def test_everything_is_reached_and_moved_by_keyboard_alone(page):
     assert view.opacity.input_value() == "0.65" and view.visit.faults == []
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
 def test_axe_finds_nothing_in_any_state_and_words_are_readable(page, scheme, viewport):
     from axe_playwright_python.sync_playwright import Axe
 
@@ -522,8 +521,7 @@ def test_a_twin_stays_at_the_slice_and_brings_its_own_scores(page):
     assert "Slice 1 of 12, score 0.83" not in view.after(view.twin.uncheck)[1] and slice_seen(view) == 0
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
 def test_axe_finds_nothing_in_a_volume_and_words_are_readable(page, scheme, viewport):
     view = page(explorer([make_volume_twins()], title="Volumes"), color_scheme=scheme, viewport=viewport)
     view.after(view.klass("Mass").check)

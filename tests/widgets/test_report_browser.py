@@ -201,8 +201,7 @@ def test_what_is_saved_is_named_after_the_word(page):
     assert download.value.suggested_filename == "phantom_7_image_2-nuclear_crowding_severe-AAS.png"
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
 def test_axe_finds_nothing_in_a_report_and_words_are_readable(page, scheme, viewport):
     from axe_playwright_python.sync_playwright import Axe
 
