@@ -5,15 +5,15 @@ import functools
 from mdlib.papers.chest import predict, published, training
 from mdlib.papers.chest.data import CLASSES, open_data, write_phantoms
 from mdlib.papers.chest.exhibits import COMPARED, exhibit, pairs, planned, predicted_parts
-from mdlib.papers.chest.networks import PAPER_WEIGHTS, Run, build, inputs, network, weights
+from mdlib.papers.chest.networks import BUILD, PAPER_WEIGHTS, Run, build, inputs, network, weights
 from mdlib.papers.chest.settings import GRID, PROFILES, Chest, choose
 from mdlib.papers.chest.training import metadata_baseline
 from mdlib.study import study
 from mdlib.study.paper import Paper
 
 PAPER = Paper(
-    name="chest", profiles=PROFILES, choose=choose, open_data=open_data, write_phantoms=write_phantoms,
-    planned=planned, build=build, fit=training.fit, predict=training.predict,
+    name="chest", profiles=PROFILES, choose=functools.partial(choose, BUILD), open_data=open_data,
+    write_phantoms=write_phantoms, planned=planned, build=build, fit=training.fit, predict=training.predict,
     parts=predicted_parts, weights=weights, default_run=Run("densenet121"),
     card=predict.card, reference=predict.reference, inference="mdlib.papers.chest.predict",
     publish=published.publish, grid=GRID, publish_grid=published.publish_grid)

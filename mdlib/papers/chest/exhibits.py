@@ -6,7 +6,7 @@ from itertools import product
 import pandas as pd
 
 from mdlib.errors import DataError
-from mdlib.papers.chest.networks import Run
+from mdlib.papers.chest.networks import BUILD, Run
 from mdlib.papers.chest.settings import ATTENTION, BASELINES
 from mdlib.study.study import Study
 
@@ -27,7 +27,7 @@ RUNS = {
                   epochs=("few_epochs",)),
     "fig7": _each(BASELINES + ATTENTION, rate=("learning_rate", "low_learning_rate")),
     "fig8": _each(BASELINES, part=("train_val",)),
-    "fig9": _each(BASELINES + ATTENTION, part=("train", "train_val")),
+    "fig9": _each(tuple(BUILD), part=("train", "train_val")),
     "fig11": _each(("densenet121", "densenet121_nonimage", "att_a", "att_a_nonimage"), part=("train_val",)),
     "repair": _each(ATTENTION, part=("train_val",), normalise=("softmax", "sigmoid")),
     "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("epochs", "leak_epochs")),
@@ -37,7 +37,8 @@ COMPARED = {
     "fig6": ("n_classes", [(15, 14)]),
     "fig7": ("rate", [("learning_rate", "low_learning_rate")]),
     "fig8": ("network", [("densenet121", "resnet50")]),
-    "fig9": ("network", [("densenet121", "resnet50"), ("att_a", "densenet121"), ("att_b", "densenet121")]),
+    "fig9": ("network", [("densenet121", "resnet50"),
+                         *((name, "densenet121") for name in BUILD if name not in BASELINES)]),
     "fig11": ("network", [("densenet121_nonimage", "densenet121"), ("att_a_nonimage", "att_a")]),
     "repair": ("normalise", [("sigmoid", "softmax")]),
     "leak": ("part", [("leaky", "grouped")]),
@@ -50,7 +51,7 @@ PANELS = {
     "fig6": (("Fig. 6a: validation", "val", BASELINES), ("Fig. 6b: test", "test", BASELINES)),
     "fig7": (("Fig. 7b: validation", "val", BASELINES), ("Fig. 7c: validation", "val", ATTENTION)),
     "fig8": (("Fig. 8: test", "test", BASELINES),),
-    "fig9": (("Fig. 9a: validation", "val", BASELINES + ATTENTION), ("Fig. 9b: test", "test", BASELINES + ATTENTION)),
+    "fig9": (("Fig. 9a: validation", "val", tuple(BUILD)), ("Fig. 9b: test", "test", tuple(BUILD))),
     "fig11": (("Fig. 11: test", "test", ("densenet121", "att_a")),),
     "repair": (("The repair: test", "test", ATTENTION),),
     "leak": (("The leak: held-out images", "held_out", ("densenet121",)),),

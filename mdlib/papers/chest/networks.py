@@ -70,8 +70,9 @@ def weights(settings: Chest = PROFILES["paper"]) -> pd.DataFrame:
     """Table 2, one row per network: chapter, network, weights, paper, source. Built without memory for the weights."""
     settings = replace(settings, pretrained=False)
     with torch.device("meta"):
-        counts = {name: count(network(name, settings)) for name in PAPER_WEIGHTS}
+        counts = {name: count(network(name, settings)) for name in dict.fromkeys([*PAPER_WEIGHTS, *BUILD])}
     return pd.DataFrame([
-        {"chapter": "chest", "network": name, "weights": counts[name], "paper": paper,
-         "source": "authors' notebook" if name.endswith(NONIMAGE) else "Table 2"}
-        for name, paper in PAPER_WEIGHTS.items()])
+        {"chapter": "chest", "network": name, "weights": weights, "paper": PAPER_WEIGHTS.get(name, 0),
+         "source": "not in the paper" if name not in PAPER_WEIGHTS else
+         "authors' notebook" if name.endswith(NONIMAGE) else "Table 2"}
+        for name, weights in counts.items()])
