@@ -1,7 +1,7 @@
 # make book    the book, from a bare machine with Python 3.11 or newer: _build/html/index.html
 # make check   the linter and the unit tests, in minutes: no tiny chapter, no browser, no book
 # make test    all tests, what notebooks show beside their run, and the built book in a browser where one is found
-# make soak    the long ones: many kills, many draws
+# make soak    the long ones: many kills, many draws, steps of full-size networks, 3,000 volumes
 # make bench   speed again, as ratios measured in one run; the machine should have nothing else to do
 PYTHON ?= python3
 BIN    := .venv/bin

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from dicom_file import dicom
 from packaging.requirements import Requirement
 from PIL import Image
@@ -116,20 +115,13 @@ def core(wheel, tmp_path_factory) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> tuple[Path, Path]:
+def trained(tiny_mdnet) -> tuple[Path, Path]:
     """The folder of a tiny network with its card, and an image; made here, in the environment of the tests."""
-    from tiny_mdnet import TINY
+    from mdlib.recipes import mdnet, trainings
 
-    from mdlib.data.phantoms import histology
-    from mdlib.recipes import mdnet
-
-    folder, threads = tmp_path_factory.mktemp("trained"), torch.get_num_threads()
-    phantoms = histology.write(folder / "phantoms", patients=8, images=4, workers=1)
-    torch.set_num_threads(1)
-    chapter = mdnet.start(data_dir=str(phantoms), run_dir=str(folder / "run"), device="cpu", overrides=TINY)
-    mdnet.train_all(chapter, [mdnet.Training("mdnet")])
-    torch.set_num_threads(threads)
-    return folder / "run/networks/mdnet-fold0-seed0", chapter.reports.paths()[0]
+    training = mdnet.Training("mdnet")
+    mdnet.train_all(tiny_mdnet, [training])
+    return trainings.folder(tiny_mdnet, training), tiny_mdnet.reports.paths()[0]
 
 
 def test_the_wheel_holds_every_file_of_the_package(source, wheel):

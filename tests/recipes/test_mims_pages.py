@@ -1,11 +1,12 @@
 """What the pages of chapter 2 show: tables and figures of a tiny run, and sentences where something is not known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
-from tiny_mims import TINY
 
 from mdlib.errors import SettingsError
 from mdlib.recipes import mims
@@ -15,10 +16,13 @@ from mdlib.recipes.mims.plan import Training
 
 
 @pytest.fixture(scope="module")
-def tiles_only(mims_phantoms, tmp_path_factory):
-    """A run on tiles alone: no volume, no lesion."""
-    return mims.start(data_dir=str(mims_phantoms / "crc_msi"), run_dir=str(tmp_path_factory.mktemp("tiles")),
-                      device="cpu", overrides={**TINY, "methods": ["mi_pre", "mims"]})
+def tiles_only(tiny_mims, tmp_path_factory):
+    """The run on its tiles alone, with the networks that it has trained: no volume, no lesion."""
+    folder = tmp_path_factory.mktemp("tiles")
+    (tiny_mims.run.folder / "networks").mkdir(exist_ok=True)
+    (folder / "networks").symlink_to(tiny_mims.run.folder / "networks")
+    return replace(tiny_mims, run=replace(tiny_mims.run, folder=folder), found={"crc_msi": tiny_mims.bags("crc_msi")},
+                   settings=replace(tiny_mims.settings, methods=("mi_pre", "mims")))
 
 
 def test_the_table_of_methods_says_what_each_network_is_built_from(tiny_mims):
