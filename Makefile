@@ -26,11 +26,12 @@ book: $(BIN)/installed
 	$(BIN)/mdlib run performance --if-changed
 	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
 
-# What is left out is what `make test` adds: whole chapters in small, pages in a browser, the built book.
+# What `make test` adds: whole chapters in small, `mdlib predict` with networks of every paper, pages in a browser, the
+# built book and its notebooks, the installed wheel.
+ADDED := recipes study/test_bundle.py study/test_inference.py test_site.py test_notebooks.py test_packaging.py
 check: $(BIN)/installed
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest tests -m "not soak" --ignore=tests/recipes --ignore=tests/test_site.py \
-	  --ignore=tests/test_notebooks.py --ignore-glob='*_browser.py'
+	$(BIN)/python -m pytest tests -m "not soak" $(ADDED:%=--ignore=tests/%) --ignore-glob='*_browser.py'
 
 # tests/test_notebooks.py compares the cells tagged nbval-check-output with the copies that `make book` has executed.
 # To execute them again instead: pytest notebooks --nbval-lax --nbval-current-env --nbval-sanitize-with
