@@ -17,7 +17,7 @@ from mdlib.errors import DataError, SettingsError
 
 @dataclass(frozen=True, eq=False)
 class Bags:
-    """A collection of bags: where it lies, its classes, a row a bag, a row a slice; no pixels.
+    """A collection of bags: where it lies, its classes, one row per bag, one row per slice; no pixels.
 
     `table`: bag (its name), patient, label (a class), first (its first row in `slices`), count (its slices), and what
     else the collection says (device, eye, part, …). `slices`, bag after bag in order: path, relative to `data_dir`,
@@ -60,7 +60,7 @@ class Bags:
     def pixels(self, shape: tuple[int, int], folder: Path | str) -> np.memmap:
         """All slices in `shape` = (height, width) by `resized`, from the cache in `folder`; decoded where needed.
 
-        uint8 (slices, H, W), or (slices, H, W, 3) in colour, a row a row of `slices`. Raises as `open_cache`.
+        uint8 (slices, H, W), or (slices, H, W, 3) in colour, one row per row of `slices`. Raises as `open_cache`.
         """
         whole = (*shape, 3) if self.colour else tuple(shape)
         return open_cache(self.paths(), whole, folder, lambda row: resized(self.read(row), shape))
@@ -98,9 +98,9 @@ class BagSamples(Mapped):
     after bag, C 1 or 3; sizes int64 (B,), slices of each bag; target int64 (B,); index int64 (B,), the row in the
     collection's table. There is no padding. A single sample is a batch of one bag.
 
-    `pixels` uint8 (slices, H, W[, 3]) has a row a row of `bags.slices`, usually `Bags.pixels`. Of the `central` middle
-    slices of a volume, a number from `draw`, both ends included, is drawn anew whenever the bag is asked for, every
-    number equally often (ours), all of them where a bag has no more; `draw=None` gives them all, as for testing.
+    `pixels` uint8 (slices, H, W[, 3]) has one row per row of `bags.slices`, usually `Bags.pixels`. Of the `central`
+    middle slices of a volume, a number from `draw`, both ends included, is drawn anew whenever the bag is asked for,
+    every number equally often (ours), all of them where a bag has no more; `draw=None` gives them all, as for testing.
     Draws come from torch's global generator. Only the batch is in memory.
     Raises DataError when pixels or rows do not fit, SettingsError when `central` or `draw` makes no sense.
     """
@@ -109,7 +109,7 @@ class BagSamples(Mapped):
                  draw: tuple[int, int] | None = (12, 18)):
         if len(pixels) != len(bags.slices):
             raise DataError(f"{len(pixels):,} rows of pixels for {len(bags.slices):,} slices", "parameter pixels",
-                            "Give one row a slice of the collection.")
+                            "Give one row per slice of the collection.")
         if draw is not None and not 1 <= draw[0] <= draw[1]:
             raise SettingsError(f"{draw} is no range of numbers of slices", "parameter draw",
                                 "The paper's is (12, 18).")

@@ -115,7 +115,7 @@ def _conclusion(name: str, reports: list[dict[str, str]], file: Path) -> str:
 
 
 def statistics(reports: Reports) -> pd.DataFrame:
-    """A row a part, and one for whole reports: how they are written.
+    """One row per part, and one for whole reports: how they are written.
 
     reports (that say something about the part), different (sentences), words (different ones), shortest and longest
     (in words, of what is said).

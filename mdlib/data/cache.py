@@ -1,7 +1,7 @@
 """Decoded images on disk: read and resized once, then mapped into memory for every later epoch and run.
 
     DIR/pixels.npy     uint8 (N, H, W) or (N, H, W, 3), an ordinary NumPy file
-    DIR/done.bin       one byte a row: 1 once the row is in pixels.npy
+    DIR/done.bin       one byte per row: 1 once the row is in pixels.npy
     DIR/sources.json   shape of an image, and name, size and time of change of the file of each row
     DIR/lock           there while a process decodes
 

@@ -22,12 +22,12 @@ from mdlib.data.chestxray14_tables import (
 )
 from mdlib.errors import DataError, SettingsError
 
-__all__ = ["CLASSES", "FINDINGS", "ChestXray14", "counts", "counts_in_words", "read_boxes", "read_list", "read_lists",
+__all__ = ["CLASSES", "FINDINGS", "ChestXray14", "counts", "read_boxes", "read_list", "read_lists",
            "read_table", "targets"]
 
 
 class ChestXray14:
-    """A folder in NIH's layout, checked when opened: a table with one row an image, boxes, and where the images are.
+    """A folder in NIH's layout, checked when opened: a table with one row per image, boxes, and where the images are.
 
     The folder holds `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv`, `train_val_list.txt` and `test_list.txt`,
     optionally `BBox_List_2017.csv` (each gzipped or not), and the images in `images/` or `images_001/images/`,
@@ -131,12 +131,6 @@ def counts(table: pd.DataFrame, parts: dict[str, Iterable[str]]) -> pd.DataFrame
                          for part, images in parts.items()}, index=pd.Index(CLASSES, name="class"))
 
 
-def counts_in_words(classes_by_part: pd.DataFrame) -> list[str]:
-    """A sentence for each class that `counts` finds without positives in some part; none when all is well."""
-    return [f"{name} has no positive image in {', '.join(row.index[row == 0])}: it cannot be learned or measured there "
-            "(AUROC NaN)." for name, row in classes_by_part.iterrows() if (row == 0).any()]
-
-
 def _among(names: Iterable[str], known: Iterable[str]) -> np.ndarray:
     """bool (N,): which names are known. On 112,120 of them a hundred times faster than pandas' isin."""
     known = set(known)
@@ -144,7 +138,7 @@ def _among(names: Iterable[str], known: Iterable[str]) -> np.ndarray:
 
 
 def _image_folders(data_dir: Path) -> dict[str, str]:
-    """The folder of each file below `images/` and `images_*/images/`, by one scan a folder and no look at a file."""
+    """The folder of each file below `images/` and `images_*/images/`; each folder is scanned once, no file is opened."""
     folders = [data_dir / "images", *sorted(data_dir.glob("images_*/images"))]
     found: dict[str, str] = {}
     for folder in filter(Path.is_dir, folders):

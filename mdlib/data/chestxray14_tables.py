@@ -25,7 +25,7 @@ BOXES = "BBox_List_2017.csv"
 
 
 def read_table(folder: Path | str, invalid_ages: str = "error") -> pd.DataFrame:
-    """One row an image, in the file's order: image, labels ("A|B"), patient, follow_up, age, sex, view.
+    """One row per image, in the file's order: image, labels ("A|B"), patient, follow_up, age, sex, view.
 
     Reads `Data_Entry_2017_v2020.csv` or `Data_Entry_2017.csv`, the corrected one first where both are there. `age`
     is in years, also from "058Y", "011M". `invalid_ages="unknown"` turns an age that is not a number from 0 to 120
@@ -74,12 +74,12 @@ def read_list(file: Path | str) -> list[str]:
                             "Remove one of the two lines.")
         seen[name] = row
     if not seen:
-        raise DataError("this list names no image", str(file), "Write one image name a line.")
+        raise DataError("this list names no image", str(file), "Write one image name per line.")
     return list(seen)
 
 
 def read_boxes(folder: Path | str) -> pd.DataFrame:
-    """One row a box: image, finding (class name), x, y (top left corner), w, h as fractions of the image's side.
+    """One row per box: image, finding (class name), x, y (top left corner), w, h as fractions of the image's side.
 
     No `BBox_List_2017.csv` gives an empty table. NIH's `Infiltrate` is the class Infiltration. Raises DataError for
     an unknown finding or a box that is empty or leaves the image.

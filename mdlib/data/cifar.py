@@ -154,7 +154,7 @@ def _refuse_other_arrays(path: Path, packed: np.ndarray, offsets: np.ndarray, la
     faults = {
         "jpeg, offsets and labels are not rows of whole numbers": not whole,
         "jpeg is not uint8": packed.dtype != np.uint8,
-        "there is not one label an image": len(offsets) != len(labels) + 1,
+        "there is not one label per image": len(offsets) != len(labels) + 1,
         "offsets do not lead through jpeg": whole and len(offsets) > 0 and not (
             offsets[0] == 0 and offsets[-1] == len(packed) and (offsets[1:] >= offsets[:-1]).all()),
         f"a label is not one of 0 to {len(JPEG_CLASSES) - 1}": whole and not (

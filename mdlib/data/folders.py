@@ -18,7 +18,7 @@ TCGA = re.compile(r"TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}")    # project, centre and part
 
 
 def crc_msi(folder: Path | str) -> Bags:
-    """The tiles of colorectal cancer as Zenodo publishes them (record 2530835), a tile a bag; `table` also has part.
+    """The tiles of colorectal cancer, Zenodo record 2530835, in its layout, one tile per bag; `table` also has part.
 
         CRC_DX_TRAIN/{MSIMUT,MSS}/*.png      part train
         CRC_DX_TEST/{MSIMUT,MSS}/*.png       part test
@@ -41,7 +41,7 @@ def crc_msi(folder: Path | str) -> Bags:
 
 
 def class_folders(folder: Path | str, classes: Sequence[str] = ("healthy", "MMD")) -> Bags:
-    """A folder of images for each class, an image a bag; the class of interest is the last of `classes` (ours).
+    """A folder of images for each class, one image per bag; the class of interest is the last of `classes` (ours).
 
     The patient is what stands before the first underscore of a name, as P0012 in P0012_left.jpg; a name without one
     is a patient of its own. No file is looked at. Raises DataError for a folder of an unknown class, one that is
@@ -68,7 +68,7 @@ def _listed(folder: Path, inside: str, label: str) -> pd.DataFrame:
 
 
 def _bags(folder: Path, classes: tuple[str, ...], images: pd.DataFrame) -> Bags:
-    """A bag an image. Raises DataError where two images have one name, that is, two classes or two parts."""
+    """One bag per image. Raises DataError where two images have one name, that is, two classes or two parts."""
     twice = images["bag"].duplicated(keep=False)
     if twice.any():
         first, second = images["path"][images["bag"] == images["bag"][twice].iloc[0]].iloc[:2]

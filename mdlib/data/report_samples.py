@@ -23,7 +23,7 @@ class ReportSamples(Mapped):
     mirrored and turned (`mdlib.data.augment`); draws come from torch's global generator.
 
     `pixels` uint8 (N, H, W, 3), usually `Reports.pixels`, `targets` (N,) and `words` (N, R, K, T), as `words_of` gives
-    it, have a row a row of the table. Give `collate` to the DataLoader. Only the batch is in memory.
+    it, have one row per row of the table. Give `collate` to the DataLoader. Only the batch is in memory.
     Raises DataError when lengths or rows do not fit.
     """
 
@@ -32,7 +32,7 @@ class ReportSamples(Mapped):
         lengths = {"pixels": len(pixels), "targets": len(targets), "words": len(words)}
         if len(set(lengths.values())) > 1:
             raise DataError(f"{lengths} are not of one length", "parameters of ReportSamples",
-                            "Give one row a table row.")
+                            "Give one row per table row.")
         super().__init__(pixels, rows, len(pixels))
         self.targets, self.words, self.training, self.pad = targets, words, training, pad
 

@@ -24,7 +24,7 @@ KEYS = ("image", "patient", "reports", "conclusion")
 class Reports:
     """A collection of images with several reports each (Zhang et al., section 5.2): where it lies, what is written.
 
-    `table`, a row an image: image (its file's name), patient, conclusion (a class). `texts`, for each image its
+    `table`, one row per image: image (its file's name), patient, conclusion (a class). `texts`, for each image its
     reports, of which each is a dict from part to sentence: lower case words with one space between, and an empty
     sentence where the report says nothing about a part. `data_dir` is None where there are no images, `truth` the
     folder `truth/` of a phantom collection or None.
@@ -45,7 +45,7 @@ class Reports:
         where, names = str(self.data_dir or "reports"), self.table["image"]
         if len(self.texts) != len(names):
             raise DataError(f"reports of {len(self.texts):,} images for {len(names):,} rows", where,
-                            "Give the reports of one image a row.")
+                            "Give the reports of one image per row.")
         faults = {"occurs twice": names.duplicated(),
                   f"has a conclusion that is none of {', '.join(self.classes)}":
                       ~self.table["conclusion"].isin(self.classes)}
@@ -149,7 +149,7 @@ def load(file: Path) -> list[Any]:
     except ValueError as error:
         raise DataError(f"this is not JSON ({error})", str(file), "Correct it, or get the file again.") from None
     if not isinstance(value, list) or not value:
-        raise DataError("this is no list of images", str(file), "It must be a JSON list with an entry an image.")
+        raise DataError("this is no list of images", str(file), "It must be a JSON list with one entry per image.")
     return value
 
 

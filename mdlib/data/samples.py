@@ -62,7 +62,7 @@ class Samples(Mapped):
     A sample: image float32 (1, crop, crop) in [0, 1], the centre of the resized image; target float32 (K,), 0, 1 or
     NaN where unknown; nonimage float32 (3,); index int64, the row in the collection's table. A batch has the same
     keys with B in front. `pixels` uint8 (N, H, W), usually the map of `open_cache`, `targets` (N, K) and `nonimage`
-    (N, 3) all have one row a table row; `rows` says which of them are in the set, in what order.
+    (N, 3) all have one row per table row; `rows` says which of them are in the set, in what order.
 
     Give `collate` to the DataLoader: a batch is cut out in one piece. Only the batch is in memory; a worker process
     opens the mapped file anew and copies none of it. RGB and ImageNet's normalisation are the network's first step.
@@ -74,7 +74,7 @@ class Samples(Mapped):
         centre_crop(pixels, crop)
         lengths = {"pixels": len(pixels), "targets": len(targets), "nonimage": len(nonimage)}
         if len(set(lengths.values())) > 1:
-            raise DataError(f"{lengths} are not of one length", "parameters of Samples", "Give one row a table row.")
+            raise DataError(f"{lengths} are not of one length", "parameters of Samples", "Give one row per table row.")
         super().__init__(pixels, rows, len(pixels))
         self.crop = crop
         self.targets = np.asarray(targets, dtype=np.float32)

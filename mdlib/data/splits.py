@@ -146,7 +146,7 @@ def folds(table: pd.DataFrame, count: int, seed: int = 0) -> list[tuple[np.ndarr
 
 
 def _drawn(patient: pd.Series, kind: pd.Series, fraction: float, seed: int) -> pd.Series:
-    """bool (N,): the rows of the patients that are drawn; `kind` is a number a row, the smallest counts for a patient.
+    """bool (N,): the rows of the patients that are drawn. kind: one number per row; the smallest of a patient counts.
 
     Patients are lined up by kind, then by their number of rows, equal ones in random order, and `fraction` of the
     line is taken at even distances from a random start: so kinds and rows come out in about the same proportion.
@@ -247,7 +247,7 @@ def rows(table: pd.DataFrame, images: Sequence[str]) -> np.ndarray:
 
 
 def write_lists(folder: Path | str, subset: Subset) -> list[Path]:
-    """Write train_val.txt, test.txt, train_0.txt, val_0.txt, …, one image name a line; return their paths."""
+    """Write train_val.txt, test.txt, train_0.txt, val_0.txt, …, one image name per line; return their paths."""
     lists = {"train_val": subset.train_val, "test": subset.test}
     for number, (train, val) in enumerate(subset.splits):
         lists |= {f"train_{number}": train, f"val_{number}": val}

@@ -20,7 +20,7 @@ CLASSES = ("normal", "DME")
 def oct_volumes(folder: Path | str) -> Bags:
     """OCT volumes as bags of slices; `table` also has device, as the table of the folder gives it (ours).
 
-        labels.csv       volume, patient, class (normal or DME), device; a line a volume
+        labels.csv       volume, patient, class (normal or DME), device; one line per volume
         VOLUME/          its slices as images, or
         VOLUME.dcm       its slices as frames, in their order
 
@@ -48,7 +48,7 @@ def oct_volumes(folder: Path | str) -> Bags:
 
 
 def oct_eyes(folder: Path | str) -> Bags:
-    """Single OCT scans as bags, an eye a bag; `table` also has eye, and part and matched_subset where they are given.
+    """Single OCT scans, one eye per bag; `table` also has eye, and part and matched_subset where they are given.
 
     `labels.csv` names file, patient_group, eye, DME (1 or 0), and may name suggested_split, which becomes `part`, and
     matched_subset (1 or 0). A patient is a `patient_group`, which joins the numbers that are known to be one person's.
@@ -77,7 +77,7 @@ def oct_eyes(folder: Path | str) -> Bags:
 
 
 def _scans(columns: dict[str, Column]) -> pd.DataFrame:
-    """A row a scan, in the order of the table. Raises DataError where the scans of one eye do not agree."""
+    """One row per scan, in the order of the table. Raises DataError where the scans of one eye do not agree."""
     yes_no, eyes, patients = ("0", "1"), columns["eye"].one_of(("L", "R")), columns["patient_group"].texts
     scans = pd.DataFrame({"bag": [f"{patient}_{eye}" for patient, eye in zip(patients, eyes, strict=True)],
                           "patient": patients, "eye": eyes, "path": columns["file"].texts, "frame": 0,

@@ -48,7 +48,7 @@ class ImageNetInput(nn.Module):
 
 
 class Classifier(nn.Module):
-    """One logit a class, from image features and, where built with it, the non-image branch (section 2.3, Fig. 4).
+    """One logit per class, from image features and, where built with it, the non-image branch (section 2.3, Fig. 4).
 
     features (B, C), nonimage (B, 3): age (z-scored), sex, view -> Linear(3, 3) -> ReLU -> beside the features.
     No sigmoid: the loss takes logits. Raises SettingsError when `nonimage` is missing, or given but not wanted.

@@ -119,7 +119,7 @@ def log_likelihood(language: ReportLSTM, features: Tensor, c: Tensor | None, wor
 
 
 class Level(NamedTuple):
-    """The beginnings of t words of a set of sentences, one beginning an entry; those of no words are the parts."""
+    """The beginnings of t words of a set of sentences, one beginning per entry; those of no words are the parts."""
 
     ids: Tensor       # the last word, or the part
     source: Tensor    # the beginning of t - 1 words it goes on from, counted among those that go on

@@ -46,7 +46,7 @@ class PlaceAttention(nn.Module):
         return (c[:, None],)
 
     def forward(self, hidden: Tensor, c: Tensor) -> Tensor:
-        """h_{t-1} (B, R, H) of R sentences an image, and keys -> scores (B, R, P)."""
+        """h_{t-1} (B, R, H) of R sentences per image, and keys -> scores (B, R, P)."""
         return self.score((self.project(hidden) + c).tanh())
 
 
@@ -69,7 +69,7 @@ class LocalAttention(nn.Module):
         return self.key(maps)[:, None], (maps.new_zeros(()) if c is None else c[:, None])
 
     def forward(self, hidden: Tensor, keys: Tensor, c: Tensor) -> Tensor:
-        """h_{t-1} (B, R, H) of R sentences an image, and keys -> scores (B, R, P)."""
+        """h_{t-1} (B, R, H) of R sentences per image, and keys -> scores (B, R, P)."""
         return self.v((keys + self.query(hidden)[:, :, None]).tanh()).squeeze(3) + c
 
 
@@ -85,7 +85,7 @@ class Sight(NamedTuple):
 
 
 class State(NamedTuple):
-    """An LSTM between two words, of R sentences an image."""
+    """An LSTM between two words, of R sentences per image."""
 
     hidden: Tensor           # h (B, R, H)
     cell: Tensor             # (B, R, H)
@@ -194,5 +194,5 @@ class ReportLSTM(nn.Module):
 
 
 def expand(state: State, sentences: int) -> State:
-    """The state of one sentence an image as that of several: (B, 1, H) -> (B, R, H), without copies."""
+    """The state of one sentence per image as that of several: (B, 1, H) -> (B, R, H), without copies."""
     return State(*(x.expand(-1, sentences, -1) for x in state))

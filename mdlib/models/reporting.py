@@ -10,7 +10,7 @@ from mdlib.models.mdnet import MDNet, class_maps
 
 
 class ReportWriter(nn.Module):
-    """A MDNet that writes a report about each image."""
+    """An MDNet that writes a report about each image."""
 
     def __init__(self, model: MDNet, longest: int, beam: int):
         super().__init__()
@@ -37,7 +37,7 @@ class ClassAttention(nn.Module):
 
 
 class ReportAttention(nn.Module):
-    """A MDNet that writes, with its attention for its own words, for those on the flipped image, and for fixed words.
+    """An MDNet that writes, with its attention for its own words, for those on the flipped image, and for fixed words.
 
     typical: int64 (K, T), sentences that are the same for all images. Attention that follows the image flips with it,
     and differs from that for the same words on other images.

@@ -35,7 +35,7 @@ class Case:
     scores: np.ndarray | None = None  # (S,) in [0, 1]: how suspicious each slice is by itself
     marks: Sequence = ()  # what a pooling picked: (x, y, w, h in fractions of the sides, label, class or None for all)
     report: Sequence[tuple[str, Sequence[str]]] = ()  # of a single picture: each part's name and its words, W in all
-    attention: dict[str, np.ndarray] = field(default_factory=dict)  # mechanism: (W, h, w), a map a word, each sums to 1
+    attention: dict[str, np.ndarray] = field(default_factory=dict)  # mechanism: (W, h, w), one map per word, sum 1
     correct: Sequence[bool | None] = ()  # one a part: whether the sentence states what is true; None where unknown
     reference: Sequence[str] = ()  # one a part: what a person wrote
 

@@ -32,7 +32,7 @@ def written(record: dict) -> str:
 
 
 def count(record: dict) -> int:
-    """How many maps a mechanism has in an encoded case: one a word and one a sentence."""
+    """How many maps a mechanism has in an encoded case: one per word and one per sentence."""
     return sum(1 + len(part["words"]) for part in record["report"]["parts"])
 
 

@@ -1,4 +1,4 @@
-"""A widget as one HTML file: it opens from disk, runs without a kernel, and asks nobody for anything."""
+"""A widget as one self-contained HTML file: works offline and without a kernel."""
 
 import json
 from html import escape

@@ -109,11 +109,12 @@ def test_pickled_objects_in_an_npz_are_not_unpickled(npz):
 
 
 @pytest.mark.parametrize("other, message", [
-    ({"labels": np.arange(11, dtype=np.uint8) % 10}, "not one label an image"),
+    ({"labels": np.arange(11, dtype=np.uint8) % 10}, "not one label per image"),
     ({"labels": np.full(12, 10)}, "a label is not one of 0 to 9"), ({"labels": np.full(12, -1)}, "a label is not one"),
     ({"labels": np.zeros(12)}, "rows of whole numbers"), ({"offsets": np.zeros((13, 1), int)}, "rows of whole numbers"),
     ({"offsets": np.array([0] * 12 + [10**6])}, "offsets do not lead"),
-    ({"offsets": np.array([], int)}, "not one label an image"), ({"jpeg": np.zeros(9, np.int64)}, "jpeg is not uint8")])
+    ({"offsets": np.array([], int)}, "not one label per image"),
+    ({"jpeg": np.zeros(9, np.int64)}, "jpeg is not uint8")])
 def test_arrays_that_do_not_fit_are_refused(npz, images, other, message):
     write_npz(npz, encoded(images), np.arange(12) % 10, **other)
     with pytest.raises(DataError, match=message) as error:

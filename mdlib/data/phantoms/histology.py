@@ -1,4 +1,4 @@
-"""Phantom bladder histology with five reports an image, in the layout of `mdlib.data.reports`: drawn, not patients.
+"""Phantom bladder histology with five reports per image, in the layout of `mdlib.data.reports`: drawn, not patients.
 
     write("histology")                          # images/*.png, reports.json, truth/
     twin("histology", "P003_07.png", without="mitosis")     # uint8 (H, W, 3): the same image without its mitoses

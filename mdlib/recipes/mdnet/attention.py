@@ -64,7 +64,7 @@ def relative(maps: np.ndarray) -> np.ndarray:
 
 
 def sharpening(chapter: Chapter, count: int = 4) -> Figure:
-    """Fig. 3: an image, and the mean attention of all words of its report by each mechanism; a row an image."""
+    """Fig. 3: an image, and the mean attention of all words of its report by each mechanism; one row per image."""
     rows, names = looking.shown(chapter, count), [name for name in ("mdnet_original", "mdnet", "mdnet_local")
                                                if name in explained(chapter)]
     shown = {}

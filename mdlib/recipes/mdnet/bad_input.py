@@ -76,5 +76,5 @@ def handled() -> dict[str, str]:
 
 
 def table() -> pd.DataFrame:
-    """A row a fault: what happens."""
+    """One row per fault: what happens."""
     return pd.DataFrame({"what happens": refused() | handled()}).rename_axis("fault")

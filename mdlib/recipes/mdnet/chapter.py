@@ -76,7 +76,7 @@ class Chapter:
 
     @functools.cached_property
     def pixels(self) -> np.ndarray:
-        """(N, side, side, 3) uint8, a row an image, memory-mapped; decoded on first use."""
+        """(N, side, side, 3) uint8, one row per image, memory-mapped; decoded on first use."""
         return self.reports.pixels((self.settings.side, self.settings.side), self.cache_dir)
 
     def colour(self, fold: int = 0) -> tuple[Colour, Colour]:
@@ -124,7 +124,7 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     folder = runs.absolute(data_dir) if data_dir else phantoms()
     reports = read_collection(folder)
     if len(reports.texts[0]) < 2:
-        raise DataError("one report an image", str(folder / "reports.json"), "Table 2 scores each report against the "
+        raise DataError("one report per image", str(folder / "reports.json"), "Table 2 scores each report against the "
                         "others of its image: give two or more.")
     data = fingerprint(reports.table.to_csv(index=False), reports.texts)
     run = runs.begin("mdnet", profile, seed, settings, data, run_folder(profile, data_dir, seed, run_dir, overrides),

@@ -1,4 +1,4 @@
-"""The tables and figures of the data page of chapter 5: one function an exhibit, called by the notebook.
+"""The tables and figures of the data page of chapter 5: one function per exhibit, called by the notebook.
 
 What needs the truth is a sentence where it is not known.
 """
@@ -82,7 +82,7 @@ def outline(axis: Axes, chapter: Chapter, row: int) -> None:
 
 
 def graded(chapter: Chapter) -> Figure | str:
-    """A column a part, a line a grade: what it looks like where the other four grades are middling."""
+    """One column per part, one line per grade: what it looks like where the other four grades are middling."""
     if not truth.known(chapter):
         return NO_TRUTH
     numbers = grade_numbers(chapter)
@@ -94,7 +94,7 @@ def graded(chapter: Chapter) -> Figure | str:
 
 
 def grade_numbers(chapter: Chapter) -> pd.DataFrame:
-    """The grades of the images that can be assessed as 0, 1 or 2, a column a part; the index is the image's row."""
+    """The grades of the images that can be assessed as 0, 1 or 2, one column per part; the index is the image's row."""
     table = truth.grades(chapter)[list(GRADES)]
     table = table[~(table == UNSEEN).any(axis=1)]
     return table.apply(lambda column: column.map({name: i for i, name in enumerate(GRADES[column.name])}))
@@ -145,7 +145,7 @@ def twins(chapter: Chapter) -> Figure | str:
 
 
 def five(chapter: Chapter, row: int | None = None) -> HTML:
-    """The reports of an image side by side, a line a part; of the first high-grade one without `row`."""
+    """The reports of an image side by side, one line per part; of the first high-grade one without `row`."""
     reports = chapter.reports
     row = int(np.flatnonzero(reports.targets == reports.classes.index("high grade"))[0]) if row is None else row
     columns = [f"report {number}" for number in range(1, len(reports.texts[row]) + 1)]
@@ -170,7 +170,7 @@ def sentences(chapter: Chapter) -> pd.DataFrame:
 
 
 def words(chapter: Chapter) -> pd.DataFrame:
-    """A row a fold: the words of its training reports, those of its test reports that are none of them, and cuts."""
+    """One row per fold: the words of its training reports, those of its test reports that are not among them, cuts."""
     reports, found = chapter.reports, {}
     for fold in range(chapter.settings.folds):
         vocabulary = chapter.vocabulary(fold)

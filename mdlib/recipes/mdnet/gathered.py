@@ -12,7 +12,7 @@ from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over, patients
 from mdlib.recipes.mdnet.trainings import train_all
 
-OfImages = Callable[[Chapter, Training], pd.DataFrame]      # a row an image of the test part of a training
+OfImages = Callable[[Chapter, Training], pd.DataFrame]      # one row per image of the test part of a training
 
 
 def remembered(chapter: Chapter, name: str, training: Training, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def remembered(chapter: Chapter, name: str, training: Training, compute: Callabl
 
 
 def stacked(chapter: Chapter, name: str, over: Over, of: OfImages, seeds: bool = True) -> dict[str, np.ndarray]:
-    """Each column of what `of` measures of the row `name` over these folds, (S, N): a row a seed.
+    """Each column of what `of` measures of the row `name` over these folds, (S, N): one row per seed.
 
     seeds=False: of what has no seed, (1, N). What is not trained is trained first, side by side.
     """

@@ -71,7 +71,7 @@ def right(chapter: Chapter, name: str, over: Over) -> np.ndarray:
 
 
 def agreement(chapter: Chapter, over: Over, names: Sequence[str] = tuple(EVERY)) -> pd.DataFrame:
-    """The share of images whose right grade is stated, a row a network and part: name, part, mean, low, high, …
+    """The share of images whose right grade is stated, one row per network and part: name, part, mean, low, high, …
 
     Empty where no grade is known. Part `mean of parts`: over all but the conclusion.
     """

@@ -44,7 +44,7 @@ def figures(chapter: Chapter, over: Over) -> dict[str, Any]:
 
 
 def gradients(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """The mean size of a gradient of both losses in a weight of the image model of MDNet, a row a training and epoch.
+    """The mean size of a gradient of both losses in a weight of MDNet's image model, one row per training and epoch.
 
     fold, seed, epoch, M, L (Fig. 7, left).
     """

@@ -82,7 +82,7 @@ def rows(chapter: Chapter) -> pd.DataFrame:
         learns = of.joint or of.tuned
         rate = settings.image_rate * (settings.tuned_rate if of.tuned else 1)
         found[of.name] = {"image model": IMAGE_MODELS[of.image], "P": _tick(of.pretrained), "F": _tick(of.tuned),
-                          "J": _tick(of.joint), "sentences": "one a part" if of.split else "one for the whole",
+                          "J": _tick(of.joint), "sentences": "one per part" if of.split else "one for the whole",
                           "attention": ATTENDS[of.attention], "rate of the image model": f"{rate:g}" if learns else "–",
                           "rate of the LSTM": f"{settings.report_rate:g}", "this run": _tick(name in settings.rows)}
     return pd.DataFrame(found).T.rename_axis("row")
@@ -195,7 +195,7 @@ def title(training: Training) -> str:
 
 
 def gradients(chapter: Chapter) -> pd.DataFrame:
-    """The mean size of a gradient of both losses in a weight of MDNet's image model, a row an epoch: M, L."""
+    """The mean size of a gradient of both losses in a weight of MDNet's image model, one row per epoch: M, L."""
     training = Training("mdnet", seed=chapter.seed)
     history = train_all(chapter, [training])[training]
     return pd.DataFrame([{loss: entry[f"gradient_{loss}"] for loss in LOSSES} for entry in history],

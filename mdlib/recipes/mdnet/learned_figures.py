@@ -37,7 +37,7 @@ def errors(table: pd.DataFrame) -> Figure | str:
 
 
 def places(chapter: Chapter) -> Figure:
-    """W_att of eq. 9 after training, a row and a column a place, places counted line by line of the map."""
+    """W_att of eq. 9 after training, one row and one column per place, places counted line by line of the map."""
     found = learned.places(chapter)
     figure, axes = grid_of_axes(1, len(found), figsize=(4.6 * len(found), 4), squeeze=False)
     end = max(np.abs(weight).max() for weight in found.values())
@@ -68,7 +68,7 @@ def fork(chapter: Chapter) -> Figure:
 
 
 def losses(table: pd.DataFrame) -> Figure:
-    """The mean training loss of `learned.losses` by epoch, a panel a loss."""
+    """The mean training loss of `learned.losses` by epoch, one panel per loss."""
     kinds = [kind for kind in SYMBOLS if kind in set(table["loss"])]
     figure, axes = grid_of_axes(1, len(kinds), figsize=(4.2 * len(kinds), 3.8), squeeze=False)
     for axis, kind in zip(axes[0], kinds, strict=True):

@@ -38,7 +38,7 @@ NAMES = {**{name: EVERY[name].name for name in EXPLAINED}, IMAGE_MODEL: "EcNet, 
 
 
 def of_words(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part: columns `unit|part|measure`, NaN where there is no word or nothing to hit.
+    """One row per image of the test part: columns `unit|part|measure`, NaN where there is no word or nothing to hit.
 
     Unit `word`: the mean over the words of a part; `sentence`: of the mean map of these words. `all parts`: the mean
     over the parts. Measures: ENTROPY in bits, and where the truth is known HITS of the urothelium.
@@ -68,7 +68,7 @@ def measured(chapter: Chapter, rows: np.ndarray, maps: np.ndarray, shape: tuple[
 
 
 def of_classes(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part: columns MEASURES of the class attention of the class that is predicted.
+    """One row per image of the test part: columns MEASURES of the class attention of the class that is predicted.
 
     What is below 0 counts as 0, as in `evaluate.localisation`; a map without anything above 0 is a miss.
     """
@@ -80,7 +80,7 @@ def of_classes(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 
 def of_elements(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part: columns `element|sentence|measure`, HITS of its mitoses and nucleoli.
+    """One row per image of the test part: columns `element|sentence|measure`, HITS of its mitoses and nucleoli.
 
     By the words of the part about them (OWN), and by those of all others (OTHER). NaN where an image has none.
     """
@@ -99,7 +99,7 @@ def of_elements(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 
 def of_reference(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """MEASURES of a map that no network made, a row an image of the test part; and `element|measure` of each element.
+    """MEASURES of a map that no network made, one row per test image; and `element|measure` of each element.
 
     UNIFORM; LOCATION_PRIOR: where the urothelium of the training images usually is; UROTHELIUM: the image's own, for
     elements.
@@ -143,9 +143,9 @@ def gathered(chapter: Chapter, name: str, over: Over, of: OfImages) -> dict[str,
 
 
 def words(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """Sharpness and hits: a row a network, unit, part and measure; mean, low, high, seeds, images, patients.
+    """Sharpness and hits: one row per network, unit, part and measure; mean, low, high, seeds, images, patients.
 
-    A reference has one row a measure, under ALL.
+    A reference has one row per measure, under ALL.
     """
     rows = []
     for name in (*explained(chapter), *references(chapter)):
@@ -157,7 +157,7 @@ def words(chapter: Chapter, over: Over) -> pd.DataFrame:
 
 
 def classes(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """The class attention: a row a network, group of images and measure. Groups: ALL, and each reported conclusion."""
+    """The class attention: one row per network, group of images (ALL, and each reported conclusion) and measure."""
     groups, rows = _groups(chapter, over), []
     for name in (*explained(chapter), IMAGE_MODEL, *references(chapter)):
         found = gathered(chapter, name, over, of_classes)
@@ -175,7 +175,7 @@ def _groups(chapter: Chapter, over: Over) -> dict[str, np.ndarray]:
 
 
 def elements(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """What hits mitoses and nucleoli: a row an element, network, sentence and measure; phantoms only."""
+    """What hits mitoses and nucleoli: one row per element, network, sentence and measure; phantoms only."""
     rows = []
     for name in (*explained(chapter), UNIFORM, UROTHELIUM) if truth.known(chapter) else ():
         for column, values in gathered(chapter, name, over, of_elements).items():

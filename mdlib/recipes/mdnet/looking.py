@@ -82,7 +82,7 @@ def typical_words(chapter: Chapter, fold: int) -> np.ndarray:
 
 
 def sentences(chapter: Chapter, fold: int, words: np.ndarray) -> list[list[str]]:
-    """Words (N, K, T) as text, a list of K sentences an image."""
+    """Words (N, K, T) as text, a list of K sentences per image."""
     vocabulary = chapter.vocabulary(fold)
     return [[vocabulary.decode(sentence) for sentence in report] for report in words]
 

@@ -74,17 +74,17 @@ def table(of: dict[str, pd.DataFrame], index: Sequence[str], column: str, chosen
 
 
 def sharp_and_right(chapter: Chapter, unit: str = WORD) -> pd.DataFrame | str:
-    """MEASURES of the attention of all parts, a row a network, beside maps that see no image."""
+    """MEASURES of the attention of all parts, one row per network, beside maps that see no image."""
     return table(found(chapter, "words"), ["network"], "measure", f"part == '{ALL}' and unit in ['{unit}', '']")
 
 
 def by_part(chapter: Chapter, measure: str = "pointing game", unit: str = SENTENCE) -> pd.DataFrame | str:
-    """One measure by part of the report, a row a part, of each network."""
+    """One measure by part of the report, one row per part, of each network."""
     return table(found(chapter, "words"), ["part"], "network", f"measure == '{measure}' and unit == '{unit}'")
 
 
 def of_classes(chapter: Chapter, measure: str = "pointing game") -> pd.DataFrame | str:
-    """One measure of the class attention by reported conclusion, a row a network."""
+    """One measure of the class attention by reported conclusion, one row per network."""
     return table(found(chapter, "classes"), ["network"], "group", f"measure == '{measure}'")
 
 
@@ -94,12 +94,12 @@ def of_elements(chapter: Chapter) -> pd.DataFrame | str:
 
 
 def of_mirrors(chapter: Chapter) -> pd.DataFrame | str:
-    """The correlations of `moved.mirrors`, a row a network and kind of attention."""
+    """The correlations of `moved.mirrors`, one row per network and kind of attention."""
     return table(found(chapter, "mirrors"), ["what", "network"], "measure")
 
 
 def of_shares(chapter: Chapter) -> pd.DataFrame | str:
-    """How much of attention is due to the image and to the word, a row a network."""
+    """How much of attention is due to the image and to the word, one row per network."""
     return table(found(chapter, "shares"), ["network"], "measure")
 
 

@@ -33,7 +33,7 @@ OWN_MORE = "grade falls beyond the other"
 
 
 def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part, columns `what|measure`: correlations over the places of a map.
+    """One row per image of the test part, columns `what|measure`: correlations over the places of a map.
 
     FOLLOWS: of the map of the mirrored image with the mirrored map: 1 where attention moves with the image. STAYS: of
     the map of the mirrored image with the map as it was: 1 where attention has a place of its own. The mean over
@@ -56,7 +56,7 @@ def of_mirrors(chapter: Chapter, training: Training) -> pd.DataFrame:
 
 
 def mirrors(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """The means of `of_mirrors`: a row a network, what and measure; MORE: FOLLOWS less STAYS."""
+    """The means of `of_mirrors`: one row per network, what and measure; MORE: FOLLOWS less STAYS."""
     rows = []
     for name in explained(chapter):
         columns = stacked(chapter, name, over, of_mirrors)
@@ -70,7 +70,7 @@ def mirrors(chapter: Chapter, over: Over) -> pd.DataFrame:
 
 
 def shares(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """How much of the shape of attention is due to the image, and to the word: a row a network and measure.
+    """How much of the shape of attention is due to the image, and to the word: one row per network and measure.
 
     network, measure, mean, low, high, trainings, images, patients. For the typical sentences, the same words for all
     images. OF_IMAGE: `attention_entropy.share_of_image`, 0 where every image gets the same map of a word; OF_WORD: the
@@ -111,7 +111,7 @@ def _shares(maps: np.ndarray, times: np.ndarray) -> tuple[float, float]:
 
 
 def of_twins(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part, columns `part|change|measure`, each 0, 1 or NaN.
+    """One row per image of the test part, columns `part|change|measure`, each 0, 1 or NaN.
 
     Does the grade that the sentence about mitosis, or nucleoli, states fall (FALLS) or differ at all (DIFFERS) when the
     image is changed as in CHANGES? Of images that have something to take away, where the sentence says so: a grade
@@ -148,7 +148,7 @@ def _order(part: str, grade: str | None) -> int:
 
 
 def twins(chapter: Chapter, over: Over, name: str = "mdnet") -> pd.DataFrame:
-    """The shares of `of_twins` of a network: a row a part, change and measure; empty where nothing is known.
+    """The shares of `of_twins` of a network: one row per part, change and measure; empty where nothing is known.
 
     Measure BEYOND: by how much more often the grade falls than when the image is only mirrored; OWN_MORE: than when
     what the other sentence names is taken away.

@@ -14,7 +14,7 @@ from mdlib.recipes.mdnet.rows import EVERY
 from mdlib.recipes.mdnet.settings import Settings
 
 Colour = tuple[float, float, float]
-# Table 1: how each is built for a number of classes; and a small one of its kind (ours), one block a group, of 55,962
+# Table 1: how each is built for a number of classes; and a small one of its kind (ours), one block per group, of 55,962
 # to 126,746 weights with ten classes
 TABLE_1 = {"ecnet_110_4": lambda classes, **of: ecnet(110, 4, classes, **of),
            "ecnet_56_12": lambda classes, **of: ecnet(56, 12, classes, **of),
@@ -65,7 +65,7 @@ def recognition_network(settings: Settings, name: str, classes: int, mean: Colou
 
 
 def weights() -> pd.DataFrame:
-    """A row a network: chapter, network, weights, paper, source. Built without memory for the weights."""
+    """One row per network: chapter, network, weights, paper, source. Built without memory for the weights."""
     with torch.device("meta"):
         counts = {name: count(_named(name)) for name in WEIGHTS}
     return pd.DataFrame([{"chapter": "mdnet", "network": name, "weights": counts[name], "paper": paper, "source":

@@ -48,7 +48,7 @@ def in_fold(chapter: Chapter, fold: int) -> dict[str, dict[str, float]]:
 
 
 def table(folds: Sequence[dict[str, dict[str, float]]]) -> pd.DataFrame:
-    """A row a writer of `agreement`, beside the paper's MDNet: each metric, of several folds mean ± deviation."""
+    """One row per writer of `agreement`, beside the paper's MDNet: each metric, of several folds mean ± deviation."""
     found = {who: {name: _spread(name, [float(np.nan if of[who][name] is None else of[who][name]) for of in folds])
                    for name in captions.METRICS} for who in (PEOPLE, BLIND)}
     found["MDNet, Table 2 (five references)"] = {name: captions.printed(name, PAPER[name]) for name in captions.METRICS}

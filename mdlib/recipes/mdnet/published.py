@@ -90,7 +90,7 @@ def parts() -> pd.DataFrame:
 
 
 def words() -> pd.DataFrame:
-    """A row a fold: its test part, words of the training reports, unknown ones, and what is cut."""
+    """One row per fold: its test part, words of the training reports, unknown ones, and what is cut."""
     table = pd.DataFrame(kept()["folds"])
     table = table.drop(columns="agreement").assign(classes=table["classes"].map(lambda of: ", ".join(map(str, of))))
     return table.set_axis([f"fold {fold}" for fold in range(len(table))])

@@ -55,7 +55,7 @@ def name_of(settings: Settings, network: str) -> str:
 
 
 def errors(chapter: Chapter) -> pd.DataFrame:
-    """A row a network and epoch: data, network, name, weights, tested (images), epoch, error in [0, 1]."""
+    """One row per network and epoch: data, network, name, weights, tested (images), epoch, error in [0, 1]."""
     rows = []
     for one, history in train_all(chapter, planned(chapter)).items():
         with torch.device("meta"):
@@ -72,7 +72,7 @@ def tested(chapter: Chapter, data: str) -> int:
 
 
 def ends(errors: pd.DataFrame) -> pd.DataFrame:
-    """A row a network of `errors`: last, low and high (95 %, of the images that test), best, and its epoch."""
+    """One row per network of `errors`: last, low and high (95 %, of the images that test), best, and its epoch."""
     rows = []
     for _, of in errors.groupby(["data", "network"], sort=False):
         last, best = of.iloc[-1], of.loc[of["error"].idxmin()]

@@ -74,7 +74,7 @@ def reports(chapter: Chapter, training: Training) -> list[str]:
 
 
 def answers(chapter: Chapter, training: Training) -> pd.DataFrame:
-    """A row an image of the test part, in [0, 1]: DCA, agrees, `image model` (right or not), and Cr@k.
+    """One row per image of the test part, in [0, 1]: DCA, agrees, `image model` (right or not), and Cr@k.
 
     DCA: whether the generated conclusion ends in the right class (section 5.2.2). Cr@k: the share of right classes
     among the first k images found by the description of this one, its own image left out or in (section 5.2.3).
@@ -118,7 +118,7 @@ def tested(chapter: Chapter, fold: int) -> np.ndarray:
 
 
 def values(chapter: Chapter, name: str, measure: str, over: Over) -> np.ndarray:
-    """A number an image of these folds from each seed, (S, N); of a baseline (1, N)."""
+    """One number per image of these folds from each seed, (S, N); of a baseline (1, N)."""
     if name in (*BASELINES, CHANCE):
         return np.concatenate([baseline(chapter, name, fold, measure) for fold in over.folds])[None]
     every = [[replace(training_of(name), fold=fold, seed=seed) for fold in over.folds] for seed in over.seeds]
@@ -133,7 +133,7 @@ def patients(chapter: Chapter, over: Over) -> list[str]:
 
 
 def by_training(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """A row a training: its fields, images, the means of `answers`, and of the rows of Table 2 the caption scores."""
+    """One row per training: its fields, images, the means of `answers`, and for the rows of Table 2 caption scores."""
     trainings = asked(chapter, over)
     train_all(chapter, trainings)
     scores = {one: of for seed in over.seeds for fold in over.folds for one, of in written(chapter, fold, seed).items()}
@@ -155,7 +155,7 @@ def written(chapter: Chapter, fold: int, seed: int) -> dict[Training, dict[str, 
 
 
 def beside(chapter: Chapter, over: Over) -> pd.DataFrame:
-    """What stands beside the networks, as `by_training`, a row a fold and writer or baseline.
+    """What stands beside the networks, as `by_training`, one row per fold and writer or baseline.
 
     The caption scores of people and of one report for all images, DCA of BASELINES, and of Cr@k what chance reaches.
     """
@@ -171,7 +171,7 @@ def beside(chapter: Chapter, over: Over) -> pd.DataFrame:
 def spread(table: pd.DataFrame, measures: Sequence[str], by: Sequence[str] = ("row",)) -> pd.DataFrame:
     """The mean over folds of the mean over seeds, and the standard deviation over folds: mean, std, folds, seeds.
 
-    A row a value of `by` and measure; the deviation of one fold is NaN.
+    One row per value of `by` and measure; the deviation of one fold is NaN.
     """
     long = table.melt([*by, "fold", "seed"], [name for name in measures if name in table], "measure", "value").dropna()
     of_fold = long.groupby([*by, "measure", "fold"], sort=False)["value"].agg(["mean", "size"])

@@ -12,7 +12,7 @@ class Row:
     pretrained: bool = False    # P: the image model has learned the conclusion before
     tuned: bool = False         # F: and goes on learning with the language model
     joint: bool = True          # J: both learn at once, by eq. 12
-    split: bool = True          # a task a part of the report; else one sentence for the whole
+    split: bool = True          # one task per part of the report; else one sentence for the whole
     attention: str = "aas"      # see mdlib.models.report_lstm
 
 

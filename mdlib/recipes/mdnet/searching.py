@@ -103,7 +103,7 @@ def _summed(logits: Tensor, words: Tensor) -> float:
 
 
 def table(found: dict[str, float]) -> pd.DataFrame:
-    """A row a way: seconds for all pairs, and how many times our time that is."""
+    """One row per way: seconds for all pairs, and how many times our time that is."""
     return pd.DataFrame({name: {"seconds for all pairs": found[name],
                                 "times ours": found.get(f"{name}: times ours", 1.0)}
                          for name in (OURS, LOOP, SEEN_ONCE)}).T.round(2)

@@ -181,7 +181,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def trained(trainings: pd.DataFrame, eta: float) -> pd.DataFrame:
-    """A row a training: its name and eta, test images, and how often sentence and image model are right, in percent."""
+    """One row per training: name, eta, test images, and how often sentence and image model are right, in percent."""
     names = [UNSCALED if row.scaled == "up" else row.row for row in trainings.itertuples()]
     joint = [EVERY[row].joint if row in EVERY else False for row in trainings["row"]]
     return pd.DataFrame({"η": [f"{row.eta or eta:g}" if is_joint else "–" for row, is_joint in
@@ -255,7 +255,7 @@ def relies(means: pd.DataFrame) -> Markdown:
 
 
 def grades(table: pd.DataFrame) -> pd.DataFrame | str:
-    """`graded.agreement` in percent with intervals, a row a network; beneath, always the usual grade."""
+    """`graded.agreement` in percent with intervals, one row per network; beneath, always the usual grade."""
     if table.empty:
         return NO_GRADES
     shown = table.assign(text=[f"{100 * row.mean:.0f} ({interval(100 * row.low, 100 * row.high, digits=0)})"

@@ -17,7 +17,7 @@ def known(chapter: Chapter) -> bool:
 
 
 def grades(chapter: Chapter) -> pd.DataFrame:
-    """A row an image, in the collection's order: image, patient, a grade a part, rule, reported, urothelium.
+    """One row per image, in the collection's order: image, patient, one grade per part, rule, reported, urothelium.
 
     `rule` is the conclusion that follows from the grades, `reported` the one that the reports state; `urothelium` the
     share of the area. Grades are words, as in `histology.GRADES`, or `histology.UNSEEN`.

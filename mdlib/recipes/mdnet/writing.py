@@ -15,14 +15,14 @@ from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.rows import EVERY
 from mdlib.training import loop
 
-SEEN = 32       # images a batch
+SEEN = 32       # images per batch
 
 
 def written(chapter: Chapter, training: Training, model: nn.Module,
             fabric: Fabric) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """A row an image of the test part: row in the collection, guess (the class its image model says), and its report.
+    """One row per image of the test part: row in the collection, guess (the class its image model says), and report.
 
-    A report is a column a part, of a baseline one column `report`. Beside it, of what writes, (N, N): the
+    A report is one column per part, of a baseline one column `report`. Beside it, of what writes, (N, N): the
     log-likelihood of the first report of each test image, its conclusion left out, for each test image (section
     5.2.3). An image model writes nothing.
     """

@@ -149,7 +149,7 @@ def responses(model: torch.nn.Module, slices: torch.Tensor) -> list[torch.Tensor
 
 
 def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
-    """Means with intervals as text, of the measures that SHOWN names: a row a measure and method, a column a size."""
+    """Means with intervals as text, of the measures in SHOWN: one row per measure and method, one column per size."""
     if found.empty:
         return UNKNOWN
     if "method" not in found:

@@ -89,7 +89,7 @@ class Chapter:
         return shape_of(self.settings, collection)
 
     def pixels(self, collection: str) -> np.ndarray:
-        """(slices, H, W) or (slices, H, W, 3) uint8, a row a slice of the collection, memory-mapped."""
+        """(slices, H, W) or (slices, H, W, 3) uint8, one row per slice of the collection, memory-mapped."""
         return self.bags(collection).pixels(self.shape(collection), self.cache_dir / collection)
 
     def samples(self, collection: str, part: str, fold: int = 0, training: bool = False) -> BagSamples:

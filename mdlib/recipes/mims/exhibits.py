@@ -57,7 +57,7 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def schedule(chapter: Chapter) -> pd.DataFrame:
-    """How the networks of each collection are trained in this run: a row a stage."""
+    """How the networks of each collection are trained in this run: one row per stage."""
     rows = []
     for collection in dict.fromkeys(training.collection for training in [PRETEXT, *planned(chapter)]):
         if collection == pretext.COLLECTION and chapter.settings.pretrained != "shapes":
@@ -221,7 +221,7 @@ def beyond_one_size(chapter: Chapter) -> pd.DataFrame:
 
 
 def beyond_table(table: pd.DataFrame) -> pd.DataFrame | str:
-    """`beyond_one_size` as text: a row a group of lesions, a column a method that MIMS is compared with."""
+    """`beyond_one_size` as text: one row per group of lesions, one column per method that MIMS is compared with."""
     if table.empty:
         return "There are no volumes with lesions of one size in this run."
     cells = table.assign(text=[f"{row.mean_:+.3f} ({interval(row.low, row.high, digits=3)})".replace("-", "−")

@@ -1,4 +1,4 @@
-"""The tables and figures of the data page of chapter 2: one function an exhibit, called by the notebook.
+"""The tables and figures of the data page of chapter 2: one function per exhibit, called by the notebook.
 
 What needs the truth is a sentence where it is not known; so is what a run has no collection for.
 """
@@ -101,7 +101,7 @@ def volumes(chapter: Chapter, columns: int = 4) -> Figure | str:
 
 
 def lesions(chapter: Chapter) -> pd.DataFrame:
-    """A row a known cyst of any part, as `located.lesions`, with its collection."""
+    """One row per known cyst of any part, as `located.lesions`, with its collection."""
     found = [located.lesions(chapter, collection, part).assign(collection=collection)
              for collection in chapter.collections for part in ("train", "test")]
     return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
@@ -191,7 +191,7 @@ def drawn(chapter: Chapter, times: int = 3) -> Figure | str:
 
 
 def colours(chapter: Chapter, collection: str, part: str) -> pd.DataFrame:
-    """Mean of each channel over the central slices of bags of a part: a row a bag, label and columns 0, …, in [0, 255].
+    """Mean of each channel over the central slices of a part's bags, one row per bag: label, and 0, …, in [0, 255].
 
     Of each class at most MOST bags, evenly taken.
     """
@@ -205,7 +205,7 @@ def colours(chapter: Chapter, collection: str, part: str) -> pd.DataFrame:
 
 
 def greys(chapter: Chapter) -> Figure:
-    """Mean grey value of the training bags by class, a panel a collection."""
+    """Mean grey value of the training bags by class, one panel per collection."""
     names = chapter.collections
     figure, axes = grid_of_axes(1, len(names), figsize=(3.4 * len(names), 2.4), squeeze=False)
     for axis, collection in zip(axes[0], names, strict=True):
@@ -261,7 +261,7 @@ def leak(chapter: Chapter) -> str:
 
 
 def bag_sizes(chapter: Chapter) -> Figure:
-    """How many bags have how many slices, a panel a collection."""
+    """How many bags have how many slices, one panel per collection."""
     names = chapter.collections
     figure, axes = grid_of_axes(1, len(names), figsize=(3.4 * len(names), 2.8), squeeze=False)
     for axis, collection in zip(axes[0], names, strict=True):

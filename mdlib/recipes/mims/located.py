@@ -47,7 +47,7 @@ def mask(chapter: Chapter, collection: str, row: int) -> np.ndarray:
 
 
 def lesions(chapter: Chapter, collection: str, part: str = "test") -> pd.DataFrame:
-    """A row a lesion: row (of its volume), bag, patient, lesion, slice (where it is largest), width there, slices.
+    """One row per lesion: row (of its volume), bag, patient, lesion, slice (where it is largest), width there, slices.
 
     slices: how many show it; finding: its size. Of lesions in the central slices; empty where the truth is not known.
     """
@@ -65,7 +65,7 @@ def lesions(chapter: Chapter, collection: str, part: str = "test") -> pd.DataFra
 
 
 def slice_choice(chapter: Chapter, method: str, collection: str) -> pd.DataFrame:
-    """Does a network find the slices with a lesion? A row a measure: mean over volumes, low, high, chance, volumes.
+    """Does a network find the slices with a lesion? One row per measure: mean over volumes, low, high, chance, volumes.
 
     Each slice is a bag of one; chosen are those predicted to be of the class of interest, which appendix C explains.
     Of volumes with a lesion: whether the most suspicious slice shows one; how often a slice with a lesion is more

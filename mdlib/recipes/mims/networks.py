@@ -51,7 +51,7 @@ def backbone(settings: Mims, scratch: bool = False) -> nn.Sequential:
 
 
 def weights() -> pd.DataFrame:
-    """A row a part: chapter, network, weights, paper, source. Built without memory for the weights."""
+    """One row per part: chapter, network, weights, paper, source. Built without memory for the weights."""
     settings = replace(PROFILES["paper"], pretrained="none")
     with torch.device("meta"):
         counts = {"backbone": count(backbone(settings))}

@@ -68,7 +68,7 @@ def baseline(chapter: Chapter, collection: str) -> np.ndarray:
 
 
 def aurocs(chapter: Chapter, name: str, trainings: Sequence[Training]) -> pd.DataFrame:
-    """A row a training, of all seeds and folds, and the grey values: method, pooling, collection, auroc, low, high.
+    """One row per training, of all seeds and folds, and the grey values: method, pooling, collection, auroc, low, high.
 
     With the name `on_matched`, networks trained on all real eyes are tested on those that are matched.
     """
@@ -97,7 +97,7 @@ def _matched(chapter: Chapter, rows: np.ndarray) -> np.ndarray:
 
 
 def differences(chapter: Chapter, name: str, pairs: Sequence[tuple[Training, Training | None]]) -> pd.DataFrame:
-    """How much higher the first of each pair is (None: the grey values), on the same bags: a row a pair, in words."""
+    """How much higher the first of each pair is (None: grey values) on the same bags, in words: one row per pair."""
     def compute() -> list[dict]:
         rows = []
         for first, second in pairs:
@@ -180,7 +180,7 @@ PAIRS = {"order": order, "real": real_pairs, "sizes": size_pairs}
 
 
 def table_1(table: pd.DataFrame) -> pd.DataFrame | str:
-    """Table 1 from `aurocs`: a row a method, for each collection the paper's AUROC and ours with its interval."""
+    """Table 1 from `aurocs`: one row per method, for each collection the paper's AUROC and ours with its interval."""
     if table.empty:
         return "None of the collections of Table 1 is in this run."
     columns, shown = {}, [name for name in (*TABLE_1, GREY) if name in set(table["method"])]
@@ -194,7 +194,7 @@ def table_1(table: pd.DataFrame) -> pd.DataFrame | str:
 
 
 def table_2(table: pd.DataFrame) -> pd.DataFrame | str:
-    """Table 2 from `aurocs`: a column a pooling, the paper's AUROC and ours with its interval."""
+    """Table 2 from `aurocs`: one column per pooling, the paper's AUROC and ours with its interval."""
     if table.empty:
         return "Table 2 is of Cirrus, which is not in this run, or has no poolings."
     of = table[table["method"] == "mims"].set_index("pooling")

@@ -186,7 +186,7 @@ def name_of(chapter: Chapter, training: Training, row: int) -> str:
 
 
 def predicted(chapter: Chapter, training: Training, model: MIMSCNN, fabric: Fabric) -> pd.DataFrame:
-    """A row a bag of the test part: its row in the collection, and its log-odds of the last class."""
+    """One row per bag of the test part: its row in the collection, and its log-odds of the last class."""
     samples = samples_of(chapter, training, "test")
     longest = int(samples.count[samples.rows].max())
     logits = loop.predict(fabric, model, samples, batch_size=max(1, SLICES // longest),

@@ -18,7 +18,7 @@ def keep(chapter: Chapter, name: str) -> Path:
 
 
 def others() -> pd.DataFrame:
-    """`times ours` of every kept run, a column a run named by its hardware; empty where none is kept."""
+    """`times ours` of every kept run, one column per run named by its hardware; empty where none is kept."""
     found = {}
     for path in sorted(keeping.folder("performance").glob("*.json")):
         kept = read_json(path)

@@ -1,8 +1,8 @@
 """What is timed: explaining, decoding, training and predicting, by mdlib and by what a user would otherwise use.
 
-Each measurement is a dict: `images` a run, `times` (seconds, a list a job, ours first), `differences` (of what the
-others computed from what we did: equal, up to rounding, or the comparison means nothing). Kept in the run folder, and
-taken again on another machine or with other threads. Jobs in brackets are no opponents, only for orientation.
+Each measurement is a dict: `images` per run, `times` (seconds, one list per job, ours first), `differences` (of what
+the others computed from what we did: equal, up to rounding, or the comparison means nothing). Kept in the run folder,
+and taken again on another machine or with other threads. Jobs in brackets are no opponents, only for orientation.
 """
 
 import tempfile
@@ -89,7 +89,7 @@ def decoding(chapter: Chapter) -> Measurement:
     def compute() -> Measurement:
         jobs = {"mdlib, into its cache": lambda: new_cache(chapter),
                 "Pillow, one after the other": lambda: [opponents.decode(path, side) for path in chapter.files],
-                "Pillow, a thread a core": by_threads}
+                "Pillow, one thread per core": by_threads}
         times, (ours, *theirs) = rounds(jobs, chapter.settings.runs, "cpu")
         return {"images": len(chapter.files), "times": times, "differences": {
             name: float(np.abs(np.subtract(each, ours, dtype=int)).max())

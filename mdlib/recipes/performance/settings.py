@@ -20,7 +20,7 @@ class Performance:
     stem: int = 64
     classes: int = 15
     layers: tuple[str, ...] = ("norm5", "transition3")    # where Grad-CAM is taken
-    explained: int = 8              # images a batch that is explained
+    explained: int = 8              # images per batch that is explained
     batch: int = 16                 # images a step of training, and of prediction
     steps: int = 4                  # of training that are timed, in each round
     runs: int = 5                   # rounds
