@@ -79,7 +79,9 @@ def estimates(table: pd.DataFrame, value: str = "value", *, row: str | Sequence[
                          label=label)
         axis.set_title(of_panel, fontsize=10)
     axes[0][0].set_yticks(range(len(place)), [key[-1] for key in place])
-    axes[0][0].set(ylabel=ylabel, xlim=xlim, ylim=(len(place) - 0.5, -0.5))
+    axes[0][0].set(ylabel=ylabel, ylim=(len(place) - 0.5, -0.5))
+    if xlim is not None:
+        plt.setp(axes[0], xlim=xlim)
     return _finished(figure, axes, xlabel, title)
 
 

@@ -73,6 +73,12 @@ def test_a_series_has_one_colour_and_one_marker_in_all_panels(table):
     assert to_rgb(one.get_color()) == pytest.approx(plots.COLOURS[0])
 
 
+def test_limits_of_the_axis_hold_in_every_panel(table):
+    assert [axis.get_xlim() for axis in plots.estimates(table, xlim=(-0.5, 1.5)).axes] == 2 * [(-0.5, 1.5)]
+    first, second = (axis.get_xlim() for axis in plots.estimates(table).axes)
+    assert first != second, "without limits each panel has its own"
+
+
 def test_values_without_interval_are_hollow_beside_their_series_or_grey(table):
     validation = pd.DataFrame({"panel": ["p"], "row": ["B"], "series": ["one"], "value": [0.55]})
     chance = pd.DataFrame({"panel": ["q", "q"], "row": ["B", "unknown"], "value": [0.3, 0.9]})
