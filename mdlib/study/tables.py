@@ -121,9 +121,9 @@ def wide(table: pd.DataFrame, rows: str | list[str], columns: str | list[str], v
 def hits(table: pd.DataFrame, measure: str = "pointing game", min_pairs: int = 20) -> pd.DataFrame:
     """A measure of `saliency.localisation` by finding in counts: hits of n, with an interval from `min_pairs` on.
 
-    One row per network and method, one column per finding. Ties count in part.
+    One row per network and method, one column per finding that has pairs. Ties count in part.
     """
-    of = table[(table["measure"] == measure) & (table["finding"] != per_class.MEAN)]
+    of = table[(table["measure"] == measure) & (table["finding"] != per_class.MEAN) & (table["pairs"] > 0)]
     cells = of.assign(finding=of["finding"].str.replace("_", " "), text=[
         f"{round(row.mean * row.pairs, 1):g} of {row.pairs}" + (
             f" ({interval(row.low, row.high)})" if row.pairs >= min_pairs else "")

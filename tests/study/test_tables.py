@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdlib.evaluate import classification
+from mdlib.evaluate import classification, per_class
 from mdlib.study import tables
 from mdlib.study.spec import RunSpec
 
@@ -108,6 +108,16 @@ def test_an_interval_without_width_is_no_certainty():
     table = pd.DataFrame({"ppv": [0.5, 1, NAN], "ppv_low": [0.25, 1, NAN], "ppv_high": [0.75, 1, NAN]})
     assert tables.intervals(table, {"ppv": "PPV"}, 1)["PPV"].tolist() == ["0.5 (0.2–0.8)", "1.0 (–)", "–"]
     assert tables.with_interval(1, 1, 1, 1) == "1.0 (1.0–1.0)"
+
+
+def test_hits_are_counts_of_the_findings_that_have_pairs():
+    rows = [("Mass", 0.5, 0.3, 0.7, 20), ("Big_Heart", 0.75, 0, 1, 2), ("Hernia", NAN, NAN, NAN, 0),
+            (per_class.MEAN, 0.6, 0.4, 0.8, 22)]
+    table = pd.DataFrame([("net", "map", "pointing game", *row) for row in rows],
+                         columns=["network", "method", "measure", "finding", "mean", "low", "high", "pairs"])
+    found = tables.hits(table)
+    assert found.loc["net", "map"].to_dict() == {"Big Heart": "1.5 of 2", "Mass": "10 of 20 (0.30–0.70)"}
+    assert tables.hits(table[:0]).empty and tables.hits(table[table["pairs"] == 0]).empty
 
 
 def test_columns_with_ends_become_rows():
