@@ -1,8 +1,10 @@
 """Tables and a figure of performance in subgroups, for the clinic page."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mdlib.evaluate import paired
 from mdlib.study import plots, tables
 
 
@@ -26,7 +28,7 @@ def count_differences(table: pd.DataFrame) -> pd.DataFrame:
     of = differences(table)
     known = of["difference"].notna() & of["difference_low"].notna()
     each = pd.DataFrame({"by": of["by"], "compared": known, "left blank": ~known,
-                         "interval excludes 0": (of["difference_low"] > 0) | (of["difference_high"] < 0)})
+                         "interval excludes 0": _decided(of)})
     count = each.groupby("by", sort=False).sum().astype(int)
     return count.assign(**{"expected by chance": (0.05 * count["compared"]).round(1)})
 
@@ -34,10 +36,16 @@ def count_differences(table: pd.DataFrame) -> pd.DataFrame:
 def largest_differences(table: pd.DataFrame) -> pd.DataFrame:
     """The largest difference of each value of `by` whose interval excludes 0, with its interval."""
     of = differences(table)
-    of = of[(of["difference_low"] > 0) | (of["difference_high"] < 0)]
+    of = of[_decided(of)]
     largest = of.sort_values("difference", key=abs, ascending=False, kind="stable").drop_duplicates("by").sort_index()
     shown = tables.intervals(largest, {"difference": "difference (95 % interval)"})
     return largest[["by", "measure", "class", "part"]].join(shown).set_index("by")
+
+
+def _decided(of: pd.DataFrame) -> np.ndarray:
+    """Of which differences the interval excludes 0, bool (N,)."""
+    ends = of[["difference_low", "difference_high"]].to_numpy(float)
+    return np.array([paired.verdict(*each) != "undecided" for each in ends], bool)
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
