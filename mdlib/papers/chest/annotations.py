@@ -156,10 +156,14 @@ def contours(study: Study, row: int) -> dict[str, list[np.ndarray]]:
     return {finding: [(line - (1 - crop) / 2) / crop for line in lines] for finding, lines in whole.items()}
 
 
+def box_outline(box: tuple) -> np.ndarray:
+    """The closed outline of a row of `boxes`, (5, 2): x, y in fractions of an image's width and height."""
+    return np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (box.w, box.h) + (box.x, box.y)
+
+
 def _outline_in_square(box: tuple, sides: tuple[int, int]) -> np.ndarray:
-    """The outline of a box, given in fractions of an image's width and height, in fractions of its central square."""
-    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (box.w, box.h) + (box.x, box.y)         # (5, 2)
-    return (corners * sides - (np.array(sides) - min(sides)) / 2) / min(sides)
+    """The outline of a row of `boxes` in fractions of the central square of an image with these sides."""
+    return (box_outline(box) * sides - (np.array(sides) - min(sides)) / 2) / min(sides)
 
 
 def _published(study: Study, row: int) -> np.ndarray:

@@ -44,10 +44,10 @@ def _phantoms(study: Study) -> Iterator[Example]:
 
 
 def _boxed(study: Study) -> Iterator[Example]:
-    """For each finding the first image with a box, which is given in fractions of the sides."""
+    """For each finding the first image with a box."""
     for box in study.data.xrays.boxes.drop_duplicates("finding").itertuples():
-        corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (box.w, box.h) + (box.x, box.y)
-        yield Example(box.finding, images.read_grey(study.data.xrays.path(box.image)), None, [corners])
+        yield Example(box.finding, images.read_grey(study.data.xrays.path(box.image)), None,
+                      [annotations.box_outline(box)])
 
 
 def figure(examples: list[Example]) -> Figure:
