@@ -43,11 +43,11 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: 
 def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Executor | None = None) -> None:
     """Run function(*job) for each job, which leaves its result in files; return when all have ended.
 
-    executor: any `concurrent.futures.Executor`, for instance of a cluster; None: local workers. After an error the
-    jobs that have not begun are cancelled, those that run are finished, and the first error is raised.
+    executor: a `concurrent.futures.Executor`, for instance of a cluster; None: local workers. After an error the jobs
+    that have not begun are cancelled, and the first error is raised; local workers finish what they have begun.
     """
     if executor is None:
-        with local_executor() as pool:
+        with local_executor(min(len(jobs), os.cpu_count() or 1)) as pool:
             return complete(function, jobs, what, pool)
     futures = [executor.submit(function, *job) for job in jobs]
     try:

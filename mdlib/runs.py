@@ -32,7 +32,7 @@ def home() -> Path:
 
 # Code that decides no number: it runs notebooks, or shows what was computed.
 OUTER = ("cli.py", "chapters.py", "__main__.py", "batch")
-SHOWN = ("widgets", *(f"study/{name}.py" for name in ("plots", "map_plots", "tables", "cases", "pages", "inference")))
+SHOWN = ("widgets", *(f"study/{name}.py" for name in ("plots", "map_plots", "cases", "pages", "inference")))
 # The modules of a paper that decide its trained weights, beside those of the layers.
 TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings", "data", "networks", "training")
 
@@ -40,12 +40,15 @@ TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings",
 def training_code(paper: str) -> str:
     """Fingerprint of the code that decides a paper's trained networks.
 
-    The ground, data, models, training, and of the paper its settings, data, networks and training.
+    The ground, data (without its checks of other images), models, training, and of the paper its settings, data,
+    networks and training. Raises SettingsError for a paper that does not exist.
     """
+    places = [PACKAGE / "papers" / paper, PACKAGE / "recipes" / paper]
+    if paper and not any(place.is_dir() for place in places):
+        raise SettingsError("no such paper", f"paper {paper!r}")
     files = [*PACKAGE.glob("*.py"), *(path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")),
-             *(PACKAGE / "papers" / paper / f"{module}.py" for module in TRAINING_MODULES),
-             *(PACKAGE / "recipes" / paper).rglob("*.py")]
-    return _fingerprint_of(files, leave_out=OUTER)
+             *(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
+    return _fingerprint_of(files, leave_out=(*OUTER, "data/checks"))
 
 
 def table_code(paper: str) -> str:
@@ -218,9 +221,9 @@ class Run:
         write_json(self.manifest_file, manifest)
 
     def remember(self, name: str, compute: Callable[[], Any], **asked: Any) -> Any:
-        """compute() as JSON-able figures, from `answers/` where the same was asked before. NaN comes back as None."""
+        """compute() as JSON-able figures, from `answers/` where the same code was asked the same. NaN becomes None."""
         path = self.folder / "answers" / f"{name}.json"
-        asked = json.loads(json.dumps(asked))
+        asked = json.loads(json.dumps({**asked, "code": table_code(self.asked.get("chapter", ""))}))
         if path.exists() and (kept := read_json(path))["asked"] == asked:
             return kept["answer"]
         write_json(path, {"asked": asked, "answer": without_nan(compute())})

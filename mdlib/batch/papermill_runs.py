@@ -45,6 +45,7 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
     is kept beside it as `*.failed.ipynb`, and MdlibError says so. Raises MissingExtraError without papermill.
     """
     papermill = require("papermill", "book")
+    asked = question(notebook, parameters)      # before it runs: what is edited meanwhile is not what was executed
     running, failed = copy.with_suffix(".running.ipynb"), copy.with_suffix(".failed.ipynb")
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -54,7 +55,7 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
         running.replace(failed)
         raise MdlibError(f"{error.ename}: {error.evalue}", f"{notebook.name}, cell {error.cell_index}",
                          f"The executed cells are in {failed}.") from error
-    executed.metadata["mdlib"] = {"question": question(notebook, parameters)}
+    executed.metadata["mdlib"] = {"question": asked}
     with atomic(copy) as part:
         part.write_text(json.dumps(executed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     running.unlink()

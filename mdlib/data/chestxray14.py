@@ -138,7 +138,7 @@ def _among(names: Iterable[str], known: Iterable[str]) -> np.ndarray:
 
 
 def _image_folders(data_dir: Path) -> dict[str, str]:
-    """The folder of each file below `images/` and `images_*/images/`; each folder is scanned once, no file is opened."""
+    """The folder of each file below `images/` and `images_*/images/`; each folder is read once, no file is opened."""
     folders = [data_dir / "images", *sorted(data_dir.glob("images_*/images"))]
     found: dict[str, str] = {}
     for folder in filter(Path.is_dir, folders):

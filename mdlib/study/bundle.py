@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mdlib import reproducible
+from mdlib import reproducible, runs
 from mdlib.errors import DataError, MdlibError
 from mdlib.files import atomic, fingerprint, lock, read_json, write_json
 from mdlib.training import checkpoints
@@ -93,11 +93,23 @@ def write(study, run) -> None:
     train = data.labels("train", run)
     counts = {"train": len(train), "patients": int(train["patient"].nunique()),
               **{part: len(data.labels(part, run)) for part in paper.parts(run)}}
-    of_images = cached_arrays(study.folder / "references" / f"{fingerprint(list(train.index))}.npz",
+    described = data.description(run)
+    key = fingerprint(described, run.fold, list(train.index), runs.table_code(paper.name))
+    of_images = cached_arrays(study.folder / "references" / f"{key}.npz",
                               lambda: paper.reference(study, run) if paper.reference else {})
-    write_files(study.run_folder(run), paper.name, run, study.settings, {**data.facts(run), **facts}, {
-        "name": data.folder.name, "phantoms": data.is_phantom, "fingerprint": data.fingerprint(), "counts": counts},
-        of_images)
+    write_files(study.run_folder(run), paper.name, run, study.settings, {**data.facts(run), **facts},
+                {**described, "counts": counts}, of_images)
+
+
+def refresh(study, trained) -> None:
+    """Write again the cards of trained runs that other code has written, for instance before thresholds changed."""
+    code = None
+    for run in trained:
+        card = study.run_folder(run) / CARD
+        if card.exists():
+            code = code or runs.table_code(study.paper.name)
+            if read_json(card).get("card_code") != code:
+                write(study, run)
 
 
 def write_files(folder: Path, paper: str, run: Any, settings: Any, facts: dict[str, Any], data: dict[str, Any],
@@ -110,7 +122,7 @@ def write_files(folder: Path, paper: str, run: Any, settings: Any, facts: dict[s
     write_json(folder / CARD, {
         "format": FORMAT, "paper": paper, "run": dataclasses.asdict(run), "settings": dataclasses.asdict(settings),
         "facts": facts, "data": data, "reference": fingerprint(folder / REFERENCE),
-        "code": reproducible.code_version(),
+        "code": reproducible.code_version(), "card_code": runs.table_code(paper),
         "weights": fingerprint_of(checkpoints.weights(folder / checkpoints.NAME))})
 
 

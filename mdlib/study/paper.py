@@ -16,20 +16,25 @@ from mdlib.study.spec import RunSpec
 class Data(Protocol):
     """An opened collection, divided into parts. Small enough to be sent to a worker: pixels are mapped anew there."""
 
-    folder: Path            # of the collection
-    is_phantom: bool
+    folder: Path            # of the collections
 
     def fingerprint(self) -> Any:
-        """What tells this collection from others, as JSON."""
+        """What tells these collections from others, as JSON."""
 
-    def prepare(self) -> None:
-        """Decode the images, once for all workers."""
+    def description(self, run: RunSpec) -> dict[str, Any]:
+        """Of the collection that a run is trained on: name, phantoms (bool) and fingerprint."""
+
+    def prepare(self, runs: Sequence[RunSpec]) -> None:
+        """Decode the images that these trainings need, once for all workers."""
 
     def samples(self, part: str, run: RunSpec, augment: bool) -> Dataset:
         """The samples of a part as `run` trains on them or predicts them."""
 
     def labels(self, part: str, run: RunSpec) -> pd.DataFrame:
-        """One row per sample of a part, in the order of `samples`: index its name, `patient`, and its targets."""
+        """One row per sample of a part, in the order of `samples`: index its name, `patient`, and its targets.
+
+        Where patients are not known, each sample is a patient of its own.
+        """
 
     def classes(self, run: RunSpec) -> tuple[str, ...]:
         """The names of the outputs of a network."""
@@ -50,7 +55,8 @@ class Paper:
     planned: Callable[..., list[RunSpec]]                   # study -> every training of a run
     build: Callable[[RunSpec, Any, dict], nn.Module]        # run, settings, facts -> network, fresh weights
     fit: Callable[..., tuple[nn.Module, list[dict]]]        # study, run, fabric: one training, resumable
-    predict: Callable[..., pd.DataFrame]                    # study, run, model, fabric, part: one row per sample
+    predict: Callable[..., pd.DataFrame]                    # study, run, model, fabric, part: one row per sample; may
+                                                            # write further files to study.run_folder(run)
     parts: Callable[[RunSpec], Sequence[str]]               # that a finished training predicts
     weights: Callable[[], pd.DataFrame]                     # one row per network: its weights, the paper's number
     default_run: RunSpec                                    # whose samples are meant where no run is named

@@ -12,7 +12,7 @@ from mdlib.study.spec import RunSpec, labels
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Tables of predictions by run, and the labels of the samples by fold: both have one row per sample, alike.
+    """Tables of predictions by run, and the labels of the samples by fold: both have one row per sample, in the same order.
 
     tables: index the name of the sample, a column per output. truth: index the same, `patient`, a column per target.
     """
@@ -57,7 +57,8 @@ class Predictions:
         """The runs whose fields have these values, for instance network="att_a"."""
         chosen = {run: table for run, table in self.tables.items()
                   if all(getattr(run, field) == value for field, value in values.items())}
-        return Predictions(self.part, chosen, self.truth)
+        folds = {run.fold for run in chosen} or set(self.truth)
+        return Predictions(self.part, chosen, {fold: table for fold, table in self.truth.items() if fold in folds})
 
     def stacked(self, columns: Sequence[str] | None = None) -> dict[RunSpec, np.ndarray]:
         """By training whatever its fold and seed: (S, N, K), S seeds, the N samples of all folds. None: `names`.

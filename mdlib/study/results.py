@@ -1,5 +1,6 @@
 """Published figures: tables of runs that the book quotes, as JSON with their manifest under data/results/<paper>."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ def records(table: pd.DataFrame, digits: int | None = None) -> list[dict[str, An
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def table(records: list[dict[str, Any]]) -> pd.DataFrame:
-    """The table of `records`: a column of numbers with missing values is float, with NaN."""
-    found = pd.DataFrame(records)
+def table(records: list[dict[str, Any]], columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of `records`: a column of numbers with missing values is float, with NaN. Empty: with `columns`."""
+    found = pd.DataFrame(records) if records else pd.DataFrame(columns=list(columns))
     numeric = [name for name in found if found[name].dtype == object
                and found[name].map(lambda value: value is None or isinstance(value, int | float)).all()]
     return found.astype(dict.fromkeys(numeric, float))

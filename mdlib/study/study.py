@@ -6,10 +6,9 @@
     tables/<name>.parquet                       cached tables
 """
 
-import functools
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mdlib import parallel, reproducible, runs
-from mdlib.files import atomic, lock, read_json, write_json
+from mdlib.errors import SettingsError
+from mdlib.files import atomic, fingerprint, lock, read_json, write_json
 from mdlib.progress import track
 from mdlib.study import bundle
 from mdlib.study.paper import Data, Paper
@@ -89,24 +89,30 @@ class Study:
     def train(self, runs: Sequence[RunSpec], executor: Executor | None = None) -> dict[RunSpec, list[dict]]:
         """Train each run once and return its history, one dict per epoch; what was trained before is read.
 
-        An interrupted training resumes with its last finished epoch. executor: any `concurrent.futures.Executor`;
-        None: on a CPU local processes with one thread each (small networks gain little from a second thread, and one
-        thread adds in the same order on every machine), on another device this process. What a run starts from is
-        trained first.
+        An interrupted training resumes with its last finished epoch. executor: any `concurrent.futures.Executor` that
+        runs one job at a time in a process (trainings seed the random numbers of their process); None: on a CPU local
+        processes with one thread each (small networks gain little from a second thread, and one thread adds in the same
+        order on every machine), on another device this process. What a run starts from is trained first. Raises
+        SettingsError for an executor of several threads.
         """
+        if isinstance(executor, ThreadPoolExecutor) and executor._max_workers > 1:
+            raise SettingsError("several trainings in one process would share its random numbers", "parameter executor",
+                                "Use processes, or one thread.")
         waiting = [run for run in dict.fromkeys(runs) if not self.is_trained(run)]
         starts_from = self.paper.starts_from or (lambda run, settings: None)
         if before := {starts_from(run, self.settings) for run in waiting} - {None}:
             self.train(sorted(before, key=lambda run: run.slug), executor)
         waiting = [run for run in waiting if not self.is_trained(run)]
         if waiting:
-            self.data.prepare()
+            self.data.prepare(waiting)
             if executor is None and (self.device != "cpu" or torch.distributed.is_torchelastic_launched()):
                 fabric = self.fabric()
                 for run in track(waiting, "trainings", len(waiting), disable=not fabric.is_global_zero):
                     train_one(self, run, fabric)
             else:
                 parallel.complete(_train_with_one_thread, [(self, run) for run in waiting], "trainings", executor)
+        if not torch.distributed.is_torchelastic_launched():
+            bundle.refresh(self, dict.fromkeys(runs))
         return {run: read_json(self.run_folder(run) / HISTORY) for run in runs}
 
     def fabric(self) -> Fabric:
@@ -126,9 +132,12 @@ class Study:
         """
         self.train(runs)
         tables = {run: self._predicted(run, part) for run in dict.fromkeys(runs)}
-        folds = sorted({run.fold for run in tables}) or [0]
-        of_fold = {run.fold: run for run in tables} or {0: self.paper.default_run}
-        labels = {fold: self.data.labels(part, of_fold[fold]) for fold in folds}
+        labels: dict[int, pd.DataFrame] = {}
+        for run in tables or [self.paper.default_run]:
+            own = self.data.labels(part, run)
+            if not labels.setdefault(run.fold, own).index.equals(own.index):
+                raise SettingsError("these runs are predicted on different samples", f"run {run.slug}, part {part!r}",
+                                    "Predict them in separate calls.")
         return Predictions(part, tables, labels)
 
     def _predicted(self, run: RunSpec, part: str) -> pd.DataFrame:
@@ -139,22 +148,17 @@ class Study:
 
     def cached(self, name: str, compute: Callable[[], pd.DataFrame], **key: Any) -> pd.DataFrame:
         """The table compute() gives, from the run folder where it was computed before for the same key and code."""
-        path = self.folder / "tables" / f"{name}.parquet"
-        asked = json.loads(json.dumps({**key, "code": runs.table_code(self.paper.name)}, default=str))
+        asked = json.loads(json.dumps(key, default=str))
+        path = self.folder / "tables" / f"{name}-{fingerprint(asked)[:8]}.parquet"
+        code = runs.table_code(self.paper.name)
         with lock(path.with_suffix(".lock")):
-            if path.exists() and (table := pd.read_parquet(path)).attrs.get("key") == asked:
+            if path.exists() and (table := pd.read_parquet(path)).attrs.get("code") == code:
                 return table
-            table = compute()
-            table.attrs["key"] = asked
+            table = compute().copy()
+            table.attrs |= {"key": asked, "code": code}
             with atomic(path) as part:
                 table.to_parquet(part)
             return table
-
-    @functools.cached_property
-    def is_book_run(self) -> bool:
-        """Whether this is the run that the book shows: its phantoms, the embedded settings, seed 0, a CPU."""
-        return (self.data.is_phantom and self.settings == self.paper.profiles["embedded"] and self.seed == 0
-                and self.device == "cpu")
 
 
 def train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
@@ -176,7 +180,11 @@ def write_predictions(study: Study, run: RunSpec, model: nn.Module, fabric: Fabr
 
 
 def _train_with_one_thread(study: Study, run: RunSpec) -> None:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train_one(study, run, study.fabric())
+    try:
+        train_one(study, run, study.fabric())
+    finally:
+        torch.set_num_threads(threads)
 
 

@@ -186,7 +186,7 @@ def test_real_radiographs_go_the_same_way_as_phantoms(real_data, tmp_path):
     small = TINY | {"networks": ["densenet121"], "n_seeds": 1, "exhibits": ["fig9"]}
     study = chest.open(data_dir=str(real_data / "chestxray14"), run_dir=str(tmp_path), device="cpu", overrides=small)
     assert len(study.data.table) == 1273 and study.data.table["patient"].nunique() == 1013
-    assert not study.data.is_phantom and not study.is_book_run
+    assert not study.data.is_phantom
     aurocs, _ = published.evaluated(study, "fig9")
     assert set(aurocs["series"]) == {"metadata baseline", "densenet121"}
     assert read_json(study.folder / "manifest.json")["steps"]["start"]["data_dir"] == "chestxray14"

@@ -11,7 +11,7 @@ import torch
 from tiny_chest import TINY
 
 from mdlib.errors import SettingsError
-from mdlib.files import read_json
+from mdlib.files import read_json, write_json
 from mdlib.papers import chest
 from mdlib.study.predictions import Predictions
 from mdlib.study.spec import RunSpec, labels
@@ -65,6 +65,7 @@ def test_predictions_are_stacked_over_seeds_and_concatenated_over_folds():
     np.testing.assert_array_equal(scores[:, :, 0], [[0, 0, 1, 0], [0, 1, 1, 1]])
     assert predictions.patients.tolist() == [0, 0, 1, 1]
     assert predictions.select(seed=1).scores["a"].shape == (1, 4, 2)
+    assert predictions.select(fold=1).scores["a"].shape == (2, 2, 2)
 
 
 def test_a_missing_fold_and_another_order_of_images_are_refused():
@@ -90,6 +91,13 @@ def test_without_runs_there_are_no_scores_but_targets(chest_study):
     assert predictions.scores == {} and len(predictions.targets) == len(chest_study.data.rows("test"))
 
 
+def test_runs_of_different_samples_are_not_stacked(chest_study, monkeypatch):
+    labels = chest_study.data.labels("val", chest.Run("densenet121"))
+    monkeypatch.setattr(type(chest_study.data), "labels", lambda self, part, run: labels.iloc[run.n_classes - 14:])
+    with pytest.raises(SettingsError, match="different samples"):
+        chest_study.predict([chest.Run("densenet121"), chest.Run("densenet121", n_classes=14)], "val")
+
+
 def test_each_network_is_trained_once_through_any_executor(chest_study, tmp_path, one_thread):
     study = chest.open(data_dir=str(chest_study.data.folder), run_dir=str(tmp_path), device="cpu", overrides=TINY)
     runs, executor = [chest.Run("att_b"), chest.Run("att_b", seed=1)], Here()
@@ -106,6 +114,21 @@ def test_an_error_in_a_job_is_raised_and_what_was_trained_is_kept(chest_study, t
     with ThreadPoolExecutor(1) as executor, pytest.raises(SettingsError, match="vgg16"):
         study.train([chest.Run("densenet121"), chest.Run("vgg16")], executor)
     assert study.is_trained(chest.Run("densenet121")) and not study.is_trained(chest.Run("vgg16"))
+
+
+def test_several_threads_of_one_process_are_refused(chest_study):
+    with ThreadPoolExecutor(2) as executor, pytest.raises(SettingsError, match="random numbers"):
+        chest_study.train([chest.Run("att_a")], executor)
+
+
+def test_a_card_that_other_code_wrote_is_written_again_without_training(chest_study, monkeypatch):
+    run = chest.Run("densenet121")
+    chest_study.train([run])
+    card, checkpoint = (chest_study.run_folder(run) / name for name in ("card.json", "checkpoint.pt"))
+    before, stamp = read_json(card), checkpoint.stat().st_mtime_ns
+    write_json(card, before | {"facts": {}, "card_code": "of an older mdlib"})
+    chest_study.train([run])
+    assert read_json(card) == before and checkpoint.stat().st_mtime_ns == stamp
 
 
 def test_a_study_goes_to_a_worker_without_its_pixels(chest_study):

@@ -5,9 +5,9 @@ import functools
 from mdlib.papers.chest import predict, published, training
 from mdlib.papers.chest.data import CLASSES, open_data, write_phantoms
 from mdlib.papers.chest.exhibits import COMPARED, exhibit, pairs, planned, predicted_parts
+from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import BUILD, PAPER_WEIGHTS, Run, build, inputs, network, weights
 from mdlib.papers.chest.settings import GRID, PROFILES, Chest, choose
-from mdlib.papers.chest.training import metadata_baseline
 from mdlib.study import study
 from mdlib.study.paper import Paper
 

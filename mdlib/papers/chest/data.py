@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,18 @@ class ChestData:
 
     @property
     def is_phantom(self) -> bool:
-        return self.xrays.truth is not None
+        """Whether these are phantoms, whose truth is known."""
+        return phantom_chest.is_phantom(self.folder)
 
     def fingerprint(self) -> str:
         """Changes with any row of the label table."""
         return fingerprint(self.xrays.table.drop(columns=["follow_up"], errors="ignore").to_csv(index=False))
 
-    def prepare(self) -> None:
+    def description(self, run: Run) -> dict[str, Any]:
+        """Of the collection: name, whether it is phantoms, and its fingerprint."""
+        return {"name": self.folder.name, "phantoms": self.is_phantom, "fingerprint": self.fingerprint()}
+
+    def prepare(self, runs: Sequence[Run]) -> None:
         """Decode the images, once for all workers."""
         _ = self.pixels
 

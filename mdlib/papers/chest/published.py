@@ -10,8 +10,8 @@ from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
 from mdlib.papers.chest import annotations, maps
 from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, exhibit, pairs, planned, predicted_parts
+from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import Run
-from mdlib.papers.chest.training import metadata_baseline
 from mdlib.study import results, saliency, tables
 from mdlib.study.spec import labels
 from mdlib.study.study import Study
@@ -33,9 +33,9 @@ def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         compared = compared_labels(name, runs)
         if name == "fig9":
             compared += [(label, METADATA) for label in of.scores]
-        told = {"targets": of.targets, "patients": of.patients, "panel": title, **options}
-        aurocs.append(tables.aurocs(scores, names=of.names, **told))
-        differences.append(tables.differences(scores, compared, **told))
+        arguments = {"targets": of.targets, "patients": of.patients, "panel": title, **options}
+        aurocs.append(tables.aurocs(scores, names=of.names, **arguments))
+        differences.append(tables.differences(scores, compared, **arguments))
     return tuple(pd.concat(found[1:] or found, ignore_index=True) for found in (aurocs, differences))
 
 
@@ -66,17 +66,17 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
     found: dict[str, list[pd.DataFrame]] = {}
     for name in (name for name in NETWORKS if name in study.settings.networks):
         model = study.model(Run(name, part="train_val", seed=study.seed))
-        of, told = functools.partial(maps.pair_maps, study, name=name), {"network": name, **options}
+        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": name, **options}
         effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
         for what, table in {
-                "localisation": saliency.localisation(of(model, pairs=known), masks, known, prior, **told),
+                "localisation": saliency.localisation(of(model, pairs=known), masks, known, prior, **arguments),
                 "faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
-                                                      of(model, pairs=few), few, **told),
+                                                      of(model, pairs=few), few, **arguments),
                 "randomisation": saliency.randomisation(functools.partial(of, pairs=few), model,
-                                                        maps.untrained(study, Run(name)), few, **told),
+                                                        maps.untrained(study, Run(name)), few, **arguments),
                 "counterfactuals": saliency.counterfactuals(
                     effect, of(model, pairs=twinned), of(model, pairs=twinned, pictures=twins),
-                    annotations.masks(study, twinned), twinned, **told)}.items():
+                    annotations.masks(study, twinned), twinned, **arguments)}.items():
             found.setdefault(what, []).append(table)
     tables_of = {what: pd.concat(of, ignore_index=True).drop_duplicates() for what, of in found.items()}
     place, gains = tables_of["localisation"], tables_of["faithfulness"]
@@ -104,7 +104,8 @@ def map_verdicts(name: str) -> pd.DataFrame:
 
 def read(name: str, what: str, exhibit: str) -> pd.DataFrame:
     """The `aurocs` or `differences` of an exhibit in a published run, or one of its tables of `maps`."""
-    return results.table(results.read("chest", f"runs/{name}", needs=what)[what][exhibit])
+    columns = {"aurocs": tables.AUROCS, "differences": tables.DIFFERENCES, "maps": saliency.COLUMNS}[what]
+    return results.table(results.read("chest", f"runs/{name}", needs=what)[what][exhibit], columns)
 
 
 def publish_grid(study: Study) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Training one network of Tan et al., and what it predicts."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 from mdlib import reproducible
 from mdlib.data.samples import Samples
-from mdlib.evaluate import baseline, classification
+from mdlib.evaluate import classification
 from mdlib.files import fingerprint
-from mdlib.papers.chest.data import CLASSES
 from mdlib.papers.chest.networks import Run, inputs, network
 from mdlib.study.study import Study
 from mdlib.training import loop
@@ -64,17 +62,3 @@ def predict_logits(fabric: Fabric, model: nn.Module, name: str, samples: Samples
     """The logits of the network called `name`, float32 (N, K)."""
     return loop.predict(fabric, model, samples, batch_size=PREDICTED_AT_ONCE,
                         inputs=lambda batch: inputs(batch, name))["logits"]
-
-
-def metadata_baseline(study: Study, fit: str = "train_val", part: str = "test", names: Sequence[str] = CLASSES
-                      ) -> np.ndarray:
-    """What view, sex, age and the image's mean and standard deviation alone predict for a part, (1, N, K).
-
-    names: the K classes. A logistic regression fitted to the part `fit` (ours): it sees no content of the image.
-    """
-    table = study.data.table
-    features = baseline.metadata_features(table["view"] == "AP", table["sex"] == "M", table["age"],
-                                          *study.data.moments)
-    fitted, predicted = study.data.rows(fit), study.data.rows(part)
-    targets = study.data.targets[:, [CLASSES.index(name) for name in names]]
-    return baseline.metadata_baseline(features[fitted], targets[fitted], features[predicted])[None]
