@@ -38,11 +38,11 @@ class PaperChapter:
 
     @property
     def predict(self) -> SimpleNamespace:
-        """The functions `predict` and `learned_from` that the command calls."""
+        """The functions `predict` and `description` that the command calls."""
         from mdlib.study import inference
 
         return SimpleNamespace(predict=functools.partial(inference.predict, self.paper),
-                               learned_from=functools.partial(inference.description, self.paper))
+                               description=functools.partial(inference.description, self.paper))
 
 
 class RecipeChapter:

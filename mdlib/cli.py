@@ -201,7 +201,7 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
     given = {name: value for name, value in beside.items() if value is not None}
     failures = recipes.predict(checkpoint, images, out, device, given, None if tables_only else page_of_case)
     click.echo(f"Predictions: {out}")
-    click.echo(recipes.learned_from(checkpoint))
+    click.echo(recipes.description(checkpoint))
     for name, message in list(failures.items())[:20]:
         click.echo(f"Not read: {name}: {message}", err=True)
     if failures:

@@ -72,7 +72,7 @@ class Predictor:
         """What these files and folders hold."""
         return [Source(file, (file,)) for file in find(paths)]
 
-    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Input:
+    def read(self, source: Source, name: str, given: Mapping[str, Any]) -> Input:
         """Read a source in the geometry of the training, with warnings. Raises DataError for one that is unusable."""
         raise NotImplementedError
 
@@ -117,7 +117,7 @@ def predict(paper: Origin, folder: Path | str, paths: Iterable[Path | str], out:
     predictor, out, given = open_predictor(paper, folder), Path(out), dict(given or {})
     if unused := set(given) - set(predictor.options):
         raise SettingsError("these networks see the images only", ", ".join(f"--{name}" for name in sorted(unused)),
-                            "Leave it out: it is for networks of chest.")
+                            "Leave it out: these networks do not use it.")
     sources = predictor.find(paths)
     names = names_of([source.path for source in sources])
     fabric = loop.start(device, precision=predictor.bundle.settings.precision)
@@ -156,7 +156,7 @@ def _readable(predictor: Predictor, sources: Sequence[Source], names: Sequence[s
     """The inputs one after the other; what cannot be read goes into `failures` instead."""
     for source, name in zip(track(sources, "predicting", len(names)), names, strict=True):
         try:
-            yield predictor.look(source, name, given)
+            yield predictor.read(source, name, given)
         except DataError as error:
             failures[name] = str(error)
 

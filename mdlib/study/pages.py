@@ -13,8 +13,9 @@ from PIL import Image
 
 from mdlib.files import fingerprint
 
-SHOWN = 512         # pixels of the longer side of an image on a page, at most
+MAX_SIDE = 512      # pixels of the longer side of an image on a page, at most
 NAME_BYTES = 200    # file systems take 255, and a name gets an ending and a temporary one
+NO_RISK = "A probability is the network's output, not a risk"
 NO_DEVICE = "<p><strong>Research software, not a medical device.</strong> Nothing here is a diagnosis.</p>"
 STYLE = """<style>
   .warnings { border: 2px solid light-dark(#9a3412, #fdba74); border-radius: 0.4rem; padding: 0.5rem 1rem; }
@@ -69,7 +70,7 @@ def table(label: str, head: Sequence[str], rows: Iterable[tuple[str, Sequence[st
 def probabilities(classes: Sequence[str], probability: np.ndarray, note: str = "") -> str:
     """HTML: the probability of each class, in a table, with a reminder that it is no risk."""
     rows = [(name, (f"{value:.3f}",), False) for name, value in zip(classes, probability.tolist(), strict=True)]
-    return (paragraph(f"A probability is the network's output, not a risk{note}.")
+    return (paragraph(f"{NO_RISK}{note}.")
             + table("Probability of each class", ("Class", "Probability"), rows))
 
 
@@ -88,8 +89,8 @@ def plain(name: str) -> str:
 
 
 def shown(image: np.ndarray) -> np.ndarray:
-    """An image, uint8 (H, W) or (H, W, 3), as it is on a page: its longer side has at most SHOWN pixels."""
+    """An image, uint8 (H, W) or (H, W, 3), as it is on a page: its longer side has at most MAX_SIDE pixels."""
     height, width = image.shape[:2]
-    scale = SHOWN / max(height, width, SHOWN)
+    scale = MAX_SIDE / max(height, width, MAX_SIDE)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) if scale < 1 else image

@@ -15,7 +15,7 @@ from mdlib.explain import gradients
 from mdlib.explain.targets import ClassPerImage
 from mdlib.papers.chest import annotations
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.networks import SHOWN, Run, inputs, network
+from mdlib.papers.chest.networks import DEFAULT_LAYERS, Run, inputs, network
 from mdlib.study import saliency
 from mdlib.study.cases import cases as cases_of
 from mdlib.study.study import Study
@@ -96,11 +96,11 @@ def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Seq
           explainer: Explainer = gradients.grad_cam_maps) -> list[Case]:
     """`count` test images for the explorer, each class once before any comes twice, with the maps of a network.
 
-    Maps of all classes by `explainer` at each layer, a name below `features` (None: those of SHOWN), and attention as
+    Maps of all classes by `explainer` at each layer, a name below `features` (None: DEFAULT_LAYERS), and attention as
     weights times pixels, so that 1 is the mean. Phantoms have a twin without each of their findings.
     """
     rows, classes = annotations.one_per_class(study, count), study.data.classes(run)
-    chosen = SHOWN[run.body] if layers is None else layers
+    chosen = DEFAULT_LAYERS[run.body] if layers is None else layers
     found = explained(model, inputs_of_rows(study, run.network, rows), chosen, explainer)
     captions = [f"Chest X-ray: {annotations.caption(study, row)}".replace("\n", "; ") for row in rows]
     outline = "cause" if study.data.is_phantom else "radiologist's box"

@@ -15,8 +15,9 @@ from mdlib.study.spec import RunSpec
 
 BUILD = {"resnet50": resnet50, "densenet121": densenet121, "att_a": att_a, "att_b": att_b}
 # layers below `features` whose maps are shown by default; the first is shown first
-SHOWN = {"densenet121": ("norm5", "transition3", "transition2", "transition1"), "att_a": ("transition3", "norm5"),
-         "att_b": ("transition3", "norm5"), "resnet50": ("layer4", "layer3")}
+DEFAULT_LAYERS = {"densenet121": ("norm5", "transition3", "transition2", "transition1"),
+                  "att_a": ("transition3", "norm5"), "att_b": ("transition3", "norm5"),
+                  "resnet50": ("layer4", "layer3")}
 NONIMAGE = "_nonimage"      # behind the name of a network that also sees view, sex and age (section 2.3)
 # Table 2; the non-image rows are printed by the authors' notebooks
 PAPER_WEIGHTS = {"resnet50": 23538767, "densenet121": 6969231, "att_a": 7920527, "att_b": 6971279,

@@ -48,7 +48,7 @@ def reference(study, run: Run) -> dict[str, np.ndarray]:
     return radiographs.reference(study.data.pixels, *rows, study.settings.crop).arrays()
 
 
-class Beside(NamedTuple):
+class Metadata(NamedTuple):
     """The non-image features (section 2.3), as far as they are known."""
 
     view: str = ""          # PA or AP
@@ -56,14 +56,14 @@ class Beside(NamedTuple):
     age: float = np.nan     # years
 
 
-class Film(NamedTuple):
+class Radiograph(NamedTuple):
     """One radiograph as it goes to the network and to its page."""
 
     name: str
     image: np.ndarray           # uint8 (H, H), what the network sees, in up to 512 pixels a side
     crop: np.ndarray            # uint8 (crop, crop), what the network sees
     warnings: dict[str, str]
-    beside: Beside
+    metadata: Metadata
 
 
 class Prediction(NamedTuple):
@@ -77,7 +77,7 @@ class Prediction(NamedTuple):
 class Predictor(inference.Predictor):
     """Radiographs one by one; view, sex and age from the header or as given."""
 
-    options = Beside._fields
+    options = Metadata._fields
     columns = ("class", "probability", "threshold", "above", *RATES[1:])
     without_card = ("A network fitted to the validation part as well (train_val) has no card: no images are left to "
                     "choose its thresholds on.")
@@ -91,68 +91,69 @@ class Predictor(inference.Predictor):
         self.points = points.loc[list(self.classes), list(RATES)].astype(float)
         self.reference = radiographs.Reference.from_arrays(bundle.reference)
 
-    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Film:
-        """The film in the geometry of section 2.4. Raises DataError also where the network lacks a feature."""
+    def read(self, source: Source, name: str, given: Mapping[str, Any]) -> Radiograph:
+        """The radiograph in the geometry of section 2.4. Raises DataError also where the network lacks a feature."""
         grey, header = images.read_grey(source.path), headers.read_header(source.path)
         if max(grey.shape) > MAX_ASPECT * min(grey.shape):
             raise DataError(f"{grey.shape[0]} x {grey.shape[1]} pixels are no radiograph", str(source.path),
-                            "Cut out the film.")
-        given = Beside(**given)
-        beside = Beside(header.view if header.view in ("PA", "AP") else given.view, header.sex or given.sex,
-                        given.age if np.isnan(header.age) else header.age)
+                            "Crop the image to the radiograph.")
+        given = Metadata(**given)
+        metadata = Metadata(header.view if header.view in ("PA", "AP") else given.view, header.sex or given.sex,
+                            given.age if np.isnan(header.age) else header.age)
         if self.network.endswith(NONIMAGE):
-            refuse_gaps(beside, source.path)
+            refuse_gaps(metadata, source.path)
         size = self.settings.resize, self.settings.crop
         crop = images.seen(grey, *size)
         warnings = radiographs.warnings_of_file(header, grey.shape, self.settings.crop)
         warnings |= radiographs.warnings_of(crop, self.reference)
-        return Film(name, images.shown(grey, *size), crop, warnings, beside)
+        return Radiograph(name, images.shown(grey, *size), crop, warnings, metadata)
 
-    def predict(self, fabric: Fabric, films: Sequence[Film], with_maps: bool) -> Iterator[Prediction]:
+    def predict(self, fabric: Fabric, batch: Sequence[Radiograph], with_maps: bool) -> Iterator[Prediction]:
         """The probabilities; Grad-CAM of every class, and attention where the network has any."""
-        batch, model = fabric.to_device(self.batch(films)), self.bundle.model
+        tensors, model = fabric.to_device(self.tensors(batch)), self.bundle.model
         with torch.inference_mode(), fabric.autocast():
-            logits = model(**batch)["logits"].float().cpu().numpy()
-        explained = maps.explained(model, batch, maps.SHOWN[self.bundle.run.body], gradients.grad_cam_maps
+            logits = model(**tensors)["logits"].float().cpu().numpy()
+        explained = maps.explained(model, tensors, maps.DEFAULT_LAYERS[self.bundle.run.body], gradients.grad_cam_maps
                                    ) if with_maps else {"maps": {}, "signal": {}}
         for i, probability in enumerate(expit(logits)):
             yield Prediction(probability, *({method: values[i] for method, values in explained[name].items()}
                                             for name in ("maps", "signal")))
 
-    def batch(self, films: Sequence[Film]) -> dict[str, Tensor]:
-        """What the network is called with for these films."""
-        pixels, rows = np.stack([film.crop for film in films]), np.arange(len(films))
-        beside = samples.nonimage(pd.DataFrame([film.beside for film in films]))
-        everything = samples.Samples(pixels, rows, np.empty((len(films), 0)), beside, self.settings.crop)
+    def tensors(self, batch: Sequence[Radiograph]) -> dict[str, Tensor]:
+        """What the network is called with for these radiographs."""
+        pixels, rows = np.stack([radiograph.crop for radiograph in batch]), np.arange(len(batch))
+        metadata = samples.nonimage(pd.DataFrame([radiograph.metadata for radiograph in batch]))
+        everything = samples.Samples(pixels, rows, np.empty((len(batch), 0)), metadata, self.settings.crop)
         return inputs(everything.batch(rows), self.network)
 
-    def rows(self, film: Film, prediction: Prediction) -> Iterator[list]:
+    def rows(self, radiograph: Radiograph, prediction: Prediction) -> Iterator[list]:
         """One row per class; what is not known is left empty."""
         for value, point in zip(prediction.probability.tolist(), self.points.itertuples(), strict=True):
             above = "" if np.isnan(point.threshold) else int(value >= point.threshold)
             yield [cell(point.Index), number(value), number(point.threshold), above, number(point.sensitivity),
                    number(point.specificity), int(point.positives), int(point.negatives)]
 
-    def case(self, film: Film, prediction: Prediction) -> dict[str, Any]:
-        """The film with its maps; its truth is not known."""
-        name = pages.plain(film.name)
-        return {"image": film.image, "classes": self.classes, "truth": np.full(len(self.classes), np.nan), "name": name,
+    def case(self, radiograph: Radiograph, prediction: Prediction) -> dict[str, Any]:
+        """The radiograph with its maps; its truth is not known."""
+        name = pages.plain(radiograph.name)
+        return {"image": radiograph.image, "name": name, "classes": self.classes,
+                "truth": np.full(len(self.classes), np.nan),
                 "alt": f"The image {name}, as far as the network sees it", **prediction._asdict()}
 
-    def text(self, film: Film, prediction: Prediction) -> str:
+    def text(self, radiograph: Radiograph, prediction: Prediction) -> str:
         """The features beside the image, and the table of classes, the highest probability first."""
         order = np.argsort(-prediction.probability, kind="stable")
         rows = [class_row(self.points.iloc[k], float(prediction.probability[k])) for k in order]
-        return "\n".join([pages.paragraph(self._features(film.beside)), pages.paragraph(
+        return "\n".join([pages.paragraph(self._features(radiograph.metadata)), pages.paragraph(
             f"A threshold is where sensitivity + specificity was highest on the {self.n_val:,} validation "
             "images. Both rates are of these same images and therefore optimistic; the last columns give "
-            "the number of images with and without the class. A probability is the network's output, not a risk."),
+            f"the number of images with and without the class. {pages.NO_RISK}."),
             pages.table("Numbers of each class", HEAD, rows)])
 
-    def _features(self, beside: Beside) -> str:
+    def _features(self, metadata: Metadata) -> str:
         if not self.network.endswith(NONIMAGE):
             return ""
-        return f"The network was also given: {beside.view}, {beside.sex}, {beside.age:.0f} years."
+        return f"The network was also given: {metadata.view}, {metadata.sex}, {metadata.age:.0f} years."
 
     def description(self) -> str:
         origin = pages.origin(self.bundle.run.slug, f"{self.n_train:,} images", self.bundle.data, "radiographs")
@@ -168,9 +169,9 @@ def class_row(point: pd.Series, probability: float) -> tuple[str, list[str], boo
     return str(point.name).replace("_", " "), [*rates[:2], above, *rates[2:], *counts], bool(positive)
 
 
-def refuse_gaps(beside: Beside, file: Path) -> None:
+def refuse_gaps(metadata: Metadata, file: Path) -> None:
     """Raises DataError where view, sex or age is not known."""
-    known = {"view": bool(beside.view), "sex": bool(beside.sex), "age": not np.isnan(beside.age)}
+    known = {"view": bool(metadata.view), "sex": bool(metadata.sex), "age": not np.isnan(metadata.age)}
     missing = [name for name, there in known.items() if not there]
     if missing:
         raise DataError(f"this network also needs {', '.join(missing)}, which the file does not give", str(file),

@@ -93,7 +93,7 @@ class Predictor(inference.Predictor):
         """
         return ("guess", *map(cell, self.classes), "stated", "agree", *map(cell, self.sentences), "log_probability")
 
-    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Slide:
+    def read(self, source: Source, name: str, given: Mapping[str, Any]) -> Slide:
         image, known, side = images.read_colour(source.path), self.reference, self.settings.side
         pixels = images.resized(image, (side, side))
         warnings = (warnings_of_header(headers.read_header(source.path), (MODALITY,), known.is_coloured)
@@ -177,4 +177,4 @@ def _check_colours(colours: Any) -> None:
 
 
 predict = functools.partial(inference.predict, card.ORIGIN)
-learned_from = functools.partial(inference.description, card.ORIGIN)
+description = functools.partial(inference.description, card.ORIGIN)

@@ -78,7 +78,7 @@ def _frames(file: Path) -> int:
         return 1
 
 
-def look(network: "Predictor", volume: Source, name: str) -> Volume:
+def read(network: "Predictor", volume: Source, name: str) -> Volume:
     """The central slices of a volume in the geometry of the training, with warnings.
 
     Raises DataError for a slice that cannot be read or has another size, and where one is missing.

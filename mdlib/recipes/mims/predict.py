@@ -59,8 +59,8 @@ class Predictor(inference.Predictor):
     def find(self, paths: Iterable[Path | str]) -> list[Source]:
         return incoming.find(paths, apart=not self.of_volumes)
 
-    def look(self, source: Source, name: str, given: Mapping[str, Any]) -> Volume:
-        return incoming.look(self, source, name)
+    def read(self, source: Source, name: str, given: Mapping[str, Any]) -> Volume:
+        return incoming.read(self, source, name)
 
     def predict(self, fabric: Fabric, volumes: Sequence[Volume], with_maps: bool) -> Iterator[Prediction]:
         """All slices in one bag, and each in a bag of its own (appendix C); `case` computes the maps."""
@@ -105,4 +105,4 @@ class Predictor(inference.Predictor):
 
 
 predict = functools.partial(inference.predict, card.ORIGIN)
-learned_from = functools.partial(inference.description, card.ORIGIN)
+description = functools.partial(inference.description, card.ORIGIN)
