@@ -77,6 +77,15 @@ def test_one_image_per_class_and_the_first_with_a_finding(chest_study):
     assert annotations.caption(chest_study, rows[0]).count("\n") == 1
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_images_of_pairs_are_those_of_their_rows_whatever_the_part_and_order(chest_study, part):
+    found, samples = annotations.pairs(chest_study, 2, part, known="label"), chest_study.samples(part)
+    assert not found["row"].is_monotonic_increasing
+    expected = torch.stack([samples[samples.rows.tolist().index(row)]["image"] for row in found["row"]])
+    assert torch.equal(maps.pair_images(chest_study, found), expected)
+    assert maps.pair_images(chest_study, found[:0]).shape == (0, *expected.shape[1:])
+
+
 def test_maps_of_pairs_are_those_of_each_finding(chest_study, model):
     found = annotations.pairs(chest_study, 1)
     own = maps.pair_maps(chest_study, model, "att_a", found, ("transition2", "norm5"))

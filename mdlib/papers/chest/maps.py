@@ -1,7 +1,6 @@
 """Maps of the networks: of many pairs of image and finding, to measure them, and of a few cases for the explorer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,12 @@ from torch import Tensor, nn
 from mdlib import reproducible
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.data.samples import Samples, nonimage
 from mdlib.explain import gradients
 from mdlib.explain.targets import ClassPerImage
 from mdlib.papers.chest import annotations
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.networks import DEFAULT_LAYERS, Run, inputs, network
+from mdlib.papers.chest.networks import DEFAULT_LAYERS, Run, build, inputs
 from mdlib.study import saliency
 from mdlib.study.cases import cases as cases_of
 from mdlib.study.study import Study
@@ -59,9 +59,10 @@ def batches(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pict
 
 
 def inputs_of_rows(study: Study, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
-    """What the network of this name is called with for these rows, all of the test part."""
-    samples = study.samples("test")
-    return inputs(samples.batch(np.searchsorted(samples.rows, rows)), name)
+    """What the network of this name is called with for these rows of study.data.table, of any part, in their order."""
+    data = study.data
+    samples = Samples(data.pixels, np.asarray(rows), data.targets, nonimage(data.table), study.settings.crop)
+    return inputs(samples.batch(len(samples)), name)
 
 
 def pair_images(study: Study, pairs: pd.DataFrame) -> Tensor:
@@ -88,8 +89,7 @@ def predictor(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame) ->
 def untrained(study: Study, run: Run, seed: int | None = None) -> nn.Module:
     """The network of a run with random weights, on the study's device; None: drawn from the next seed."""
     reproducible.seed_everything(study.seed + 1 if seed is None else seed)
-    settings = replace(study.settings, pretrained=False)
-    return network(run.network, settings, run.n_classes, run.normalise).to(study.device).eval()
+    return build(run, study.settings, {}).to(study.device).eval()
 
 
 def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Sequence[str] | None = None,
