@@ -12,7 +12,7 @@ from mdlib.study.spec import RunSpec, labels
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Tables of predictions by run, and the labels of the samples by fold: both have one row per sample, in the same order.
+    """Predictions by run and the labels of the samples by fold, both with one row per sample, in the same order.
 
     tables: index the name of the sample, a column per output. truth: index the same, `patient`, a column per target.
     """
