@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 from mdlib import progress
@@ -31,7 +32,7 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: 
     if workers == 1 or len(jobs) < 2:
         yield from progress.track((function(*job) for job in jobs), what, len(jobs))
         return
-    with local_executor(workers) as pool:
+    with _local_pool(workers) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         try:
             for future in progress.track(iter(futures), what, len(jobs)):
@@ -47,7 +48,7 @@ def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Exe
     that have not begun are cancelled, and the first error is raised; local workers finish what they have begun.
     """
     if executor is None:
-        with local_executor(min(len(jobs), os.cpu_count() or 1)) as pool:
+        with _local_pool(min(len(jobs), os.cpu_count() or 1)) as pool:
             return complete(function, jobs, what, pool)
     futures = [executor.submit(function, *job) for job in jobs]
     try:
@@ -55,6 +56,19 @@ def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Exe
             future.result()
     finally:
         _cancel(futures)
+
+
+@contextmanager
+def _local_pool(workers: int | None) -> Iterator[Executor]:
+    """Local workers, killed when this process is interrupted: what they leave in files is complete or not there."""
+    pool = local_executor(workers)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        pool.shutdown(kill_workers=True)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def _cancel(futures: Sequence) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from mdlib.parallel import side_by_side
 
 
@@ -35,15 +37,37 @@ def test_the_jobs_of_a_killed_process_end_too(tmp_path):
                       "def job(i):\n    Path(str(os.getpid())).touch(); time.sleep(60)\n"
                       "list(side_by_side(job, [(0,), (1,)], 'sleeping', workers=2))\n")
     process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL, cwd=tmp_path)
-    deadline = time.monotonic() + 30
-    while len(pids := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    pids, deadline = workers_of(process, tmp_path), time.monotonic() + 30
     process.send_signal(signal.SIGKILL)
     process.wait()
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("interrupt", [os.killpg, os.kill], ids=["everything, as a terminal does", "one process"])
+def test_an_interrupted_process_does_not_wait_for_its_jobs(interrupt, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import os, time\nfrom pathlib import Path\nfrom mdlib.parallel import complete\n"
+                      "def job(i):\n    Path(str(os.getpid())).touch(); time.sleep(60)\n"
+                      "complete(job, [(i,) for i in range(6)], 'sleeping')\n")
+    process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, cwd=tmp_path, start_new_session=True)
+    pids = workers_of(process, tmp_path)
+    interrupt(process.pid, signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1] and process.returncode
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def workers_of(process, folder):
+    """The processes of both workers, once both have begun."""
+    deadline = time.monotonic() + 30
+    while len(pids := [int(path.name) for path in folder.iterdir() if path.name.isdigit()]) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    return pids
 
 
 def alive(pid: int) -> bool:
