@@ -48,7 +48,8 @@ def test_the_jobs_of_a_killed_process_end_too(tmp_path):
 @pytest.mark.parametrize("interrupt", [os.killpg, os.kill], ids=["everything, as a terminal does", "one process"])
 def test_an_interrupted_process_does_not_wait_for_its_jobs(interrupt, tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import os, time\nfrom pathlib import Path\nfrom mdlib.parallel import complete\n"
+    script.write_text("import os, signal, time\nfrom pathlib import Path\nfrom mdlib.parallel import complete\n"
+                      "signal.signal(signal.SIGINT, signal.default_int_handler)   # a background job ignores it\n"
                       "def job(i):\n    Path(str(os.getpid())).touch(); time.sleep(60)\n"
                       "complete(job, [(i,) for i in range(6)], 'sleeping')\n")
     process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, cwd=tmp_path, start_new_session=True)

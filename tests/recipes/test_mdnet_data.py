@@ -215,7 +215,7 @@ def test_the_kept_figures_are_shown_beside_section_5_2():
 
 def test_reports_are_counted_by_a_command(tmp_path, monkeypatch, without_java):
     monkeypatch.setattr(keeping, "folder", lambda chapter: tmp_path / chapter)
-    with pytest.raises(DataError, match="no such result is kept"):
+    with pytest.raises(DataError, match="no such result is published"):
         published.kept()
     sentence = "mild pleomorphism is seen mild crowding is seen polarity is preserved mitosis is rare " \
                "nucleoli are prominent"
