@@ -78,7 +78,7 @@ def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_chang
     for notebook in notebooks(chapter):
         copy = folder / "notebooks" / notebook.name
         if not (if_changed and is_fresh(notebook, parameters, copy)):
-            sys.stderr.write(f"{notebook.parent.name}/{notebook.name}\n")
+            sys.stderr.write(f"{notebook} -> {copy}\n")
             execute(notebook, parameters, copy)
         copies.append(copy)
     return copies
