@@ -196,9 +196,8 @@ class Run:
             raise SettingsError("this manifest is not of a run of mdlib", str(run.manifest_file),
                                 "Choose another run_dir.")
         there = manifest["asked"]
-        other = [name for name in {*there, *run.asked} if there.get(name) != run.asked.get(name)]
-        if other:
-            raise SettingsError(f"this folder holds a run with another {', '.join(sorted(other))}", str(run.folder),
+        if there != run.asked:
+            raise SettingsError(f"this folder holds a run with another {_different(there, run.asked)}", str(run.folder),
                                 "Choose another run_dir, or delete the folder.")
         if trained_by_other_code(run.folder, run.asked.get("chapter", "")):
             warnings.warn(f"the networks in {run.folder} were trained by other code ({manifest['code']}); "
@@ -228,6 +227,15 @@ class Run:
             return kept["answer"]
         write_json(path, {"asked": asked, "answer": without_nan(compute())})
         return read_json(path)["answer"]
+
+
+def _different(there: dict[str, Any], asked: dict[str, Any]) -> str:
+    """In which entries two sets of parameters differ, of the settings each with both values."""
+    names = [name for name in sorted({*there, *asked}) if there.get(name) != asked.get(name)]
+    kept, wanted = (of.get("settings") or {} for of in (there, asked))
+    settings = [f"{name} ({kept.get(name)!r} there, {wanted.get(name)!r} asked)" for name in sorted({*kept, *wanted})
+                if kept.get(name) != wanted.get(name)]
+    return ", ".join([*(name for name in names if name != "settings"), *settings])
 
 
 def begin(chapter: str, profile: str, seed: int, settings: Any, data: Any, folder: Path, data_dir: Path, device: str,

@@ -29,7 +29,7 @@ def test_table_2_to_the_last_weight():
 
 @pytest.mark.parametrize("profile, overrides, said", [
     ("papr", {}, "papr.*paper"), ("paper", {"exhibits": ["fig12"]}, "exhibits"), ("paper", {"n_splits": 0}, "n_splits"),
-    ("paper", {"held_out": 0.9}, "held_out"), ("paper", {"networks": ["att_a"]}, "densenet121 among them"),
+    ("paper", {"held_out": 0.9}, "held_out"), ("paper", {"networks": ["att_a"]}, "contains densenet121"),
     ("paper", {"low_learning_rate": 0.01}, "low_learning_rate"),
     ("embedded", {"split": "random"}, "split"), ("embedded", {"nets": ["att_a"]}, "nets"),
     ("paper", {"networks": ["vgg16"]}, "vgg16.*networks|networks.*att_a"), ("paper", {"n_seeds": 0}, "n_seeds"),

@@ -221,7 +221,7 @@ def test_attentions_differ_from_mdnet_in_the_attention_alone():
 
 
 @pytest.mark.parametrize("change, kind, said", [
-    ({"overrides": {**TINY, "epochs": 2}}, SettingsError, "another settings"),
+    ({"overrides": {**TINY, "epochs": 2}}, SettingsError, "another epochs"),
     ({"seed": -1}, SettingsError, "seed"), ({"profile": "laptop"}, SettingsError, "laptop")])
 def test_a_run_that_does_not_fit_is_refused(tiny_mdnet, mdnet_phantoms, change, kind, said):
     asked = {"data_dir": str(mdnet_phantoms), "run_dir": str(tiny_mdnet.run.folder), "device": "cpu",

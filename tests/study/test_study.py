@@ -189,7 +189,7 @@ def test_what_a_run_starts_from_is_trained_first(chest_study, tmp_path, one_thre
 
 
 def test_a_folder_with_another_collection_or_settings_is_refused(chest_study):
-    with pytest.raises(SettingsError, match="another settings"):
+    with pytest.raises(SettingsError, match=r"another epochs \(1 there, 2 asked\)"):
         chest.open(data_dir=str(chest_study.data.folder), run_dir=str(chest_study.folder), device="cpu",
                    overrides=TINY | {"epochs": 2})
 

@@ -67,7 +67,8 @@ GRID = {"n_splits": 3, "n_seeds": 3}    # of `mdlib run chest --grid`: the paper
 
 # setting: what is allowed, in words, and the test of it
 ALLOWED = {
-    "networks": ("names of networks, densenet121 among them", lambda value: "densenet121" in value),
+    "networks": ("a list of networks that contains densenet121, with which others are compared",
+                 lambda value: "densenet121" in value),
     "exhibits": (f"some of {', '.join(EXHIBITS)}", lambda value: value and set(value) <= set(EXHIBITS)),
     "split": ("official or patient", lambda value: value in ("official", "patient")),
     "validation": ("above 0, at most 0.5", lambda value: 0 < value <= 0.5),
