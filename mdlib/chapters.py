@@ -4,9 +4,12 @@ import functools
 import importlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdlib import runs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAPERS, RECIPES = ("chest",), ("mims", "mdnet")
 CHAPTERS = (*PAPERS, *RECIPES)              # they have networks that are trained
@@ -35,6 +38,16 @@ class PaperChapter:
         study = self.open(**parameters)
         figures = (self.paper.publish_grid if grid else self.paper.publish)(study)
         return results.write(self.paper.name, f"{'grid' if grid else 'runs'}/{name}", study.run, figures)
+
+    def ship(self, command: str, **parameters: Any) -> "pd.DataFrame":
+        """Train and write the networks that come with mdlib; a table of them."""
+        from mdlib.study import shipped
+
+        study = self.open(**parameters)
+        study.train(self.paper.shipped)
+        for run in self.paper.shipped:
+            shipped.ship(study, run, command)
+        return shipped.table(self.paper.name)
 
     @property
     def predict(self) -> SimpleNamespace:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mdlib import chapters
-from mdlib.chapters import CHAPTERS, PAGES
+from mdlib.chapters import CHAPTERS, PAGES, PAPERS
 from mdlib.errors import MdlibError, SettingsError
 
 
@@ -156,6 +156,25 @@ def train_on(devices: int, chapter: str, parameters: dict) -> None:
 def train(chapter: str, **asked) -> None:
     """Train every network of a chapter into its run folder, under torchrun on several devices."""
     chapters.load(chapter).train_all(**parameters_of(**asked))
+
+
+@main.command()
+@click.argument("chapter", type=click.Choice(PAPERS))
+@run_options
+@click.option("--networks-only", is_flag=True, help="Leave the figures of the book as they are.")
+def publish(chapter: str, networks_only: bool, **asked) -> None:
+    """Train the networks that mdlib ships, and all that the book quotes, and write both to data/results/CHAPTER.
+
+    The trainings go to a run folder of their own; an interrupted run resumes.
+    """
+    pages, profile = chapters.load(chapter), asked["profile"]
+    asked["overrides"] = dict(pages.grid) | asked["overrides"]
+    parameters = parameters_of(**asked)
+    table = pages.ship(f"mdlib publish {chapter}", **parameters)
+    click.echo(table.to_string())
+    if not networks_only:
+        click.echo(f"Published: {pages.publish(profile, True, **parameters)}")
+        click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
 
 
 @main.command()

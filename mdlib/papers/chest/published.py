@@ -9,24 +9,31 @@ import pandas as pd
 from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
 from mdlib.papers.chest import annotations, maps
-from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, exhibit, pairs, planned, predicted_parts
+from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, compared_runs, exhibit, planned, predicted_parts
 from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import Run
-from mdlib.study import results, saliency, tables
+from mdlib.study import plots, results, saliency, tables
 from mdlib.study.spec import labels
 from mdlib.study.study import Study
 
+BOOK = "embedded"           # the published run that the pages quote
 METADATA = "metadata baseline"
 NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
 
 
-def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUROCs and differences of an exhibit, panel by panel; empty where it is no part of the run."""
+def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """AUROCs and differences of an exhibit, panel by panel.
+
+    Those of this run where its settings train the exhibit; else, on phantoms, as they are published for the book (see
+    the number of seeds); else empty.
+    """
+    if name not in study.settings.exhibits and study.data.is_phantom:
+        return read(BOOK, "aurocs", name), read(BOOK, "differences", name)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     aurocs, differences = [pd.DataFrame(columns=list(tables.AUROCS))], [pd.DataFrame(columns=list(tables.DIFFERENCES))]
     for title, part, networks in PANELS[name]:
         runs = [run for run in exhibit(name, study, part) if run.body in networks]
-        if not runs:
+        if not runs or name not in study.settings.exhibits:
             continue
         of = study.predict(runs, part)
         scores = {METADATA: metadata_baseline(study, FITTED[part][-1], part, of.names), **of.scores}
@@ -39,16 +46,27 @@ def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(pd.concat(found[1:] or found, ignore_index=True) for found in (aurocs, differences))
 
 
+def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
+    """AUROCs of one training beside the metadata baseline, both means first: measure, value, low, high, baseline."""
+    of = study.predict([run], part)
+    options = {"names": of.names, "n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
+    found, blind = (classification.bootstrap(of.targets, scores, of.patients, **options)
+                    for scores in (of.stacked()[run.series], metadata_baseline(study, run.part, part, of.names)))
+    table = found.assign(baseline=blind["auroc"]).rename(columns={"auroc": "value"}).drop(columns="draws")
+    table = table.loc[[classification.PLAIN, classification.WEIGHTED, *of.names]].reset_index(names="measure")
+    return table.assign(measure="AUROC, " + table["measure"].map(plots.words))
+
+
 def compared_labels(name: str, runs: list[Run]) -> list[tuple[str, str]]:
     """What an exhibit compares, as pairs of the labels that these trainings have in `Predictions.scores`."""
     named = labels(runs)
-    return [(named[a], named[b]) for a, b in pairs(name, runs)]
+    return [(named[a], named[b]) for a, b in compared_runs(name, runs)]
 
 
 def publish(study: Study) -> dict[str, Any]:
     """The figures of a run, JSON-able; no image, no image name."""
     study.train(study.planned)
-    found = {name: evaluated(study, name) for name in study.settings.exhibits if exhibit(name, study)}
+    found = {name: evaluate(study, name) for name in study.settings.exhibits if exhibit(name, study)}
     return {"parts": {part: {"images": len(rows), "patients": int(study.data.table["patient"].iloc[rows].nunique())}
                       for part, rows in study.data.parts.items()},
             "aurocs": {name: results.records(aurocs) for name, (aurocs, _) in found.items()},
@@ -130,7 +148,7 @@ def grid_differences(name: str, exhibits: tuple[str, ...] = tuple(PANELS)) -> pd
     for one in exhibits:
         for title, part, networks in PANELS[one]:
             runs = [run for run in RUNS[one] if run.part in FITTED[part] and run.body in networks]
-            parts.append(tables.grid_differences(grid, pairs(one, runs), part, panel=title))
+            parts.append(tables.grid_differences(grid, compared_runs(one, runs), part, panel=title))
     return pd.concat(parts, ignore_index=True)
 
 
