@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mdlib import runs
+from mdlib.errors import SettingsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,23 @@ class RecipeChapter:
 def load(name: str) -> PaperChapter | RecipeChapter:
     """A chapter; imported when it is needed, for torch takes seconds."""
     return PaperChapter(name) if name in PAPERS else RecipeChapter(name)
+
+
+def shipped(name: str, network: str | None = None) -> Path:
+    """The folder of a network that mdlib ships, by default the paper's first.
+
+    Raises SettingsError where the chapter has none, or not this one.
+    """
+    from mdlib.study import shipped
+
+    known = shipped.names(name)
+    network = network or (PaperChapter(name).paper.default_run.slug if name in PAPERS else None)
+    if network not in known:
+        raise SettingsError("no such network is shipped" if network else "it is needed: no network is shipped",
+                            f"--network {network}" if network else "--checkpoint",
+                            f"Known: {', '.join(known)}." if known else "Name the folder of one training, "
+                            "RUN/networks/NAME.")
+    return shipped.folder(name) / network
 
 
 def run_folder(name: str, **parameters: Any) -> Path:

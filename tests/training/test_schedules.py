@@ -30,6 +30,18 @@ def test_every_group_keeps_its_own_rate():
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.05]
 
 
+def test_the_cosine_ends_at_0_and_is_torchs():
+    optimizers = [torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1) for _ in range(2)]
+    ours, theirs = schedules.cosine(optimizers[0]), torch.optim.lr_scheduler.CosineAnnealingLR(optimizers[1], 20)
+    for step in range(21):
+        ours(step / 20)
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        assert rates[0] == pytest.approx(rates[1], abs=1e-12)
+        optimizers[1].step()
+        theirs.step()
+    assert rates[0] == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("kind, values", [
     ("logistic", {0: 1 / (1 + math.e**5), 0.5: 0.5, 1: 1 / (1 + math.e**-5)}),
     ("ganin", {0: 0, 0.1: 2 / (1 + math.e**-1) - 1, 1: 2 / (1 + math.e**-10) - 1})])

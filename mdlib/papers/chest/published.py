@@ -1,7 +1,7 @@
 """The figures of a run that the book quotes: AUROCs, differences and map measures, written once and read as tables."""
 
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,8 @@ from mdlib.study.study import Study
 BOOK = "embedded"           # the published run that the pages quote
 METADATA = "metadata baseline"
 NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
+WEAK = Run("densenet121", epochs="demo_epochs")  # and those of one that has hardly learned
+COARSER = (4, 2)                                 # cells per side to which maps of norm5 are averaged
 
 
 def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -69,32 +71,59 @@ def publish(study: Study) -> dict[str, Any]:
     found = {name: evaluate(study, name) for name in study.settings.exhibits if exhibit(name, study)}
     return {"parts": {part: {"images": len(rows), "patients": int(study.data.table["patient"].iloc[rows].nunique())}
                       for part, rows in study.data.parts.items()},
+            "curves": [{**asdict(run), **epoch} for run in exhibit("fig7", study, "val") if run.seed == study.seed
+                       for epoch in study.train([run])[run]],
             "aurocs": {name: results.records(aurocs) for name, (aurocs, _) in found.items()},
             "differences": {name: results.records(differences) for name, (_, differences) in found.items()},
             "maps": {name: results.records(table, digits=4) for name, table in map_measures(study).items()}}
 
 
+def curves(study: Study) -> dict[Run, list[dict]]:
+    """The histories of the trainings of Fig. 7a, first seed: of this study, or as published for the phantoms."""
+    if "fig7" in study.settings.exhibits:
+        return study.train([run for run in exhibit("fig7", study, "val") if run.seed == study.seed])
+    if not study.data.is_phantom:
+        return {}
+    names, found = {field.name for field in fields(Run)}, {}
+    for row in results.read("chest", f"runs/{BOOK}", needs="curves")["curves"]:
+        run = Run(**{name: value for name, value in row.items() if name in names})
+        found.setdefault(run, []).append({name: value for name, value in row.items() if name not in names})
+    return found
+
+
 def map_measures(study: Study) -> dict[str, pd.DataFrame]:
-    """What the page "Measured" computes of the maps of all DenseNets of a run; of localisation what the book quotes."""
+    """What the page "Measured" shows of the maps of all DenseNets, by every explainer; means over findings.
+
+    `localisation` also of a network that has hardly learned (WEAK), and of the maps at norm5 averaged to fewer cells;
+    of the pointing game also each finding.
+    """
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     known, few, twinned = (annotations.pairs(study, *of) for of in (
-        (30 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
+        (20 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
     masks, images = annotations.masks(study, known), maps.pair_images(study, few).numpy()
     prior, twins = annotations.location_prior(study, known, masks), annotations.twins(study, twinned)
+    layers = maps.grad_cams() | maps.hires_cams()
+    every = layers | maps.input_attributions()
     found: dict[str, list[pd.DataFrame]] = {}
-    for name in (name for name in NETWORKS if name in study.settings.networks):
-        model = study.model(Run(name, part="train_val", seed=study.seed))
-        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": name, **options}
+    for run in (*(Run(name) for name in NETWORKS if name in study.settings.networks), WEAK):
+        name, model = run.network, study.model(run)
+        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": run.label(["epochs"]
+                                                                              if run == WEAK else []), **options}
+        located = of(model, pairs=known, methods=every)
+        located |= {f"Grad-CAM norm5 as {size} × {size}": saliency.coarser(located["Grad-CAM norm5"], size)
+                    for size in COARSER if name == "densenet121"}
         effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
-        for what, table in {
-                "localisation": saliency.localisation(of(model, pairs=known), masks, known, prior, **arguments),
-                "faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
-                                                      of(model, pairs=few), few, **arguments),
-                "randomisation": saliency.randomisation(functools.partial(of, pairs=few), model,
-                                                        maps.untrained(study, Run(name)), few, **arguments),
-                "counterfactuals": saliency.counterfactuals(
-                    effect, of(model, pairs=twinned), of(model, pairs=twinned, pictures=twins),
-                    annotations.masks(study, twinned), twinned, **arguments)}.items():
+        own = {"localisation": saliency.localisation(located, masks, known, prior, **arguments),
+               "counterfactuals": saliency.counterfactuals(
+                   effect, of(model, pairs=twinned, methods=layers),
+                   of(model, pairs=twinned, methods=layers, pictures=twins),
+                   annotations.masks(study, twinned), twinned, **arguments)}
+        if run != WEAK:
+            own |= {"faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
+                                                          of(model, pairs=few, methods=every), few, **arguments),
+                    "randomisation": saliency.randomisation(functools.partial(of, pairs=few, methods=layers), model,
+                                                            maps.untrained(study, run), few, **arguments)}
+        for what, table in own.items():
             found.setdefault(what, []).append(table)
     tables_of = {what: pd.concat(of, ignore_index=True).drop_duplicates() for what, of in found.items()}
     place, gains = tables_of["localisation"], tables_of["faithfulness"]
