@@ -1,0 +1,5 @@
+"""The study layer: it joins the libraries, once for all papers. A notebook that imports it shows tables by `tables.html`."""
+
+from mdlib.study import tables
+
+tables.show_in_notebooks()
