@@ -1,4 +1,7 @@
-"""The study layer: it joins the libraries, once for all papers. A notebook that imports it shows tables by `tables.html`."""
+"""The study layer: it joins the libraries, once for all papers.
+
+A notebook that imports anything of it shows every DataFrame by `tables.html`.
+"""
 
 from mdlib.study import tables
 

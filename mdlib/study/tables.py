@@ -199,25 +199,27 @@ def html(table: pd.DataFrame, max_rows: int = 60) -> str:
         shown = pd.concat({shown.columns.name: shown}, axis=1)      # its name above the columns, not beside the index'
     cells = [texts(shown.iloc[:, i]) for i in range(shown.shape[1])]
     rules = [{"selector": "thead th, td", "props": "text-align: right; white-space: nowrap"},
-             {"selector": "tbody th, .blank, .index_name", "props": "text-align: left; vertical-align: top"}]
+             {"selector": "th[colspan]", "props": "text-align: left"},
+             {"selector": "tbody th, .blank, .index_name",
+              "props": "text-align: left; vertical-align: top; white-space: normal"}]
     wide = {f".col{i}": column for i, column in enumerate(cells) if any(map(_is_text, column))}
     if shown.index.nlevels == 1 and not numbered:
         wide[".level0:not(.col_heading)"] = [*names, *map(str, shown.index)]
     rules += [{"selector": selector, "props": "text-align: left; white-space: normal; min-width: "
-               f"{min(max(map(len, labels), default=0), 18)}ch"} for selector, labels in wide.items()]
+               f"{min(max(map(len, labels), default=0), 12)}ch"} for selector, labels in wide.items()]
     rules += _in_view(shown.index, names, numbered)
-    text = pd.DataFrame(dict(enumerate(cells)), index=shown.index, dtype=object).set_axis(shown.columns, axis=1)
-    text.index.names = [None] * len(names)
+    text = pd.DataFrame(dict(enumerate(cells)), index=shown.index.set_names([None] * len(names)), dtype=object)
+    text = text.set_axis(shown.columns, axis=1)
     styler = Styler(text, cell_ids=False, uuid=fingerprint(text.to_csv(), names, rules)[:8], escape="html",
-                    table_attributes='class="dataframe"').format_index(escape="html").set_table_styles(rules)
+                    table_attributes='class="dataframe"').set_table_styles(rules)
+    styler.format_index(escape="html").format_index(escape="html", axis="columns")
     if numbered:
         styler.hide(axis="index")
     head, body = styler.to_html(sparse_index=True, sparse_columns=True).split("</thead>")
     above, row, last = head.rpartition("<tr>")
     if any(names):
-        corner = iter(names)
-        last = re.sub(r'(<th class="(?:blank|index_name)[^>]*>).*?</th>',
-                      lambda found: f"{found[1]}{escape(next(corner))}</th>", last)
+        corner = map(escape, names)
+        last = re.sub(r'(<th class="(?:blank|index_name)[^>]*>).*?(?=</th>)', lambda cell: cell[1] + next(corner), last)
     note = "no rows" if table.empty else f"first {len(shown):,} of {len(table):,} rows" * (len(shown) < len(table))
     return f"{above}{row}{last}</thead>{body}" + f"<p>{note}</p>" * bool(note)
 
@@ -256,14 +258,12 @@ def texts(column: Iterable[Any], digits: int = 3) -> list[str]:
         decimals -= 1
 
     def text(value: Any) -> str:
-        if isinstance(value, bool | str) or not (pd.api.types.is_number(value) or pd.api.types.is_scalar(value)):
-            return str(value)
-        if pd.isna(value):
-            return "–"
-        if isinstance(value, float):
+        if isinstance(value, float) and not math.isnan(value):
             small = value and abs(value) < max(1e-4, 0.5 * 10 ** -decimals)
-            value = f"{value:.2g}" if small else f"{value:,.{decimals}f}"
-        return re.sub("^-", "−", f"{value:,}" if isinstance(value, int) else str(value))
+            return (f"{value:.2g}" if small else f"{value:,.{decimals}f}").replace("-", "−", value < 0)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f"{value:,}".replace("-", "−")
+        return "–" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
     return [text(value) for value in values]
 
 
