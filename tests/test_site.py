@@ -120,6 +120,33 @@ def test_a_first_visit_follows_the_system(open_at, scheme):
         assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
+# Tables
+
+# Of every table the width of its room and of what lies beside the row names, and where the names are once it is scrolled.
+SCROLLED = """() => [...document.querySelectorAll(".cell_output table.dataframe[id]")].map((table) => {
+  const room = table.parentElement;
+  const names = [...table.querySelectorAll("tbody tr:first-child th")].filter((name) => getComputedStyle(name).left !== "auto");
+  room.scrollLeft = 1e5;
+  const start = room.getBoundingClientRect().left;
+  const moved = names.map((name) => name.getBoundingClientRect().left - start);
+  names[0]?.scrollIntoView({ block: "center" });
+  const on = names[0] && document.elementFromPoint(start + 5, names[0].getBoundingClientRect().top + 5);
+  return { scrolled: room.scrollLeft, moved, covered: Boolean(on) && on !== names[0] && !names[0].contains(on),
+    empty: [...table.querySelectorAll("thead tr")].filter((row) => !row.textContent.trim()).length,
+    cut: [...table.querySelectorAll("th, td")].filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent) };
+})"""
+
+
+@pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["wide", "narrow"])
+def test_row_names_of_tables_stay_in_view_and_no_word_is_cut(open_at, scheme, viewport):
+    with open_at("notebooks/1_chest/5_measured.html", color_scheme=scheme, viewport=viewport) as visit:
+        found = visit.page.evaluate(SCROLLED)
+        assert any(table["scrolled"] > 100 and table["moved"] for table in found)
+        for table in found:
+            assert not table["covered"] and not table["empty"] and table["cut"] == []
+            assert table["moved"] == sorted(table["moved"]) and all(-1 < left < 250 for left in table["moved"])
+
+
 # The explorer in the chapter
 
 
