@@ -315,8 +315,9 @@ SURE, NONE = np.array([0.3, 0.6, 0.1]), np.array([0, 0, 1])
     ([{"truth": NONE}, {}], (1, "Mass")),                                                  # not Edema: no outline
     ([{"truth": NONE, "contours": {}}, {"truth": [1, 0, 0], "contours": {}}], (1, "Mass")),
     ([{"probability": SURE, "signal": {"Grad-CAM": np.zeros(3, bool)}}, {}], (1, "Mass")),  # nothing would be drawn
+    ([{"probability": SURE}, {"logits": np.zeros(3), "twins": {"Mass": make_case(logits=np.zeros(3))}}], (1, "Mass")),
     ([{"truth": [0, 0, 0]}, {"truth": [np.nan] * 3}], (0, ""))],
-    ids=["likelier", "most probable", "a finding", "any class", "drawn", "nothing is there"])
+    ids=["likelier", "most probable", "a finding", "any class", "drawn", "twin", "nothing is there"])
 def test_it_opens_on_the_most_probable_finding_that_is_present(cases, expected):
     widget = explorer([make_case(**changes) for changes in cases])
     assert (widget.case, widget.klass) == expected
