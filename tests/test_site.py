@@ -122,18 +122,22 @@ def test_a_first_visit_follows_the_system(open_at, scheme):
 
 # Tables
 
-# Of every table the width of its room and of what lies beside the row names, and where the names are once it is scrolled.
+# Each table scrolled to its end: how far, where the first row's names are then, and whether they are covered; empty lines
+# of its header; and cells that hold more than they show.
 SCROLLED = """() => [...document.querySelectorAll(".cell_output table.dataframe[id]")].map((table) => {
+  const all = (selector) => [...table.querySelectorAll(selector)];
+  const place = (node) => node.getBoundingClientRect();
+  const names = all("tbody tr:first-child th").filter((name) => getComputedStyle(name).left !== "auto");
   const room = table.parentElement;
-  const names = [...table.querySelectorAll("tbody tr:first-child th")].filter((name) => getComputedStyle(name).left !== "auto");
   room.scrollLeft = 1e5;
-  const start = room.getBoundingClientRect().left;
-  const moved = names.map((name) => name.getBoundingClientRect().left - start);
   names[0]?.scrollIntoView({ block: "center" });
-  const on = names[0] && document.elementFromPoint(start + 5, names[0].getBoundingClientRect().top + 5);
-  return { scrolled: room.scrollLeft, moved, covered: Boolean(on) && on !== names[0] && !names[0].contains(on),
-    empty: [...table.querySelectorAll("thead tr")].filter((row) => !row.textContent.trim()).length,
-    cut: [...table.querySelectorAll("th, td")].filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent) };
+  const on = names[0] && document.elementFromPoint(place(room).left + 5, place(names[0]).top + 5);
+  return {
+    scrolled: room.scrollLeft, moved: names.map((name) => place(name).left - place(room).left),
+    covered: Boolean(on) && !names[0].contains(on),
+    empty: all("thead tr").filter((row) => !row.textContent.trim()).length,
+    cut: all("th, td").filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent),
+  };
 })"""
 
 

@@ -175,10 +175,10 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
     that slices compare; a map without signal, or without a positive value (eq. 7's ReLU leaves nothing of it), is
     announced, never drawn. Of several cases it opens on the one with the most probable finding that is present, and on
     that class; preferred are those of which a map is drawn, then cases with a twin. A finding is a class that has an
-    outline or a twin in some case, or any class where none has. Else it opens on the first case and its most probable class. A volume starts at
-    the slice with the highest score, and a strip shows the score of every slice. Below a picture with a report stand
-    its words; each shows where the network looked when it wrote it. Raises SettingsError, naming the case, where shapes
-    or names do not agree.
+    outline or a twin in some case, or any class where none has. Else it opens on the first case and its most probable
+    class. A volume starts at the slice with the highest score, and a strip shows the score of every slice. Below a
+    picture with a report stand its words; each shows where the network looked when it wrote it. Raises SettingsError,
+    naming the case, where shapes or names do not agree.
     """
     if not cases:
         raise SettingsError("there is no case to show", "explorer, cases")
