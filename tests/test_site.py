@@ -120,10 +120,8 @@ def test_a_first_visit_follows_the_system(open_at, scheme):
         assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
-# Tables
-
-# Each table scrolled to its end: how far, where the first row's names are then, and whether they are covered; empty lines
-# of its header; and cells that hold more than they show.
+# Each table scrolled to its end: how far, where the first row's names are then, whether they are covered; empty lines of
+# its header; cells that hold more than they show.
 SCROLLED = """() => [...document.querySelectorAll(".cell_output table.dataframe[id]")].map((table) => {
   const all = (selector) => [...table.querySelectorAll(selector)];
   const place = (node) => node.getBoundingClientRect();
