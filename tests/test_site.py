@@ -120,7 +120,7 @@ def test_a_first_visit_follows_the_system(open_at, scheme):
         assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
-# Each table scrolled to its end: how far, where the first row's names are then, whether they are covered; empty lines of
+# Each table scrolled to its end: how far, where the first row's names are then, if they are covered; empty lines of
 # its header; cells that hold more than they show.
 SCROLLED = """() => [...document.querySelectorAll(".cell_output table.dataframe[id]")].map((table) => {
   const all = (selector) => [...table.querySelectorAll(selector)];
