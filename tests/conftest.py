@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_papers import single_thread
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tiny_papers"]
@@ -27,11 +28,9 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """As the trainings side by side have: for networks this small, threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    """One thread of the numerical libraries for the tests of a module."""
+    with single_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,8 @@ DOUBTS = {"no_conclusion", "disagreement"}      # a network that has hardly lear
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mdnet):
-    """The tiny chapter with what is asked here trained."""
-    mdnet.train_all(tiny_mdnet, [MDNET, ORIGINAL, WHOLE])
-    return tiny_mdnet
+def chapter(trained_mdnet):
+    return trained_mdnet
 
 
 def folder_of(chapter, training: Training = MDNET) -> Path:

@@ -29,10 +29,8 @@ SLICEWISE = Training("mims_patchcls", "cirrus")
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mims):
-    """The tiny chapter with what is asked here trained."""
-    mims.train_all(tiny_mims, [VOLUMES, TILES, SPECTRALIS, ONE_SIZE, SLICEWISE])
-    return tiny_mims
+def chapter(trained_mims):
+    return trained_mims
 
 
 def folder_of(chapter, training: Training = VOLUMES) -> Path:
