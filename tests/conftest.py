@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_papers import single_thread
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tiny_papers"]
 
 
 def pytest_configure(config):
-    torch.set_num_threads(2)
+    """One thread, as trainings in parallel have: for networks this small, threads only wait for one another."""
+    torch.set_num_threads(1)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -24,13 +24,6 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("MDLIB_NO_SKIPS") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """One thread of the numerical libraries for the tests of a module."""
-    with single_thread():
-        yield
 
 
 @pytest.fixture(scope="session")

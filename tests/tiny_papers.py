@@ -1,29 +1,19 @@
 """One tiny run of each paper for all tests: `tiny_…` opens it, `trained_…` also trains the networks that tests share.
 
-A test that changes a trained network, or trains one, does so in a run folder of its own.
+A test that changes a trained network, or trains one, does so in a run folder of its own. Most of the shared ones are
+trained in this process: to start another takes longer than all their trainings.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import torch
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.data.phantoms import histology
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
 from mdlib.data.phantoms.oct_places import Knobs
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """As trainings in parallel have: for networks this small, threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def check_shared(folder: Path, shared: Iterable) -> None:
@@ -88,10 +78,9 @@ def trained_mims(tiny_mims):
     """The chapter with all networks it plans: two trained in local processes, the others in this one."""
     from mdlib.recipes import mims
 
-    with single_thread():
-        mims.train_all(tiny_mims, [mims.Training("mims", "cirrus"), mims.Training("mims_patchcls", "cirrus")])
-        for training in mims.planned(tiny_mims):
-            mims.train_all(tiny_mims, [training])
+    mims.train_all(tiny_mims, [mims.Training("mims", "cirrus"), mims.Training("mims_patchcls", "cirrus")])
+    for training in mims.planned(tiny_mims):
+        mims.train_all(tiny_mims, [training])
     return tiny_mims
 
 
@@ -124,7 +113,6 @@ def trained_mdnet(tiny_mdnet):
 
     from mdlib.recipes import mdnet
 
-    with single_thread():
-        for training in TRAINED:
-            mdnet.train_all(tiny_mdnet, [training])
+    for training in TRAINED:
+        mdnet.train_all(tiny_mdnet, [training])
     return tiny_mdnet

@@ -19,7 +19,7 @@ from mdlib.evaluate import thresholds
 from mdlib.papers.chest import CLASSES, PAPER, alarms
 from mdlib.study import inference
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,6 @@ from mdlib.recipes.mdnet import plan, recognition, trainings, writing
 from mdlib.recipes.mdnet.plan import Recognition, Training
 from mdlib.recipes.mdnet.rows import ATTENTIONS, EVERY, ROWS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_papers_numbers_are_those_of_the_paper():
     paper = mdnet.PROFILES["paper"]

@@ -135,7 +135,7 @@ def test_a_training_is_shown_beside_those_of_the_same_loss(every, tmp_path):
         write_json(shared.folder(elsewhere, one) / shared.HISTORY, history)
     table = learned.losses(elsewhere)
     assert table["value"].tolist() == [number + part for number in range(len(table) // 2) for part in (0.5, 0)]
-    names = table.groupby("loss")["name"].agg(list)
+    names = table.drop_duplicates("name").groupby("loss")["name"].agg(list)
     assert names["L_M"] == ["EcNet", "GoogLeNet"] and len(names["L_L"]) == 6
     assert {"MDNet", "MDNet, η = 1", "MDNet, without 1 − β", "MDNet without AAS"} <= set(names["L_M + L_L"])
     assert [axis.get_title() for axis in learned_figures.losses(table).axes] == list(learned_figures.SYMBOLS.values())

@@ -1,4 +1,4 @@
-"""Chapter 2 joined together, on a few tiny phantoms: who begins with whose weights, and what is kept and shown."""
+"""Chapter 2 joined together, on a few tiny phantoms: who begins with whose weights, and what is trained once."""
 
 import re
 import shutil
@@ -19,7 +19,6 @@ from mdlib.recipes.mims import trainings
 from mdlib.recipes.mims.plan import Training, plan
 from mdlib.training import loop
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 COLLECTIONS = ("cirrus", "spectralis", "crc_msi")
 
 

@@ -27,7 +27,6 @@ from mdlib.recipes.mdnet.card import ORIGIN
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.study import inference
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MDNET, ORIGINAL, WHOLE = (Training(row) for row in ("mdnet", "mdnet_original", "baseline_en"))
 DOUBTS = {"no_conclusion", "disagreement"}      # a network that has hardly learned contradicts itself
 

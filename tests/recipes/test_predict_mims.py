@@ -22,7 +22,7 @@ from mdlib.recipes.mims.card import ORIGIN
 from mdlib.recipes.mims.plan import Training
 from mdlib.study import inference
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
                                                                             "one_size"))
 SLICEWISE = Training("mims_patchcls", "cirrus")

@@ -63,5 +63,5 @@ def of_mdnet(trained_mdnet):
 
 
 @pytest.fixture(params=["chest", "mims", "mdnet"])
-def trained(request, one_thread) -> Trained:
+def trained(request) -> Trained:
     return request.getfixturevalue(f"of_{request.param}")
