@@ -7,7 +7,6 @@ TINY = {"rows": ["baseline_en", "split", "split_tuned", "mdnet", "mdnet_original
         "hidden": 12, "epochs": 1, "batch": 12, "draws": 20, "shapes": 50, "recognition_epochs": 2,
         "recognition": ["ecnet_110_4", "resnet_164"]}
 TESTED = 50         # drawn shapes that test, in place of 1,000
-FIRST_FOLD = [Training("ecnet"), *map(Training, TINY["rows"]), Training("mdnet", scaled="up")]
-SECOND_FOLD = [Training(row, fold=1) for row in ("ecnet", "mdnet")]
-TABLE_1 = [Recognition(network, "shapes") for network in TINY["recognition"]]
-TRAINED = [*FIRST_FOLD, *SECOND_FOLD, *TABLE_1]
+TRAINED = [*map(Training, TINY["rows"]), Training("mdnet", scaled="up"), Training("ecnet"),
+           Training("ecnet", fold=1), Training("mdnet", fold=1),
+           *(Recognition(network, "shapes") for network in TINY["recognition"])]

@@ -108,11 +108,12 @@ def tiny_mdnet(mdnet_phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained_mdnet(tiny_mdnet):
-    """The chapter with its networks, trained in this process."""
+    """The chapter with its networks: two trained in local processes, the others in this one."""
     from tiny_mdnet import TRAINED
 
     from mdlib.recipes import mdnet
 
+    mdnet.train_all(tiny_mdnet, TRAINED[:2])
     for training in TRAINED:
         mdnet.train_all(tiny_mdnet, [training])
     return tiny_mdnet
