@@ -218,7 +218,7 @@ def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):
     """On a few real images of CIFAR-10: trained, kept, told; a second time nothing is trained."""
     for part in ("train", "test"):
         with np.load(real_data / "cifar10" / f"cifar10_jpeg_{part}.npz") as packed:
-            few = {"offsets": packed["offsets"][:201], "labels": packed["labels"][:200]}
+            few = {"offsets": packed["offsets"][:51], "labels": packed["labels"][:50]}
             few["jpeg"] = packed["jpeg"][:few["offsets"][-1]]
         (tmp_path / "cifar10").mkdir(exist_ok=True)
         np.savez(tmp_path / "cifar10" / f"cifar10_jpeg_{part}.npz", **few)
