@@ -11,22 +11,20 @@ import pytest
 import torch
 from dicom_file import dicom
 from PIL import Image
+from tiny_chest import FOURTEEN, IMAGE, NONIMAGE
 
 from mdlib.errors import DataError
 from mdlib.evaluate import thresholds
-from mdlib.papers.chest import CLASSES, PAPER, Run, alarms
+from mdlib.papers.chest import CLASSES, PAPER, alarms
 from mdlib.study import inference
 from mdlib.widgets.standalone import case_page
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
-IMAGE, NONIMAGE, FOURTEEN = Run("densenet121"), Run("att_a_nonimage"), Run("densenet121", n_classes=14)
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 
 
 @pytest.fixture(scope="module")
-def study(tiny_chest):
-    """The tiny study with what is asked here trained."""
-    tiny_chest.train([IMAGE, NONIMAGE, FOURTEEN])
-    return tiny_chest
+def study(trained_chest):
+    return trained_chest
 
 
 def ask(study, paths, out, run=IMAGE, page=None, **given) -> dict[str, str]:

@@ -28,16 +28,13 @@ from mdlib.recipes.mdnet.plan import Training
 from mdlib.study import inference
 from mdlib.widgets.standalone import case_page
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MDNET, ORIGINAL, WHOLE = (Training(row) for row in ("mdnet", "mdnet_original", "baseline_en"))
 DOUBTS = {"no_conclusion", "disagreement"}      # a network that has hardly learned contradicts itself
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mdnet):
-    """The tiny chapter with what is asked here trained."""
-    mdnet.train_all(tiny_mdnet, [MDNET, ORIGINAL, WHOLE])
-    return tiny_mdnet
+def chapter(trained_mdnet):
+    return trained_mdnet
 
 
 def folder_of(chapter, training: Training = MDNET) -> Path:

@@ -23,17 +23,15 @@ from mdlib.recipes.mims.plan import Training
 from mdlib.study import inference
 from mdlib.widgets.standalone import case_page
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
                                                                             "one_size"))
 SLICEWISE = Training("mims_patchcls", "cirrus")
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mims):
-    """The tiny chapter with what is asked here trained."""
-    mims.train_all(tiny_mims, [VOLUMES, TILES, SPECTRALIS, ONE_SIZE, SLICEWISE])
-    return tiny_mims
+def chapter(trained_mims):
+    return trained_mims
 
 
 def folder_of(chapter, training: Training = VOLUMES) -> Path:

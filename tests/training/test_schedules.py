@@ -10,8 +10,6 @@ from mdlib.errors import SettingsError
 from mdlib.training import schedules
 from mdlib.training.loop import fit, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_policy_of_wrn_is_a_fifth_after_60_120_and_160_of_200_epochs():
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
