@@ -21,18 +21,18 @@ MEGABYTES = 12      # of all shipped networks of all chapters
 
 
 @pytest.fixture(scope="module")
-def tiny_shipped(tmp_path_factory, chest_study):
+def tiny_shipped(tmp_path_factory, trained_chest):
     """The folder of one tiny network, shipped."""
     folder, patch = tmp_path_factory.mktemp("results") / "networks", pytest.MonkeyPatch()
-    chest_study.train([RUN])
+    trained_chest.train([RUN])
     patch.setattr(shipped, "folder", lambda paper: folder)
-    yield shipped.ship(chest_study, RUN, "mdlib publish chest")
+    yield shipped.ship(trained_chest, RUN, "mdlib publish chest")
     patch.undo()
 
 
-def reader(chest_study, tmp_path, **overrides):
+def reader(trained_chest, tmp_path, **overrides):
     """A study of the same data that trains nothing: what is not shipped raises an error."""
-    study = chest.open(data_dir=str(chest_study.data.folder), run_dir=str(tmp_path / "run"), device="cpu",
+    study = chest.open(data_dir=str(trained_chest.data.folder), run_dir=str(tmp_path / "run"), device="cpu",
                        overrides=TINY | {"exhibits": []} | overrides)
 
     def refuse(*_arguments):
@@ -41,11 +41,11 @@ def reader(chest_study, tmp_path, **overrides):
     return replace(study, paper=replace(study.paper, fit=refuse))
 
 
-def test_a_shipped_network_is_taken_without_training_and_predicts_what_its_card_says(tiny_shipped, chest_study,
+def test_a_shipped_network_is_taken_without_training_and_predicts_what_its_card_says(tiny_shipped, trained_chest,
                                                                                      tmp_path):
-    study = reader(chest_study, tmp_path, n_bootstrap=20, n_seeds=1)
-    assert study.train([RUN])[RUN] == chest_study.train([RUN])[RUN]
-    ours, theirs = (of.predict([RUN], "test").stacked()[RUN] for of in (study, chest_study))
+    study = reader(trained_chest, tmp_path, n_bootstrap=20, n_seeds=1)
+    assert study.train([RUN])[RUN] == trained_chest.train([RUN])[RUN]
+    ours, theirs = (of.predict([RUN], "test").stacked()[RUN] for of in (study, trained_chest))
     np.testing.assert_allclose(ours, theirs, atol=5e-3)        # weights are rounded to half precision
     card = json.loads((tiny_shipped / "card.json").read_text())["shipped"]
     again = results.records(chest.PAPER.metrics(study, RUN), digits=4)
@@ -54,15 +54,15 @@ def test_a_shipped_network_is_taken_without_training_and_predicts_what_its_card_
 
 
 @pytest.mark.parametrize("overrides", [{"growth": 6}, {"epochs": 2}, {"exhibits": ["fig9"]}])
-def test_one_of_other_settings_or_that_the_study_plans_itself_is_not_taken(tiny_shipped, chest_study, tmp_path,
+def test_one_of_other_settings_or_that_the_study_plans_itself_is_not_taken(tiny_shipped, trained_chest, tmp_path,
                                                                             overrides):
-    study = reader(chest_study, tmp_path, **overrides)
+    study = reader(trained_chest, tmp_path, **overrides)
     assert not shipped.adopt(study, RUN)
     assert not (study.run_folder(RUN) / "checkpoint.pt").exists()
 
 
-def test_one_of_other_data_or_another_run_is_not_taken(tiny_shipped, chest_study, tmp_path, monkeypatch):
-    study = reader(chest_study, tmp_path)
+def test_one_of_other_data_or_another_run_is_not_taken(tiny_shipped, trained_chest, tmp_path, monkeypatch):
+    study = reader(trained_chest, tmp_path)
     assert not shipped.adopt(study, replace(RUN, seed=5))
     monkeypatch.setattr(type(study.data), "fingerprint", lambda self: "another")
     assert not shipped.adopt(study, RUN)
