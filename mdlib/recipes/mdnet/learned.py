@@ -61,7 +61,7 @@ def weights(chapter: Chapter) -> pd.DataFrame:
     Both with the words of this run's first fold, for those of the paper's reports are not known.
     """
     found = {}
-    for name in chapter.settings.rows:
+    for name in EVERY:
         for size, settings in (("this run", chapter.settings), ("paper profile", PROFILES["paper"])):
             model = _unfilled(chapter, settings, name)
             for part, of in (("image model", model.image_model), ("language model", model.language)):

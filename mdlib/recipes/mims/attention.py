@@ -184,15 +184,13 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame | str:
         index=pd.MultiIndex.from_frame(of[["method", "measure"]], names=["", ""]))
 
 
-def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirrus") -> Markdown:
-    """What the measurements of this page say, each sentence computed from them."""
-    choice = located.slice_choice(chapter, method, collection)
+def conclusions(choice: pd.DataFrame, places: pd.DataFrame, agreement: pd.DataFrame) -> Markdown:
+    """What `located.slice_choice`, `localised` and `agreement` say, each sentence computed from them."""
     if choice.empty:
         return Markdown(f"{UNKNOWN} Nothing is concluded here.")
     first, said = choice.set_index("measure").loc["most suspicious slice has a lesion"], []
     said.append(f"**Slices.** In {first['mean']:.0%} of the volumes with a lesion the most suspicious slice shows one "
                 f"(95 % interval {interval(first['low'], first['high'])}, chance {first['chance']:.2f}).")
-    places = located.localised(chapter, method, collection)
     over = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["mean"]
     low = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["low"]
     game = MEASURES[0]
@@ -201,7 +199,7 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
         said.append(f"**{name}.** The highest pixel lies in the lesion for {over[game, name]:.0%} of them; chance "
                     f"is {over[game, UNIFORM]:.0%}, the location prior scores {over[game, LOCATION_PRIOR]:.0%}: "
                     f"{'more than' if beyond else 'not shown to be more than'} a map that never looks.")
-    effect = located.agreement(chapter, method, collection).set_index(["measure", "finding"])
+    effect = agreement.set_index(["measure", "finding"])
     for size in located.SIZES:
         of = effect.loc[("effect", size)]
         said.append(f"**Effect.** Taking a {size} lesion away lowers the log-odds of its slice by {of['mean']:.2f} "
