@@ -199,6 +199,8 @@ def test_results_on_cifar_are_shown_where_they_were_kept(tiny_mdnet, tmp_path, m
     table = recognised.errors(tiny_mdnet)
     pd.testing.assert_frame_equal(recognised.kept(), table)
     pd.testing.assert_frame_equal(recognised.kept_table(), recognised.table_1(table))
+    pd.testing.assert_frame_equal(recognised.kept_speed(), recognised.throughput(tiny_mdnet))
+    assert recognised.kept_said().data.startswith("drawn shapes: small networks")
 
 
 def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Chapter 2 joined together, on a few tiny phantoms: who begins with whose weights, and what is kept and shown."""
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification
 from mdlib.recipes import mims
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import kept, results, trainings
+from mdlib.recipes.mims import exhibits, kept, located, results, trainings
 from mdlib.recipes.mims.plan import Training, plan
 from mdlib.training import loop
 
@@ -267,12 +269,28 @@ def test_what_is_kept_of_a_run_is_what_the_pages_show(tiny_mims, tmp_path, monke
     monkeypatch.setattr(kept.keeping, "folder", lambda chapter: tmp_path)
     assert kept.keep(tiny_mims, "own") == tmp_path / "runs/own.json"
     for name, of in results.TABLES.items():
-        pd.testing.assert_frame_equal(kept.aurocs("runs/own", name), results.aurocs(tiny_mims, name, of(tiny_mims)))
-    pd.testing.assert_frame_equal(kept.differences("runs/own", "order"),
+        pd.testing.assert_frame_equal(kept.table("runs/own", "aurocs", name),
+                                      results.aurocs(tiny_mims, name, of(tiny_mims)))
+    for name, of in located.TABLES.items():
+        pd.testing.assert_frame_equal(kept.table("runs/own", "maps", name), of(tiny_mims, "mims", "cirrus"))
+    pd.testing.assert_frame_equal(kept.table("runs/own", "losses"), exhibits.losses(tiny_mims))
+    pd.testing.assert_frame_equal(kept.table("runs/own", "differences", "order"),
                                   results.differences(tiny_mims, "order", results.order(tiny_mims)))
     assert "1 seeds, ResNet-14 of width 4, pre-trained on 100 drawn shapes" in kept.told("runs/own")
     assert "P001" not in (tmp_path / "runs/own.json").read_text(), "no name of a volume is kept"
     assert kept.sizes(tiny_mims, "crc_msi")["train"] == {"bags": 30, "patients": 4, "slices": 30}
+
+
+@pytest.mark.parametrize("name, overrides", [
+    ("grid/embedded", mims.grid.GRID | {"shapes_epochs": 6}), ("runs/embedded", {}),
+    ("runs/four_methods", {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "shapes_epochs": 6,
+                           "poolings": ["mean", "max", "top5"]}),
+    ("grid/oct_dme", mims.grid.GRID | {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "seeds": 1,
+                                       "shapes_epochs": 6})])
+def test_published_results_have_the_settings_of_the_command_that_the_pages_name(name, overrides):
+    asked = kept.keeping.read("mims", name)["manifest"]["asked"]
+    settings = dataclasses.asdict(mims.choose(asked["profile"], overrides))
+    assert asked["settings"] | {"collections": ()} == json.loads(json.dumps(settings | {"collections": ()}))
 
 
 def highest_memory(work, *inputs) -> int:

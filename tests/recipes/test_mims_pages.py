@@ -52,7 +52,7 @@ def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(tiny_
     assert factors.shape == (len(PYRAMID), 18)
     assert np.all(factors[2, 8:] == 6) and np.all(factors[2, :8] == 1) and np.all(factors[:2] == 1)
     assert isinstance(exhibits.learned_weights(tiny_mims), Figure)
-    assert isinstance(exhibits.curves(tiny_mims), Figure)
+    assert isinstance(exhibits.curves(exhibits.losses(tiny_mims)), Figure)
 
 
 def test_a_step_is_timed_once_and_beside_mi_pre(tiny_mims):
@@ -90,11 +90,12 @@ def test_the_figures_of_the_attention_page_are_drawn(tiny_mims):
 
 
 def test_the_conclusions_are_computed_from_the_tables(tiny_mims):
-    choice = mims.located.slice_choice(tiny_mims, "mims", "cirrus").set_index("measure")
-    share = choice.loc["most suspicious slice has a lesion", "mean"]
-    said = attention.conclusions(tiny_mims).data
+    choice, *others = (mims.located.TABLES[name](tiny_mims, "mims", "cirrus")
+                       for name in ("slice_choice", "localised", "agreement"))
+    share = choice.set_index("measure").loc["most suspicious slice has a lesion", "mean"]
+    said = attention.conclusions(choice, *others).data
     assert f"In {share:.0%} of the volumes" in said and said.count("**Effect.**") == 3
-    table = attention.table(mims.located.localised(tiny_mims, "mims", "cirrus"), "measures")
+    table = attention.table(others[0], "measures")
     assert "beyond" not in str(table.index.tolist()) and list(table.columns)[-1] == "mean of sizes"
 
 
@@ -103,7 +104,7 @@ def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
     assert attention.volumes_table(mims.located.slice_choice(tiles_only, "mims", "crc_msi")) == attention.UNKNOWN
     assert attention.correlations(mims.located.agreement(tiles_only, "mims", "crc_msi")) == attention.UNKNOWN
     assert attention.at_each_scale(tiles_only, "crc_msi") == attention.UNKNOWN
-    assert attention.UNKNOWN in attention.conclusions(tiles_only, collection="crc_msi").data
+    assert attention.UNKNOWN in attention.conclusions(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()).data
     assert isinstance(attention.steps(tiles_only, collection="crc_msi"), Figure)
     assert "phantoms only" in exhibits.size_figure(exhibits.by_size(tiles_only))
     assert kept.figures(tiles_only)["by_size"] == {"cirrus": [], "one_size": []}
