@@ -13,7 +13,7 @@ from mdlib.data.phantoms.histology_reports import describe
 from mdlib.evaluate import captions
 from mdlib.recipes import mdnet
 from mdlib.recipes.mdnet import fig7, graded, kept, located, people, results, searching, tables
-from mdlib.recipes.mdnet.outcome import Outcome, of_run
+from mdlib.recipes.mdnet.outcome import Outcome
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, OWN, Over
 from mdlib.recipes.mdnet.rows import EVERY
@@ -106,12 +106,6 @@ def test_a_kept_result_reads_as_it_was_and_names_no_image(stored, figures, some)
     table = some.reports.table
     assert not any(name in text for name in (*table["image"], *table["patient"]))
     assert "1 fold, 1 seed" in kept.told(stored) and "36 images of 6 patients" in kept.told(stored)
-
-
-def test_a_notebook_tells_what_is_kept_of_the_same_folds(some, figures):
-    for name, table in of_run(some)._asdict().items():
-        assert keeping.records(table) == figures[name]
-    assert of_run(some).means.equals(of_run(some).means)
 
 
 def test_the_tables_are_made_of_what_is_kept(stored):

@@ -8,7 +8,7 @@ import pandas as pd
 from mdlib.evaluate import captions
 from mdlib.recipes.mdnet import learned, located, people, results
 from mdlib.recipes.mdnet.chapter import Chapter, default_phantoms
-from mdlib.recipes.mdnet.outcome import TABLES, Outcome, numbers
+from mdlib.recipes.mdnet.outcome import TABLES, Outcome
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over
 from mdlib.recipes.mdnet.trainings import LOSSES, planned, train_all
@@ -68,9 +68,9 @@ def parts(chapter: Chapter, over: Over) -> pd.DataFrame:
 
 
 def outcome(name: str = GRID) -> Outcome:
-    """What a kept result says, as `outcome.of_run`; name as `grid/embedded`."""
+    """What a kept result says; name as `grid/embedded`."""
     result = keeping.read("mdnet", name, needs="grades")
-    return Outcome(**{table: numbers(result[table]) for table in TABLES})
+    return Outcome(**{table: keeping.table(result[table]) for table in TABLES})
 
 
 def agreement(name: str = GRID) -> list[dict[str, dict[str, float]]]:
@@ -87,7 +87,7 @@ def losses(name: str = "runs/first_fold") -> pd.DataFrame:
 
 def unseen(name: str = GRID) -> pd.DataFrame:
     """The differences of a kept grid on the folds behind LOOKED_AT alone, as `results.differences`."""
-    return numbers(keeping.read("mdnet", name, needs="unseen")["unseen"])
+    return keeping.table(keeping.read("mdnet", name, needs="unseen")["unseen"])
 
 
 def eta(name: str = GRID) -> float:
