@@ -210,7 +210,8 @@ def kept_said(name: str = CIFAR) -> Markdown:
     asked, start = result["manifest"]["asked"], result["manifest"]["steps"]["start"]
     settings = asked["settings"]
     files = asked["data"] if isinstance(asked["data"], dict) else {}
-    of = ", ".join(DATA[data] + f" ({', '.join(files[data])})" * (data in files) for data in found["data"].unique())
+    of = ", ".join(f"{DATA[data]} ({', '.join(files[data])})" if data in files else DATA[data]
+                   for data in found["data"].unique())
     sizes = "small networks of the same kinds" if settings["recognition_small"] else "the networks of Table 1"
     return Markdown(
         f"{of}: {sizes}, {settings['recognition_epochs']} epochs of the policy of section 5.1 (the paper has 200), one "
