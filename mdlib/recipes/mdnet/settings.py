@@ -65,7 +65,7 @@ PROFILES = {
     # phantoms in two minutes on two cores: the networks that the pages explain
     "embedded": replace(
         Settings(), rows=("mdnet", "mdnet_original", "mdnet_local"), side=96, clip=6, depth=20, width=2,
-        googlenet_width=0.125, embedding=64, hidden=128, dropout=0.2, etas=(), epochs=10, image_rate=0.003,
+        googlenet_width=0.125, embedding=64, hidden=128, dropout=0.2, etas=(), epochs=8, image_rate=0.003,
         report_rate=0.003, weight_decay=0.0001, clip_gradient=1.0, recognition_data=("shapes",), recognition=(),
         recognition_epochs=8, recognition_batch=32, recognition_rate=0.05, recognition_small=True, shapes=6000,
         draws=500),
