@@ -282,7 +282,7 @@ def histology_phantoms(out: Path | None, seed: int) -> None:
 @click.option("--publish", "--keep", "name", metavar="NAME", required=True,
               help="Write the figures to data/results/mdnet/NAME.json; the book shows cifar10 and shapes.")
 def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir: Path | None, **asked) -> None:
-    """Train the networks of Table 1, on CIFAR in DATA_DIR/cifar10 and cifar100 or on drawn shapes. A killed run resumes."""
+    """Train the networks of Table 1, on CIFAR in DATA_DIR/cifar10 and cifar100, or on drawn shapes; resumes."""
     from mdlib.recipes.mdnet import recognised
 
     kept = recognised.recognise(data_dir=str(data_dir or ""), run_dir=str(run_dir or ""), name=name, **asked)
