@@ -4,9 +4,13 @@ import functools
 import importlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdlib import runs
+from mdlib.errors import SettingsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAPERS, RECIPES = ("chest",), ("mims", "mdnet")
 CHAPTERS = (*PAPERS, *RECIPES)              # they have networks that are trained
@@ -35,6 +39,16 @@ class PaperChapter:
         study = self.open(**parameters)
         figures = (self.paper.publish_grid if grid else self.paper.publish)(study)
         return results.write(self.paper.name, f"{'grid' if grid else 'runs'}/{name}", study.run, figures)
+
+    def ship(self, command: str, **parameters: Any) -> "pd.DataFrame":
+        """Train and write the networks that come with mdlib; a table of them."""
+        from mdlib.study import shipped
+
+        study = self.open(**parameters)
+        study.train(self.paper.shipped)
+        for run in self.paper.shipped:
+            shipped.ship(study, run, command)
+        return shipped.table(self.paper.name)
 
     @property
     def predict(self) -> SimpleNamespace:
@@ -67,6 +81,23 @@ class RecipeChapter:
 def load(name: str) -> PaperChapter | RecipeChapter:
     """A chapter; imported when it is needed, for torch takes seconds."""
     return PaperChapter(name) if name in PAPERS else RecipeChapter(name)
+
+
+def shipped(name: str, network: str | None = None) -> Path:
+    """The folder of a network that mdlib ships, by default the paper's first.
+
+    Raises SettingsError where the chapter has none, or not this one.
+    """
+    from mdlib.study import shipped
+
+    known = shipped.names(name)
+    network = network or (PaperChapter(name).paper.default_run.slug if name in PAPERS else None)
+    if network not in known:
+        raise SettingsError("no such network is shipped" if network else "it is needed: no network is shipped",
+                            f"--network {network}" if network else "--checkpoint",
+                            f"Known: {', '.join(known)}." if known else "Name the folder of one training, "
+                            "RUN/networks/NAME.")
+    return shipped.folder(name) / network
 
 
 def run_folder(name: str, **parameters: Any) -> Path:

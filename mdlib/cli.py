@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mdlib import chapters
-from mdlib.chapters import CHAPTERS, PAGES
+from mdlib.chapters import CHAPTERS, PAGES, PAPERS
 from mdlib.errors import MdlibError, SettingsError
 
 
@@ -159,10 +159,31 @@ def train(chapter: str, **asked) -> None:
 
 
 @main.command()
+@click.argument("chapter", type=click.Choice(PAPERS))
+@run_options
+@click.option("--networks-only", is_flag=True, help="Leave the figures of the book as they are.")
+def publish(chapter: str, networks_only: bool, **asked) -> None:
+    """Train the networks that mdlib ships, and all that the book quotes, and write both to data/results/CHAPTER.
+
+    The trainings go to a run folder of their own; an interrupted run resumes.
+    """
+    pages, profile = chapters.load(chapter), asked["profile"]
+    asked["overrides"] = dict(pages.grid) | asked["overrides"]
+    parameters = parameters_of(**asked)
+    table = pages.ship(f"mdlib publish {chapter}", **parameters)
+    click.echo(table.to_string())
+    if not networks_only:
+        click.echo(f"Published: {pages.publish(profile, True, **parameters)}")
+        click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
+
+
+@main.command()
 @click.argument("chapter", type=click.Choice(CHAPTERS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--checkpoint", required=True, type=click.Path(path_type=Path),
-              help="The folder of one training, RUN/networks/NAME, with its card.")
+@click.option("--network", help="A network that mdlib ships: in chest densenet121 (the default), resnet50, att_a, "
+              "att_b, att_a-normalise-sigmoid or att_b-normalise-sigmoid.")
+@click.option("--checkpoint", type=click.Path(path_type=Path),
+              help="Instead: the folder of one training, RUN/networks/NAME, with its card.")
 @folder_option("--out", "A new or empty folder, or one with earlier predictions for the same files.", required=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--view", type=click.Choice(["PA", "AP"]), help="View of all files that do not state it. It is needed, "
@@ -170,8 +191,8 @@ def train(chapter: str, **asked) -> None:
 @click.option("--sex", type=click.Choice(["M", "F"]), help="Sex, likewise.")
 @click.option("--age", type=click.FloatRange(0, 120), help="Age in years, likewise.")
 @click.option("--tables-only", is_flag=True, help="Write no pages, for instance for many images.")
-def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path, device: str, tables_only: bool,
-            **beside: Any) -> None:
+def predict(chapter: str, images: tuple[Path, ...], network: str | None, checkpoint: Path | None, out: Path,
+            device: str, tables_only: bool, **beside: Any) -> None:
     """Apply a trained network to IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
 
     \b
@@ -197,9 +218,13 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
     that is burnt into an image stays there. An image that cannot be read is reported, the others are processed, and
     the exit status is then 1.
     """
-    recipes = chapters.load(chapter).predict
+    from mdlib.widgets.standalone import case_page
+
+    if network and checkpoint:
+        raise SettingsError("both name a network", "--network, --checkpoint", "Give one of them.")
+    recipes, checkpoint = chapters.load(chapter).predict, checkpoint or chapters.shipped(chapter, network)
     given = {name: value for name, value in beside.items() if value is not None}
-    failures = recipes.predict(checkpoint, images, out, device, given, None if tables_only else page_of_case)
+    failures = recipes.predict(checkpoint, images, out, device, given, None if tables_only else case_page)
     click.echo(f"Predictions: {out}")
     click.echo(recipes.description(checkpoint))
     for name, message in list(failures.items())[:20]:
@@ -209,20 +234,24 @@ def predict(chapter: str, images: tuple[Path, ...], checkpoint: Path, out: Path,
                          "The others are done. Repair or remove these.")
 
 
-def page_of_case(case: dict, title: str, above: str) -> str:
-    """A page with one case in the explorer."""
-    from mdlib.widgets import explorer, standalone
+def group_of(chapter: str, what: str) -> click.Group:
+    """The commands of a chapter: `phantoms`, and those that are added below."""
+    group = Group(name=chapter, help=f"{what} and phantoms.")
 
-    widget = explorer.explorer([explorer.Case(**case)])
-    try:
-        return standalone.page(widget, title, above)
-    finally:
-        widget.close()    # the registry of ipywidgets would keep every image
+    @group.command()
+    @folder_option("--out", f"Default: data/phantoms/{chapter}, where the notebooks look for it.")
+    @click.option("--seed", default=0, show_default=True)
+    def phantoms(out: Path | None, seed: int) -> None:
+        """Draw the phantoms, in the layout of the published collection, with their truth beside them."""
+        click.echo(f"Phantoms: {chapters.load(chapter).write_phantoms(out, seed)}")
+
+    main.add_command(group)
+    return group
 
 
-@main.group(name="chest", cls=Group)
-def chest_group() -> None:
-    """Chest X-rays: the paper's subset, and phantoms."""
+chest_group = group_of("chest", "Chest X-rays: the paper's subset,")
+mims_group = group_of("mims", "OCT volumes and tissue tiles:")
+mdnet_group = group_of("mdnet", "Images with reports: Table 1, counts,")
 
 
 @chest_group.command()
@@ -241,40 +270,6 @@ def subset(table: Path, out: Path, by_patient: bool) -> None:
     for name, leak in summary["leaks"].items():
         click.echo(f"{name}: {splits.Leak(**leak)}")
     click.echo(f"Lists and subset.json: {out}")
-
-
-@chest_group.command()
-@folder_option("--out", "Default: data/phantoms/chest, where the notebooks look for it.")
-@click.option("--seed", default=0, show_default=True)
-def phantoms(out: Path | None, seed: int) -> None:
-    """Draw the phantom X-rays, in NIH's layout, with their truth beside them."""
-    click.echo(f"Phantoms: {chapters.load('chest').write_phantoms(out, seed)}")
-
-
-@main.group(name="mims", cls=Group)
-def mims_group() -> None:
-    """Volumes and tiles: phantoms."""
-
-
-@mims_group.command(name="phantoms")
-@folder_option("--out", "Default: data/phantoms/mims, where the notebooks look for it.")
-@click.option("--seed", default=0, show_default=True)
-def volume_phantoms(out: Path | None, seed: int) -> None:
-    """Draw the phantom OCT volumes and tissue tiles, in published layouts, with their truth beside them."""
-    click.echo(f"Phantoms: {chapters.load('mims').write_phantoms(out, seed)}")
-
-
-@main.group(name="mdnet", cls=Group)
-def mdnet_group() -> None:
-    """Images with reports: phantoms, Table 1, counts."""
-
-
-@mdnet_group.command(name="phantoms")
-@folder_option("--out", "Default: data/phantoms/mdnet, where the notebooks look for it.")
-@click.option("--seed", default=0, show_default=True)
-def histology_phantoms(out: Path | None, seed: int) -> None:
-    """Draw the phantom images of bladder tissue with five reports each, with their truth beside them."""
-    click.echo(f"Phantoms: {chapters.load('mdnet').write_phantoms(out, seed)}")
 
 
 @mdnet_group.command()

@@ -31,22 +31,24 @@ def home() -> Path:
 
 
 # Code that decides no number: it runs notebooks, or shows what was computed.
-OUTER = ("cli.py", "chapters.py", "__main__.py", "batch")
+OUTER = ("cli.py", "chapters.py", "__main__.py", "progress.py", "batch")
 SHOWN = ("widgets", *(f"study/{name}.py" for name in ("plots", "map_plots", "cases", "pages", "inference")))
-# The modules of a paper that decide its trained weights, beside those of the layers.
+# The modules of the ground and of a paper that decide its trained weights, beside those of the layers.
+TRAINING_GROUND = ("files.py", "parallel.py", "reproducible.py")
 TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings", "data", "networks", "training")
 
 
 def training_code(paper: str) -> str:
     """Fingerprint of the code that decides a paper's trained networks.
 
-    The ground, data (without its checks of other images), models, training, and of the paper its settings, data,
-    networks and training. Raises SettingsError for a paper that does not exist.
+    Seeds, threads and files, data (without its checks of other images), models, training, and of the paper its
+    settings, data, networks and training. Raises SettingsError for a paper that does not exist.
     """
     places = [PACKAGE / "papers" / paper, PACKAGE / "recipes" / paper]
     if paper and not any(place.is_dir() for place in places):
         raise SettingsError("no such paper", f"paper {paper!r}")
-    files = [*PACKAGE.glob("*.py"), *(path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")),
+    files = [*(PACKAGE / name for name in TRAINING_GROUND),
+             *(path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")),
              *(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
     return _fingerprint_of(files, leave_out=(*OUTER, "data/checks"))
 

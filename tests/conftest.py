@@ -12,7 +12,8 @@ pytest_plugins = ["tiny_papers"]
 
 
 def pytest_configure(config):
-    torch.set_num_threads(2)
+    """One thread, as trainings in parallel have: for networks this small, threads only wait for one another."""
+    torch.set_num_threads(1)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -23,15 +24,6 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("MDLIB_NO_SKIPS") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """As the trainings side by side have: for networks this small, threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -89,8 +89,10 @@ def pip(*words: str | Path) -> None:
 def source(tmp_path_factory) -> Path:
     """A copy of what a wheel is built from: nothing is left in the checkout, nothing of an earlier build gets in."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
+    for networks in (ROOT / "data/results").glob("*/networks"):
+        shutil.copytree(networks, folder / networks.relative_to(ROOT))
     shutil.copytree(ROOT / "mdlib", folder / "mdlib", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -155,6 +157,15 @@ def test_a_png_is_predicted_with_its_page_and_a_dicom_file_is_one_error_that_nam
         "predictions.csv", "warnings.csv", "prediction.json", f"{png.name}.html"}
     assert told.splitlines()[-1] == (
         'Error: the package pydicom is not installed. Install it by: pip install "mdlib[dicom]"')
+
+
+def test_a_shipped_network_is_predicted_with_right_after_installation(core, tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (140, 120), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "film.png")
+    told = core.run("mdlib", "predict", "chest", "film.png", "--device", "cpu", "--out", "out", cwd=tmp_path)
+    assert "densenet121" in told and "drawn phantoms" in told
+    rows = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    assert len(rows) == 16 and (tmp_path / "out/film.png.html").exists()
 
 
 def test_captions_are_one_error_that_names_the_extra(core, tmp_path):

@@ -120,6 +120,35 @@ def test_a_first_visit_follows_the_system(open_at, scheme):
         assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
+# Each table scrolled to its end: how far, where the first row's names are then, if they are covered; empty lines of
+# its header; cells that hold more than they show.
+SCROLLED = """() => [...document.querySelectorAll(".cell_output table.dataframe[id]")].map((table) => {
+  const all = (selector) => [...table.querySelectorAll(selector)];
+  const place = (node) => node.getBoundingClientRect();
+  const names = all("tbody tr:first-child th").filter((name) => getComputedStyle(name).left !== "auto");
+  const room = table.parentElement;
+  room.scrollLeft = 1e5;
+  names[0]?.scrollIntoView({ block: "center" });
+  const on = names[0] && document.elementFromPoint(place(room).left + 5, place(names[0]).top + 5);
+  return {
+    scrolled: room.scrollLeft, moved: names.map((name) => place(name).left - place(room).left),
+    covered: Boolean(on) && !names[0].contains(on),
+    empty: all("thead tr").filter((row) => !row.textContent.trim()).length,
+    cut: all("th, td").filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent),
+  };
+})"""
+
+
+@pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["wide", "narrow"])
+def test_row_names_of_tables_stay_in_view_and_no_word_is_cut(open_at, scheme, viewport):
+    with open_at("notebooks/1_chest/5_measured.html", color_scheme=scheme, viewport=viewport) as visit:
+        found = visit.page.evaluate(SCROLLED)
+        assert any(table["scrolled"] > 100 and table["moved"] for table in found)
+        for table in found:
+            assert not table["covered"] and not table["empty"] and table["cut"] == []
+            assert table["moved"] == sorted(table["moved"]) and all(-1 < left < 250 for left in table["moved"])
+
+
 # The explorer in the chapter
 
 
@@ -138,7 +167,7 @@ def choose_a_drawn_map(viewer) -> int:
 def test_every_control_changes_the_picture(viewer):
     first = choose_a_drawn_map(viewer)
     fainter, _ = viewer.after(lambda: viewer.opacity.fill("0.3"))
-    other_case, _ = viewer.choose(viewer.case, 1)
+    other_case, _ = viewer.after(viewer.button("Next case").click)
     assert len({first, fainter, other_case}) == 3
     methods = range(viewer.method.locator("option").count())
     assert len({viewer.choose(viewer.method, i)[0] for i in methods}) > 1
@@ -172,7 +201,8 @@ def test_the_keyboard_alone_reaches_and_moves_everything(viewer):
         viewer.press_until_focused(selector, limit=60)
         seen.append(viewer.after(lambda key=key: keys.press(key)))
     assert len({picture for picture, _ in seen[:3]}) == 3
-    assert "Case 1 of" in seen[1][1] and "Case 2 of" in seen[2][1]
+    first, second = (int(re.match(r"Case (\d+) of", said)[1]) for _, said in seen[1:3])
+    assert second == first + 1
     assert viewer.classes.last.is_checked()  # up from the first goes round to the last
 
 

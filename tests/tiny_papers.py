@@ -1,15 +1,25 @@
-"""One tiny run of each paper for all tests: what one test has trained, the others find."""
+"""One tiny run of each paper for all tests: `tiny_…` opens it, `trained_…` also trains the networks that tests share.
+
+A test that changes a trained network, or trains one, does so in a run folder of its own. Most of the shared ones are
+trained in this process: to start another takes longer than all their trainings.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
-from tiny_chest import TINY as TINY_CHEST
-from tiny_mdnet import TINY as TINY_MDNET
-from tiny_mims import TINY as TINY_MIMS
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.data.phantoms import histology
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
 from mdlib.data.phantoms.oct_places import Knobs
+
+
+def check_shared(folder: Path, shared: Iterable) -> None:
+    """Fail where a test has trained another network in the run folder that all tests share."""
+    others = {path.name for path in (folder / "networks").glob("*")} - {run.slug for run in shared}
+    assert not others, f"trained in the run folder that all tests share: {', '.join(sorted(others))}"
 
 
 @pytest.fixture(scope="session")
@@ -19,18 +29,25 @@ def chest_phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def chest_study(chest_phantoms, tmp_path_factory):
-    """A study of chest on these phantoms; what is asked of it is trained then."""
+def tiny_chest(chest_phantoms, tmp_path_factory):
+    """A study of chest on these phantoms."""
+    from tiny_chest import TINY, TRAINED
+
     from mdlib.papers import chest
 
-    return chest.open(data_dir=str(chest_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                      overrides=TINY_CHEST)
+    study = chest.open(data_dir=str(chest_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                       overrides=TINY)
+    yield study
+    check_shared(study.folder, TRAINED)
 
 
 @pytest.fixture(scope="session")
-def tiny_chest(chest_study):
-    """The same study, under the name that goes with tiny_mims and tiny_mdnet."""
-    return chest_study
+def trained_chest(tiny_chest):
+    """The study with its networks, trained in local processes."""
+    from tiny_chest import TRAINED
+
+    tiny_chest.train(TRAINED)
+    return tiny_chest
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +62,26 @@ def mims_phantoms(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_mims(mims_phantoms, tmp_path_factory):
-    """Chapter 2 on these phantoms; what is asked of it is trained then."""
+    """Chapter 2 on these phantoms."""
+    from tiny_mims import TINY
+
     from mdlib.recipes import mims
 
-    return mims.start(data_dir=str(mims_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                      overrides=TINY_MIMS)
+    chapter = mims.start(data_dir=str(mims_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                         overrides=TINY)
+    yield chapter
+    check_shared(chapter.run.folder, [mims.trainings.PRETEXT, *mims.planned(chapter)])
+
+
+@pytest.fixture(scope="session")
+def trained_mims(tiny_mims):
+    """The chapter with all networks it plans: two trained in local processes, the others in this one."""
+    from mdlib.recipes import mims
+
+    mims.train_all(tiny_mims, [mims.Training("mims", "cirrus"), mims.Training("mims_patchcls", "cirrus")])
+    for training in mims.planned(tiny_mims):
+        mims.train_all(tiny_mims, [training])
+    return tiny_mims
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +92,28 @@ def mdnet_phantoms(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_mdnet(mdnet_phantoms, tmp_path_factory):
-    """Chapter 5 on these phantoms; what is asked of it is trained then."""
+    """Chapter 5 on these phantoms."""
+    from tiny_mdnet import TESTED, TINY, TRAINED
+
+    from mdlib.recipes import mdnet
+    from mdlib.recipes.mdnet import recognition
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognition, "TESTED", TESTED)
+        chapter = mdnet.start(data_dir=str(mdnet_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                              overrides=TINY)
+        yield chapter
+    check_shared(chapter.run.folder, TRAINED)
+
+
+@pytest.fixture(scope="session")
+def trained_mdnet(tiny_mdnet):
+    """The chapter with its networks: two trained in local processes, the others in this one."""
+    from tiny_mdnet import TRAINED
+
     from mdlib.recipes import mdnet
 
-    return mdnet.start(data_dir=str(mdnet_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
-                       overrides=TINY_MDNET)
+    mdnet.train_all(tiny_mdnet, TRAINED[:2])
+    for training in TRAINED:
+        mdnet.train_all(tiny_mdnet, [training])
+    return tiny_mdnet

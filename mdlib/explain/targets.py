@@ -13,12 +13,15 @@ class ClassPerImage(nn.Module):
     """A network that answers with the logit of one given class per image, so that one gradient serves all classes.
 
     The logits of images do not depend on one another: the gradient of their sum holds each image's own gradient, for
-    its own class. Layers of the network are found under `model.`, as in `model.features.norm5`.
+    its own class. Layers have the names that they have in the network.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+
+    def named_modules(self, *arguments: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:
+        return self.model.named_modules(*arguments, **options)
 
     def forward(self, class_index: Tensor, **inputs: Tensor) -> dict[str, Any]:
         """class_index int64 (B,), inputs of the network by name -> its answer, a dict with `logits` (B, 1)."""

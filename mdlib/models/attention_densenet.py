@@ -30,12 +30,12 @@ class AttentionDenseNet(nn.Module):
 
     def __init__(self, variant: str, classes: int = 15, *, nonimage: bool = False, normalise: str = "softmax",
                  pretrained: bool = False, growth: int = 32, blocks: tuple[int, ...] = (6, 12, 24, 16),
-                 stem: int = 64):
+                 stem: int = 64, output_stride: int = 32):
         super().__init__()
         _refuse_unknown("variant", variant, VARIANTS)
         _refuse_unknown("normalise", normalise, NORMALISE)
         self.input = ImageNetInput()
-        self.features = densenet_features(pretrained, growth, blocks, stem)
+        self.features = densenet_features(pretrained, growth, blocks, stem, output_stride)
         transitions = [layer for name, layer in self.features.named_children() if name.startswith("transition")]
         self.attention = nn.ModuleList(
             VARIANTS[variant](layer.conv.out_channels, self.features.norm5.num_features, normalise)

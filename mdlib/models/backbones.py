@@ -22,6 +22,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from mdlib.errors import SettingsError
 
 STRIDES = (2, 2, 1, 2, 2, 2)    # of a ResNet: conv1, max pooling, layer1 .. layer4
+OUTPUT_STRIDES = (32, 16, 8)    # pixels of the image per cell of the last layer's map
 IMAGENET_RESNETS = {
     (BasicBlock, (3, 4, 6, 3), 64, STRIDES): (models.resnet34, models.ResNet34_Weights.IMAGENET1K_V1),
     (Bottleneck, (3, 4, 6, 3), 64, STRIDES): (models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1),
@@ -89,25 +90,38 @@ class Backbone(nn.Module):
 
 
 def densenet121(classes: int = 15, *, nonimage: bool = False, pretrained: bool = False, growth: int = 32,
-                blocks: tuple[int, ...] = (6, 12, 24, 16), stem: int = 64) -> Backbone:
-    """DenseNet-121: 6,969,231 weights (Tan et al., Table 2); smaller with other `growth`, `blocks`, `stem` (ours)."""
-    features = densenet_features(pretrained, growth, blocks, stem)
+                blocks: tuple[int, ...] = (6, 12, 24, 16), stem: int = 64, output_stride: int = 32) -> Backbone:
+    """DenseNet-121: 6,969,231 weights (Tan et al., Table 2); smaller with other `growth`, `blocks`, `stem` (ours).
+
+    output_stride as in `densenet_features`.
+    """
+    features = densenet_features(pretrained, growth, blocks, stem, output_stride)
     return Backbone(features, features.norm5.num_features, classes, nonimage)
 
 
 def resnet50(classes: int = 15, *, nonimage: bool = False, pretrained: bool = False,
-             layers: tuple[int, int, int, int] = (3, 4, 6, 3), width: int = 64) -> Backbone:
-    """ResNet-50: 23,538,767 weights (Tan et al., Table 2); smaller with other `layers`, `width` (ours)."""
-    return Backbone(resnet_features(pretrained, layers, width), 8 * width * Bottleneck.expansion, classes, nonimage)
+             layers: tuple[int, int, int, int] = (3, 4, 6, 3), width: int = 64, output_stride: int = 32) -> Backbone:
+    """ResNet-50: 23,538,767 weights (Tan et al., Table 2); smaller with other `layers`, `width` (ours).
+
+    output_stride: 32, or 16 and 8: the last one or two layers keep the size of their map (ours).
+    """
+    kept = _kept_sizes(output_stride)
+    features = resnet_features(pretrained, layers, width, strides=STRIDES[:6 - kept] + (1,) * kept)
+    return Backbone(features, 8 * width * Bottleneck.expansion, classes, nonimage)
 
 
-def densenet_features(pretrained: bool, growth: int, blocks: tuple[int, ...], stem: int) -> nn.Sequential:
+def densenet_features(pretrained: bool, growth: int, blocks: tuple[int, ...], stem: int, output_stride: int = 32
+                      ) -> nn.Sequential:
     """torchvision's DenseNet up to norm5, and the ReLU behind it, not in place: (B, 3, H, W) -> (B, C, H/32, W/32).
 
     Without ImageNet weights the convolutions keep torchvision's Kaiming-normal start (ours: the paper has them
-    pre-trained).
+    pre-trained). output_stride: 32, or 16 and 8: the last one or two transitions do not pool, so that small images
+    have larger maps (ours).
     """
     features = models.DenseNet(growth, tuple(blocks), stem, num_classes=1).features
+    transitions = [layer for name, layer in features.named_children() if name.startswith("transition")]
+    for transition in transitions[len(transitions) - _kept_sizes(output_stride):]:
+        transition.pool = nn.Identity()
     features.add_module("relu5", nn.ReLU())
     if pretrained:
         _refuse_other_sizes((growth, tuple(blocks), stem), [(32, (6, 12, 24, 16), 64)], "growth, blocks, stem")
@@ -144,6 +158,14 @@ def resnet_features(pretrained: bool, layers: tuple[int, int, int, int], width: 
         stored = imagenet(*IMAGENET_RESNETS[size]).state_dict()
         features.load_state_dict({name: value for name, value in stored.items() if not name.startswith("fc.")})
     return features
+
+
+def _kept_sizes(output_stride: int) -> int:
+    """How many of the last layers keep the size of their map. Raises SettingsError for another output stride."""
+    if output_stride not in OUTPUT_STRIDES:
+        raise SettingsError(f"{output_stride} pixels per cell", "parameter output_stride",
+                            f"Use one of {', '.join(map(str, OUTPUT_STRIDES))}.")
+    return OUTPUT_STRIDES.index(output_stride)
 
 
 def _resnet_layer(block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, blocks: int,

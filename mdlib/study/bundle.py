@@ -1,6 +1,6 @@
 """A trained network as a folder that can be copied anywhere.
 
-    checkpoint.pt   the weights
+    checkpoint.pt   the weights; or weights.safetensors
     card.json       paper, run, settings, facts of the paper, training data, code, fingerprints of the other two files
     reference.npz   statistics of the training images, for the warnings about other images
 
@@ -173,10 +173,12 @@ def checking(card: Path) -> Iterator[None]:
 
 
 def _checkpoint(path: Path) -> Path:
-    if path.is_dir() and not (path / checkpoints.NAME).exists():
+    files = (checkpoints.NAME, checkpoints.SHIPPED)
+    if path.is_dir() and not any((path / file).exists() for file in files):
         below = list(path.glob(f"*/{CARD}"))
         path = below[0].parent if len(below) == 1 else path
-    path = path / checkpoints.NAME if path.is_dir() else path
+    if path.is_dir():
+        path = next((path / file for file in files if (path / file).exists()), path / checkpoints.NAME)
     if not path.is_file():
         raise DataError("there is no checkpoint", str(path), "Name the folder of one training, RUN/networks/NAME, "
                         f"which holds {checkpoints.NAME}, {CARD} and {REFERENCE}.")

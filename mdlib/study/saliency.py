@@ -6,7 +6,7 @@ method, each at its own resolution, 0 everywhere where a map has no signal. Ever
 by finding and over findings (MEAN), with 95 % intervals over patients. Without pairs it has no rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from mdlib.evaluate import correlation, per_class
 from mdlib.evaluate import faithfulness as curves
@@ -24,6 +25,7 @@ from mdlib.explain.targets import ClassPerImage
 COLUMNS = ("network", "method", "measure", "finding", "mean", "low", "high", "pairs")
 NO_IMAGE = "no image"                                       # the network of a map that no network made
 UNIFORM, LOCATION_PRIOR = "uniform", "location prior"       # methods that see no image: chance, and the mean mask
+CEILING = "ceiling"                                         # begins the name of the method that is the mask itself
 MEASURES = tuple(hits.MEASURES)
 MEAN = per_class.MEAN                                       # in the column `finding`
 EXCHANGES = {"deletion": curves.deletion, "insertion": curves.insertion}
@@ -31,21 +33,21 @@ OTHER_IMAGE = "another image"                               # in the column `par
 UPSAMPLED_AT_ONCE = 64                                      # maps, to bound the memory
 
 Maps = dict[str, np.ndarray]
+Explainer = Callable[[nn.Module, dict[str, Tensor]], gradients.Maps]
 
 
-def own_class_maps(model: nn.Module, batches: Iterable[dict[str, Tensor]], layers: dict[str, str],
-                   explainer: Callable[..., gradients.Maps] = gradients.grad_cam_maps) -> Maps:
+def own_class_maps(model: nn.Module, batches: Iterable[dict[str, Tensor]], methods: Mapping[str, Explainer]) -> Maps:
     """Maps of each image's own class, on the CPU, and the attention maps of a network that has any: raw (P, h, w).
 
-    batches: inputs of the network by name, and class_index int64 (B,). layers: the layer explained by each method.
-    explainer: a function of model, batch and layer, such as `gradients.gradient_times_input_maps`. Maps without signal
-    are 0. Attention maps are `attention 1`, `attention 2` … in the order of the network's output. Empty for no batch.
+    batches: inputs of the network by name, and class_index int64 (B,). methods: by name an explainer (model, batch),
+    such as partial(grad_cam_maps, layer="features.norm5"). Maps without signal are 0. Attention maps are `attention 1`,
+    `attention 2` … in the order of the network's output. Empty for no batch.
     """
     asked, parts = ClassPerImage(model), []
     for batch in batches:
         part = {}
-        for method, layer in layers.items():
-            found = explainer(asked, batch, f"model.{layer}")
+        for method, explainer in methods.items():
+            found = explainer(asked, batch)
             part[method] = (found.values * found.signal[..., None, None])[:, 0].cpu().numpy()
         with torch.inference_mode():
             attention = asked(**batch).get("attention", ())
@@ -93,11 +95,26 @@ def localisation(maps: Maps, masks: np.ndarray, pairs: pd.DataFrame, prior: np.n
     masks bool (P, H, W); prior (P, H, W), see `location_prior`. Measure `shown` is the share of maps with anything
     above 0; `<measure> beyond uniform` and `<measure> beyond location prior` are paired differences. The two references
     have rows of their own, network `no image`, the same in each call: pd.concat(tables).drop_duplicates() joins
-    networks.
+    networks. So has `ceiling h × w`, for each size of a map: what the mask itself would score at that size.
     """
-    references = {UNIFORM: np.ones((len(masks), 1, 1)), LOCATION_PRIOR: prior}
+    references = {UNIFORM: np.ones((len(masks), 1, 1)), LOCATION_PRIOR: prior, **ceilings(maps, masks)}
     scores = {method: measures(raw, masks) for method, raw in (references | maps).items()} if len(pairs) else {}
     return beyond_references(scores, pairs, network=network, n_bootstrap=n_bootstrap, seed=seed)
+
+
+def ceilings(maps: Maps, masks: np.ndarray) -> Maps:
+    """The masks (P, H, W) averaged over the cells of each size of a map below theirs, by `ceiling h × w`, coarse first.
+
+    The best that a map of this size can do.
+    """
+    sizes = sorted({raw.shape[1:] for raw in maps.values()} - {masks.shape[1:]})
+    whole = torch.from_numpy(masks.astype(np.float32))
+    return {f"{CEILING} {h} × {w}": adaptive_avg_pool2d(whole, (h, w)).numpy() for h, w in sizes}
+
+
+def coarser(raw: np.ndarray, size: int) -> np.ndarray:
+    """Maps (P, h, w) averaged to size × size cells."""
+    return adaptive_avg_pool2d(torch.from_numpy(raw), (size, size)).numpy()
 
 
 def focus(table: pd.DataFrame, min_pairs: int = 20) -> str:
@@ -119,7 +136,7 @@ def beyond_references(scores: dict[str, pd.DataFrame], pairs: pd.DataFrame, *, n
     for method, own in scores.items():
         beyond = [(own[[*MEASURES]] - scores[name][[*MEASURES]]).add_suffix(f" beyond {name}")
                   for name in (UNIFORM, LOCATION_PRIOR)]
-        of = NO_IMAGE if method in (UNIFORM, LOCATION_PRIOR) else network
+        of = NO_IMAGE if method in (UNIFORM, LOCATION_PRIOR) or method.startswith(CEILING) else network
         tables.append(means(pd.concat([own, *beyond], axis=1), pairs, network=of, method=method,
                             n_bootstrap=n_bootstrap, seed=seed))
     return _joined(tables)

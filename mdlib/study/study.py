@@ -2,11 +2,13 @@
 
     networks/<slug>/checkpoint.pt               after each epoch
     networks/<slug>/predictions-<part>.parquet  what the trained network predicts
+    networks/<slug>/duration.json               seconds of the process that finished the training
     networks/<slug>/history.json                last: with it the training is complete
     tables/<name>.parquet                       cached tables
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,13 +25,13 @@ from mdlib import parallel, reproducible, runs
 from mdlib.errors import SettingsError
 from mdlib.files import atomic, fingerprint, lock, read_json, write_json
 from mdlib.progress import track
-from mdlib.study import bundle
+from mdlib.study import bundle, shipped
 from mdlib.study.paper import Data, Paper
 from mdlib.study.predictions import Predictions
 from mdlib.study.spec import RunSpec
 from mdlib.training import checkpoints, loop
 
-HISTORY = "history.json"
+HISTORY, DURATION = shipped.HISTORY, "duration.json"
 
 
 def open(paper: Paper, profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0,
@@ -89,16 +91,17 @@ class Study:
     def train(self, runs: Sequence[RunSpec], executor: Executor | None = None) -> dict[RunSpec, list[dict]]:
         """Train each run once and return its history, one dict per epoch; what was trained before is read.
 
-        An interrupted training resumes with its last finished epoch. executor: any `concurrent.futures.Executor` that
-        runs one job at a time in a process (trainings seed the random numbers of their process); None: on a CPU local
-        processes with one thread each (small networks gain little from a second thread, and one thread adds in the same
-        order on every machine), on another device this process. What a run starts from is trained first. Raises
-        SettingsError for an executor of several threads.
+        A run that is not `planned` is not trained where mdlib ships its network (`shipped.adopt`). An interrupted
+        training resumes with its last finished epoch. executor: any `concurrent.futures.Executor` that runs one job at
+        a time in a process (trainings seed the random numbers of their process); None: on a CPU local processes with
+        one thread each (small networks gain little from a second thread, and one thread adds in the same order on every
+        machine), on another device this process. What a run starts from is trained first. Raises SettingsError for an
+        executor of several threads.
         """
         if isinstance(executor, ThreadPoolExecutor) and executor._max_workers > 1:
             raise SettingsError("several trainings in one process would share its random numbers", "parameter executor",
                                 "Use processes, or one thread.")
-        waiting = [run for run in dict.fromkeys(runs) if not self.is_trained(run)]
+        waiting = [run for run in dict.fromkeys(runs) if not (self.is_trained(run) or shipped.adopt(self, run))]
         starts_from = self.paper.starts_from or (lambda run, settings: None)
         if before := {starts_from(run, self.settings) for run in waiting} - {None}:
             self.train(sorted(before, key=lambda run: run.slug), executor)
@@ -163,8 +166,11 @@ class Study:
 
 def train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
     """Train one network; write what it predicts, its card, and last its history."""
+    begin, own = time.perf_counter(), time.process_time()
     model, history = study.paper.fit(study, run, fabric)
     if fabric.is_global_zero:
+        write_json(study.run_folder(run) / DURATION, {"wall": round(time.perf_counter() - begin, 1),
+                                                      "cpu": round(time.process_time() - own, 1)})
         for part in study.paper.parts(run):
             write_predictions(study, run, model, fabric, part)
         bundle.write(study, run)

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import atomic
 
-NAME = "checkpoint.pt"
+NAME, SHIPPED = "checkpoint.pt", "weights.safetensors"
 AGAIN = "Delete it to train again from the beginning."
 
 
@@ -54,8 +56,31 @@ def resume(folder: Path, model: nn.Module, optimizer: Optimizer, settings: dict,
 
 
 def weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint file, by name, on the CPU. Raises DataError for a damaged file."""
-    return _read(path)["model"]
+    """The weights in a checkpoint file or a safetensors file, by name, on the CPU, in single precision.
+
+    Raises DataError for a damaged file.
+    """
+    if path.suffix != ".safetensors":
+        return _read(path)["model"]
+    try:
+        stored = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"these are no weights, or damaged ones ({type(error).__name__})", str(path),
+                        "Copy the file again.") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
+
+
+def write_half(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write weights in half precision as a safetensors file: the same bytes for the same weights."""
+    with atomic(path) as part:
+        save_file({name: (value.half() if value.is_floating_point() else value).contiguous()
+                   for name, value in weights.items()}, part)
+
+
+def write_weights(folder: Path, weights: dict[str, Tensor]) -> None:
+    """Write a checkpoint in `folder` that can be loaded, but from which no training goes on."""
+    with atomic(folder / NAME) as part:
+        torch.save({"model": weights, "optimizer": {}, "history": [], "settings": _text({})}, part)
 
 
 def load(model: nn.Module, folder: Path) -> nn.Module:

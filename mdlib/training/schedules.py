@@ -24,6 +24,16 @@ def staircase(optimizer: Optimizer, milestones: Sequence[float], factor: float) 
     return set_rates
 
 
+def cosine(optimizer: Optimizer) -> Callable[[float], None]:
+    """Lowers the learning rate of every group from what it is to 0 along half a cosine (Loshchilov and Hutter 2017)."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    def set_rates(share: float) -> None:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * (1 + math.cos(math.pi * share)) / 2
+    return set_rates
+
+
 def logistic(share: float) -> float:
     """1 / (1 + exp(-10 (share - 1/2))): 0.007 to 0.993, and 1/2 half-way (ours: the paper says "sigmoid-like")."""
     return 1 / (1 + math.exp(-STEEP * (share - 0.5)))

@@ -82,6 +82,19 @@ const view = () => ({
   },
 });
 
+// Where the labels of marks go, so that none covers another: the first free line from the top of its box down, then above
+// it; null where there is none, as the sentence below the picture names all. `boxes` and `widths` in pixels.
+function labelPlaces(boxes, widths, line) {
+  const taken = [];
+  return boxes.map(([left, top, , high], i) => {
+    const lines = Array.from({ length: Math.max(1, Math.floor(high / line)) }, (_, n) => top + n * line);
+    const free = [...lines, top - line].map((y) => ({ left, top: y, right: left + widths[i], bottom: y + line }))
+      .find((a) => taken.every((b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top));
+    if (free) taken.push(free);
+    return free ? [free.left, free.top] : null;
+  });
+}
+
 // Outlines in white and marks in thin cyan, on a dark halo: seen on any picture and any colour of the map.
 function paint(canvas, picture, overlay, { opacity, polylines, marks, seen }) {
   canvas.width = Math.round((canvas.clientWidth || 400) * devicePixelRatio); // 0 while the page has not placed it yet
@@ -104,15 +117,19 @@ function paint(canvas, picture, overlay, { opacity, polylines, marks, seen }) {
       context.stroke();
     }
   }
-  context.font = `600 ${12 * devicePixelRatio}px system-ui, sans-serif`;
+  const unit = devicePixelRatio;
+  context.font = `600 ${12 * unit}px system-ui, sans-serif`;
+  const boxes = marks.map(({ box: [left, top, wide, high] }) =>
+    [x + left * width, y + top * height, wide * width, high * height]);
+  const widths = marks.map(({ label }) => context.measureText(label).width + 6 * unit);
+  const places = labelPlaces(boxes, widths, 15 * unit);
   for (const [colour, thickness] of [["#000", 3], [PICKED, 1]]) {
-    Object.assign(context, { strokeStyle: colour, fillStyle: colour, lineWidth: thickness * devicePixelRatio });
-    for (const { box: [left, top, wide, high], label } of marks) {
-      const corner = [x + left * width, y + top * height];
-      context.strokeRect(...corner, wide * width, high * height);
-      const write = colour === PICKED ? "fillText" : "strokeText";
-      context[write](label, corner[0] + 4 * devicePixelRatio, corner[1] + 13 * devicePixelRatio);
-    }
+    Object.assign(context, { strokeStyle: colour, fillStyle: colour, lineWidth: thickness * unit });
+    const write = colour === PICKED ? "fillText" : "strokeText";
+    marks.forEach(({ label }, i) => {
+      context.strokeRect(...boxes[i]);
+      if (places[i]) context[write](label, places[i][0] + 4 * unit, places[i][1] + 13 * unit);
+    });
   }
 }
 

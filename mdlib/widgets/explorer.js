@@ -10,7 +10,6 @@ const HTML = `
     <div class="mdx-stage" data-part="stage" tabindex="0" role="application" aria-label="Picture: arrow keys move a
       crosshair and read the map, plus and minus zoom, 0 shows the whole, Escape takes the crosshair away"></div>
     ${SLICES}
-    ${REPORT}
     <div class="mdx-look">
       <div class="mdx-legend" data-part="legend"><span>0</span><span class="mdx-ramp" data-part="ramp"></span>
         <span data-part="legendWords"></span></div>
@@ -42,6 +41,7 @@ const HTML = `
         <span data-part="twinWords"></span></label>
     </div>
     <fieldset class="mdx-classes" data-part="classes"></fieldset>
+    ${REPORT}
   </div>
 </div>
 <p class="mdx-status" data-part="status" role="status" aria-live="polite"></p>

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from mdlib.errors import SettingsError
 from mdlib.explain import overlay
 from mdlib.widgets import report
-from mdlib.widgets.records import Case, encoded, why_empty
+from mdlib.widgets.records import Case, encoded, opening, why_empty
 
 SCRIPTS = ("common.js", "drawing.js", "slices.js", "report.js", "explorer.js")  # one module
 PICKED = (76, 201, 240)  # of marks: seen beside the white of outlines and the colours of maps
@@ -112,11 +112,15 @@ class Explorer(anywidget.AnyWidget):
         lines = zip(case["contours"].get(klass, []), case["outlined"].get(klass, []), strict=True)
         for points in [points for points, of in lines if of == s and self.contour]:
             draw.line([tuple(point) for point in np.reshape(points, (-1, 2)) * picture.size], fill="white", width=2)
+        taken: list[tuple] = []
         for mark in self._record()["marks"]:
             if self.marks and mark["slice"] == s and mark["klass"] in (None, klass):
                 x, y, w, h = np.reshape([*picture.size] * 2, 4) * mark["box"]
                 draw.rectangle((x, y, x + w, y + h), outline=PICKED)
-                draw.text((x + 3, y + 1), mark["label"], fill=PICKED, stroke_width=1, stroke_fill="black")
+                box = draw.textbbox((x + 3, y + 1), mark["label"], stroke_width=1)
+                if all(box[0] > b[2] or b[0] > box[2] or box[1] > b[3] or b[1] > box[3] for b in taken):
+                    draw.text((x + 3, y + 1), mark["label"], fill=PICKED, stroke_width=1, stroke_fill="black")
+                    taken.append(box)
 
     def _slice(self) -> int:
         """The slice shown; the most suspicious one is that of the case, so that it stays when its twin is shown."""
@@ -169,9 +173,12 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
     together. `methods` names the maps to offer, in this order (None: those of the first case). Maps travel at their own
     resolution as bytes, each stretched by `overlay.normalize`, those of all slices of a volume by their one maximum, so
     that slices compare; a map without signal, or without a positive value (eq. 7's ReLU leaves nothing of it), is
-    announced, never drawn. A volume starts at the slice with the highest score, and a strip shows the score of every
-    slice. Below a picture with a report stand its words; each shows where the network looked when it wrote it. Raises
-    SettingsError, naming the case, where shapes or names do not agree.
+    announced, never drawn. Of several cases it opens on the one with the most probable finding that is present, and on
+    that class; preferred are those of which a map is drawn, then cases with a twin. A finding is a class that has an
+    outline or a twin in some case, or any class where none has. Else it opens on the first case and its most probable
+    class. A volume starts at the slice with the highest score, and a strip shows the score of every slice. Below a
+    picture with a report stand its words; each shows where the network looked when it wrote it. Raises SettingsError,
+    naming the case, where shapes or names do not agree.
     """
     if not cases:
         raise SettingsError("there is no case to show", "explorer, cases")
@@ -186,7 +193,8 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
         said["name"] = said["name"] or f"picture {i + 1}"
     ramp = np.arange(256, dtype=np.uint8)
     palette = np.column_stack([overlay.colour(ramp), ramp])
+    case, klass = opening(records, methods[0]) if len(records) > 1 else (0, "")
     return Explorer(
         title=title, methods=methods, method=methods[0], cases=records, data=bytes(data), palette=palette.tobytes(),
-        mechanisms=mechanisms, mechanism=(mechanisms or [""])[0],
+        mechanisms=mechanisms, mechanism=(mechanisms or [""])[0], case=case, klass=klass,
     )  # fmt: skip

@@ -89,6 +89,20 @@ def why_empty(maps: dict, s: int, m: int) -> str:
     return "" if maps["peak"][at] > 0 else "nothing speaks for this class here: all values are 0 or below"
 
 
+def opening(records: Sequence[dict], method: str) -> tuple[int, str]:
+    """The case and the class that `explorer` opens on; "" where the class is the most probable one of its case."""
+    findings = {name for said in records for name in (*said["contours"], *said["twins"])}
+    best, found = (False, False, -1.0), (0, "")
+    for i, said in enumerate(records):
+        maps, s = said["maps"][method], int(np.argmax(said["scores"]))
+        for k, (name, truth) in enumerate(zip(said["classes"], said["truth"], strict=True)):
+            drawn = not why_empty(maps, s, k if maps["count"] > 1 else 0)
+            rank = (drawn, bool(said["twins"]), said["probability"][k])
+            if truth == 1 and name in (findings or {name}) and rank > best:
+                best, found = rank, (i, "" if k == np.argmax(said["probability"]) else name)
+    return found
+
+
 def _sliced(case: Case) -> Case:
     """The case as a volume: a single picture is one of one slice, whose score nobody asks for."""
     lead = (lambda part: part) if case.scores is not None else (lambda part: [part])

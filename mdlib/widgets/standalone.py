@@ -7,6 +7,8 @@ from pathlib import Path
 import anywidget
 from ipywidgets import Widget
 
+from mdlib.widgets import explorer
+
 HOST = Path(__file__).with_name("host.js")    # runs anywidgets of a saved page; the book's pages load the same file
 PAGE = Path(__file__).with_name("standalone.html")
 
@@ -31,3 +33,12 @@ def page(widget: anywidget.AnyWidget, title: str, above: str = "") -> str:
 def _json(value: dict) -> str:
     """JSON that no HTML parser takes for the end of its script."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+
+
+def case_page(case: dict, title: str, above: str) -> str:
+    """A page with one case in the explorer; case: the fields of `explorer.Case`."""
+    widget = explorer.explorer([explorer.Case(**case)])
+    try:
+        return page(widget, title, above)
+    finally:
+        widget.close()    # the registry of ipywidgets would keep every image

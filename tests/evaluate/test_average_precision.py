@@ -2,20 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from scored import collection
 from sklearn.metrics import average_precision_score
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate.average_precision import PrecisionRecall, average_precision
 
 NAN = math.nan
-
-
-def collection(images=300, classes=3, patients=90, seed=0, levels=None):
-    """Targets, scores that know something of them, and patients; scores of few `levels` have ties."""
-    chance = np.random.default_rng(seed)
-    target = (chance.random((images, classes)) < chance.uniform(0.1, 0.6, classes)).astype(float)
-    score = chance.normal(size=(images, classes)) + target
-    return target, score if levels is None else np.round(score * levels), chance.integers(0, patients, images)
 
 
 def naive(truth, score):
@@ -27,8 +20,8 @@ def naive(truth, score):
 @pytest.mark.parametrize("levels", [None, 1])
 def test_it_is_the_definition_and_scikit_learns(levels):
     target, score, groups = collection(levels=levels)
-    table = average_precision(target, score, groups, names="abc", n_bootstrap=2)
-    for k, name in enumerate("abc"):
+    table = average_precision(target, score, groups, names="abcd", n_bootstrap=2)
+    for k, name in enumerate("abcd"):
         assert table["average_precision"][name] == pytest.approx(naive(target[:, k], score[:, k]), abs=1e-12)
         assert table["average_precision"][name] == pytest.approx(
             average_precision_score(target[:, k], score[:, k]), abs=1e-12)
@@ -42,9 +35,9 @@ def test_a_known_answer():
 
 def test_a_perfect_network_has_1_and_a_useless_one_the_prevalence():
     target, _, groups = collection()
-    perfect = average_precision(target, target, groups, names="abc", n_bootstrap=5)
+    perfect = average_precision(target, target, groups, names="abcd", n_bootstrap=5)
     assert (perfect[["average_precision", "low", "high"]] == 1).all(axis=None)
-    same = average_precision(target, np.zeros_like(target), groups, names="abc", n_bootstrap=5)
+    same = average_precision(target, np.zeros_like(target), groups, names="abcd", n_bootstrap=5)
     np.testing.assert_allclose(same["average_precision"], target.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(same["prevalence"], target.mean(axis=0), atol=1e-12)
 
@@ -65,12 +58,12 @@ def test_a_patient_drawn_twice_counts_twice(levels):
     """A naive twin: the rows of each drawn patient, as often as it was drawn, given to scikit-learn."""
     target, score, groups = collection(levels=levels)
     target[:40, 2] = NAN
-    table = average_precision(target, score, groups, names="abc", n_bootstrap=40, seed=3)
+    table = average_precision(target, score, groups, names="abcd", n_bootstrap=40, seed=3)
     chance, patients, drawn = np.random.default_rng(3), np.unique(groups), []
     for _ in range(40):
         chosen = patients[chance.integers(0, len(patients), len(patients))]
         rows = np.concatenate([np.flatnonzero(groups == patient) for patient in chosen])
-        known = [rows[~np.isnan(target[rows, k])] for k in range(3)]
+        known = [rows[~np.isnan(target[rows, k])] for k in range(4)]
         drawn.append([average_precision_score(target[r, k], score[r, k]) for k, r in enumerate(known)])
     np.testing.assert_allclose(table[["low", "high"]].T, np.quantile(drawn, [0.025, 0.975], axis=0), atol=1e-12)
 
@@ -78,7 +71,7 @@ def test_a_patient_drawn_twice_counts_twice(levels):
 def test_a_class_without_both_outcomes_has_none_and_lost_draws_are_counted():
     target, score, groups = collection()
     target[:, 1], target[:, 2] = 0, groups == groups[0]
-    table = average_precision(target, score, groups, names="abc", n_bootstrap=500)
+    table = average_precision(target, score, groups, names="abcd", n_bootstrap=500)
     assert table.loc["b", ["average_precision", "low", "high"]].isna().all() and table["draws"]["b"] == 0
     assert table["draws"]["a"] == 500 and 500 * (1 - 1 / math.e) == pytest.approx(table["draws"]["c"], abs=45)
     assert table["positives"]["b"] == 0 and table["negatives"]["b"] == 300

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scored import collection
 from sklearn.metrics import roc_auc_score
 
 from mdlib.errors import DataError, SettingsError
@@ -10,15 +11,6 @@ from mdlib.evaluate import classification, resampling
 from mdlib.evaluate.classification import auroc, averages, bootstrap, paired_difference
 
 NAN = math.nan
-
-
-def collection(images=300, classes=4, patients=90, seed=0, levels=None):
-    """Targets, scores that know something of them, and patients; scores of few `levels` have ties."""
-    chance = np.random.default_rng(seed)
-    target = (chance.random((images, classes)) < chance.uniform(0.1, 0.6, classes)).astype(float)
-    score = chance.normal(size=(images, classes)) + target
-    score = score if levels is None else np.round(score * levels)
-    return target, score, chance.integers(0, patients, images)
 
 
 def count_pairs(truth, score):

@@ -2,21 +2,17 @@
 
 import pytest
 import torch
-from torch import nn
+from small_networks import densenet
 
 from mdlib.explain import cam_libraries
 from mdlib.explain.gradients import grad_cam
-from mdlib.models.backbones import densenet121
 
 LAYER = "features.norm5"
 
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    built = densenet121(15, growth=4, blocks=(1, 2, 2, 1), stem=8).double().eval()
-    nn.init.normal_(built.features.norm5.bias)    # as after training: the ReLU behind norm5 has something to clip
-    return built
+    return densenet()
 
 
 @pytest.fixture

@@ -138,6 +138,18 @@ def test_smaller_strides_keep_larger_maps(block):
         assert hasattr(features, "maxpool") == (strides[1] > 1)
 
 
+@pytest.mark.parametrize("build, size", NETWORKS)
+def test_a_smaller_output_stride_keeps_the_weights_and_enlarges_the_last_maps(build, size):
+    x, sides, stored = torch.rand(1, 3, 64, 64), {}, build(**size).state_dict()
+    for stride in (32, 16, 8):
+        network = build(**size, output_stride=stride).eval()
+        network.load_state_dict(stored)
+        sides[stride] = network.features(network.input(x)).shape[2]
+    assert sides == {32: 2, 16: 4, 8: 8}
+    with pytest.raises(SettingsError, match="output_stride"):
+        build(**size, output_stride=4)
+
+
 def test_norm5_is_not_overwritten_by_the_relu_behind_it():
     model, seen = densenet121(**SMALL), []
     model.features.norm5.register_forward_hook(lambda layer, inputs, output: seen.append(output))

@@ -10,7 +10,6 @@ from mdlib.errors import SettingsError
 from mdlib.models.decoding import generate, log_likelihood
 from mdlib.models.report_lstm import ATTENTIONS, END, PAD
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 LONGEST = 3
 
 

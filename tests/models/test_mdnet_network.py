@@ -2,27 +2,14 @@
 
 import pytest
 import torch
+from image_model import CHANNELS, CLASSES, Small
 from torch import nn
 
 from mdlib.errors import SettingsError
 from mdlib.models.mdnet import MDNet, class_maps, evidence_of, scale_gradient
 from mdlib.models.report_lstm import ATTENTIONS, END, PAD, ReportLSTM
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-CLASSES, CHANNELS, PARTS, VOCABULARY = 4, 5, 3, 7
-
-
-class Small(nn.Module):
-    """An image model with batch normalisation: 12 x 12 pixels -> 5 channels at 3 x 3 places."""
-
-    def __init__(self):
-        super().__init__()
-        self.channels = CHANNELS
-        self.layers = nn.Sequential(nn.Conv2d(3, CHANNELS, 4, stride=4), nn.BatchNorm2d(CHANNELS), nn.Tanh())
-        self.classifier = nn.Linear(CHANNELS, CLASSES)
-
-    def features(self, image):
-        return self.layers(image)
+PARTS, VOCABULARY = 3, 7
 
 
 def network(attention="aas", parts=PARTS):

@@ -7,7 +7,6 @@ from naive_report import CHANNELS, PARTS, PLACES, VOCABULARY, images, sentence, 
 from mdlib.errors import SettingsError
 from mdlib.models.report_lstm import ATTENTIONS, END, PAD, ReportLSTM
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = torch.tensor([[[2, 5, 3, END], [4, END, PAD, PAD], [6, 6, END, PAD]],
                       [[END, PAD, PAD, PAD], [2, 3, 4, END], [1, 2, END, PAD]]])
 

@@ -2,28 +2,14 @@
 
 import pytest
 import torch
-from torch import nn
+from image_model import CHANNELS, Small
 
 from mdlib.models.decoding import log_likelihood
 from mdlib.models.mdnet import MDNet, class_maps
 from mdlib.models.report_lstm import END, PAD, ReportLSTM
 from mdlib.models.reporting import ClassAttention, ReportAttention, ReportWriter, in_batches, report_likelihood
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-CHANNELS, PARTS, VOCABULARY, LONGEST, BEAM = 5, 3, 7, 4, 2
-
-
-class Small(nn.Module):
-    """An image model: 12 x 12 pixels -> 5 channels at 3 x 3 places."""
-
-    def __init__(self):
-        super().__init__()
-        self.channels = CHANNELS
-        self.layers = nn.Sequential(nn.Conv2d(3, CHANNELS, 4, stride=4), nn.Tanh())
-        self.classifier = nn.Linear(CHANNELS, 4)
-
-    def features(self, image):
-        return self.layers(image)
+PARTS, VOCABULARY, LONGEST, BEAM = 3, 7, 4, 2
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_chest import TINY
+from tiny_chest import FOURTEEN, IMAGE, TINY
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification
-from mdlib.files import read_json
+from mdlib.files import read_json, write_json
 from mdlib.papers import chest
 from mdlib.papers.chest import exhibits, published, table1
 from mdlib.runs import folder_of
@@ -51,15 +51,15 @@ def test_other_parameters_have_another_run_folder():
     assert folder_of("chest", device="cuda") == folder_of("chest"), "the device is not part of the question"
 
 
-def test_what_two_figures_need_is_trained_once(chest_study):
+def test_what_two_figures_need_is_trained_once(tiny_chest):
     settings = chest.PROFILES["embedded"]
-    study = Asked(settings, [0], chest_study.data)
+    study = Asked(settings, [0], tiny_chest.data)
     runs = exhibits.planned(study)
     assert len(runs) == len({run.slug for run in runs}) == 28
     assert sum(map(len, exhibits.RUNS.values())) == 38
     assert set(exhibits.RUNS["fig8"]) <= set(exhibits.RUNS["fig9"])
     grid = exhibits.planned(Asked(chest.PAPER.choose("embedded", {"n_splits": 3, "n_seeds": 3}), [0, 1, 2],
-                                  chest_study.data))
+                                  tiny_chest.data))
     assert len({run.slug for run in grid}) == 3 * (28 + 2 * 16)    # 16 trainings depend on the split
     assert not [run for run in grid if run.part == "train_val" and run.fold]
 
@@ -71,22 +71,22 @@ class Asked:
         self.settings, self.seeds, self.data = settings, seeds, data
 
 
-def test_an_exhibit_of_fewer_networks_needs_fewer_trainings(chest_study):
+def test_an_exhibit_of_fewer_networks_needs_fewer_trainings(tiny_chest):
     settings = chest.PAPER.choose("embedded", {"networks": ["densenet121"], "exhibits": ["fig9", "fig11"]})
-    study = Asked(settings, [0], chest_study.data)
+    study = Asked(settings, [0], tiny_chest.data)
     assert {run.body for run in exhibits.planned(study)} == {"densenet121"}
     assert exhibits.exhibit("fig6", study) == [], "it is not among the exhibits"
     assert {run.part for run in exhibits.exhibit("fig9", study, "test")} == {"train_val"}
 
 
-def test_the_table_of_trainings_says_what_is_shared(chest_study):
-    table = exhibits.overview(chest_study)
+def test_the_table_of_trainings_says_what_is_shared(tiny_chest):
+    table = exhibits.overview(tiny_chest)
     assert table.loc["fig9", ["trainings", "new"]].tolist() == [12, 12]
     assert table.loc["repair", ["trainings", "new"]].tolist() == [8, 4]
 
 
-def test_no_patient_is_in_two_parts(chest_study):
-    data = chest_study.data
+def test_no_patient_is_in_two_parts(tiny_chest):
+    data = tiny_chest.data
     parts = [set(data.table["patient"].iloc[rows]) for rows in data.parts.values()]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     assert sum(map(len, data.parts.values())) == len(data.table)
@@ -96,35 +96,50 @@ def test_no_patient_is_in_two_parts(chest_study):
         data.rows("tuning")
 
 
-def test_labels_are_the_rows_of_the_table_in_the_order_of_the_samples(chest_study):
-    labels, samples = chest_study.data.labels("test", chest.Run("att_a")), chest_study.samples("test")
-    assert labels.index.tolist() == chest_study.data.table["image"].iloc[samples.rows].tolist()
+def test_labels_are_the_rows_of_the_table_in_the_order_of_the_samples(tiny_chest):
+    labels, samples = tiny_chest.data.labels("test", chest.Run("att_a")), tiny_chest.samples("test")
+    assert labels.index.tolist() == tiny_chest.data.table["image"].iloc[samples.rows].tolist()
     np.testing.assert_array_equal(labels[list(chest.CLASSES)], samples.batch(len(samples))["target"])
 
 
-def test_moments_are_those_of_the_cropped_images(chest_study):
-    mean, spread = chest_study.data.moments
-    batch = chest_study.samples("test").batch(2)["image"].numpy()
-    rows = chest_study.data.rows("test")[:2]
+def test_moments_are_those_of_the_cropped_images(tiny_chest):
+    mean, spread = tiny_chest.data.moments
+    batch = tiny_chest.samples("test").batch(2)["image"].numpy()
+    rows = tiny_chest.data.rows("test")[:2]
     np.testing.assert_allclose(mean[rows], batch.mean(axis=(1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(spread[rows], batch.std(axis=(1, 2, 3)), rtol=1e-5)
 
 
-def test_a_network_of_fourteen_classes_is_compared_on_the_same_fourteen(chest_study):
-    runs = [chest.Run("densenet121", n_classes=n) for n in (15, 14)]
-    predictions = chest_study.predict(runs, "val")
+def test_a_network_of_fourteen_classes_is_compared_on_the_same_fourteen(tiny_chest, trained_chest):
+    predictions = trained_chest.predict([IMAGE, FOURTEEN], "val")
     assert predictions.names == list(chest.CLASSES[1:]) and set(predictions.scores) == {
         "densenet121, 15 classes", "densenet121, 14 classes"}
-    baseline = chest.metadata_baseline(chest_study, "train", "val", predictions.names)
-    whole = chest.metadata_baseline(chest_study, "train", "val")
+    baseline = chest.metadata_baseline(tiny_chest, "train", "val", predictions.names)
+    whole = chest.metadata_baseline(tiny_chest, "train", "val")
     np.testing.assert_array_equal(baseline, whole[..., 1:])
 
 
-def test_every_auroc_has_the_metadata_baseline_beside_it_and_is_the_mean_over_seeds(chest_study):
-    aurocs, differences = published.evaluated(chest_study, "fig9")
+@pytest.fixture(scope="module")
+def invented(tiny_chest, tmp_path_factory):
+    """A study whose trainings are all complete and whose predictions are random numbers: tables need no network."""
+    study = chest.open(data_dir=str(tiny_chest.data.folder), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                       overrides=TINY)
+    chance = np.random.default_rng(0)
+    for run in study.planned:
+        folder = study.run_folder(run)
+        write_json(folder / "history.json", [])
+        for part in exhibits.predicted_parts(run):
+            images = study.data.labels(part, run).index
+            table = pd.DataFrame(chance.random((len(images), 15)), images, chest.CLASSES)
+            table.to_parquet(folder / f"predictions-{part}.parquet")
+    return study
+
+
+def test_every_auroc_has_the_metadata_baseline_beside_it_and_is_the_mean_over_seeds(invented):
+    aurocs, differences = published.evaluated(invented, "fig9")
     for _, panel in aurocs.groupby("panel"):
         assert list(dict.fromkeys(panel["series"])) == ["metadata baseline", *TINY["networks"]]
-    test = chest_study.predict([chest.Run("att_a", part="train_val", seed=seed) for seed in (0, 1)], "test")
+    test = invented.predict([chest.Run("att_a", part="train_val", seed=seed) for seed in (0, 1)], "test")
     both = [classification.auroc(test.targets, score, test.names)["auroc"] for score in test.scores["att_a"]]
     shown = aurocs[(aurocs["panel"] == "Fig. 9b: test") & (aurocs["series"] == "att_a")].set_index("class")["auroc"]
     np.testing.assert_allclose(shown[list(chest.CLASSES)], sum(both) / 2, atol=1e-6)
@@ -132,28 +147,28 @@ def test_every_auroc_has_the_metadata_baseline_beside_it_and_is_the_mean_over_se
         f"{name} − metadata baseline" for name in TINY["networks"])}
 
 
-def test_an_exhibit_that_is_left_out_is_empty(chest_study):
-    aurocs, differences = published.evaluated(chest_study, "fig6")
+def test_an_exhibit_that_is_left_out_is_empty(tiny_chest):
+    aurocs, differences = published.evaluated(tiny_chest, "fig6")
     assert aurocs.empty and differences.empty and "auroc" in aurocs and "verdict" in differences
 
 
-def test_the_leak_compares_trainings_alike(chest_study):
+def test_the_leak_compares_trainings_alike(tiny_chest):
     runs = list(exhibits.RUNS["leak"])
     assert published.compared_labels("leak", runs) == [
         (f"densenet121, leaky, {epochs}", f"densenet121, grouped, {epochs}") for epochs in ("epochs", "leak epochs")]
 
 
-def test_a_published_run_and_grid_are_read_as_they_were_computed(chest_study, tmp_path, monkeypatch):
+def test_a_published_run_and_grid_are_read_as_they_were_computed(invented, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "folder", lambda paper: tmp_path)
     monkeypatch.setattr(published, "map_measures", lambda study: {})
-    results.write("chest", "runs/own", chest_study.run, published.publish(chest_study))
-    aurocs, differences = published.evaluated(chest_study, "fig9")
+    results.write("chest", "runs/own", invented.run, published.publish(invented))
+    aurocs, differences = published.evaluated(invented, "fig9")
     pd.testing.assert_frame_equal(published.read("own", "aurocs", "fig9"), aurocs, check_dtype=False)
     pd.testing.assert_frame_equal(published.read("own", "differences", "fig9"), differences, check_dtype=False)
-    results.write("chest", "grid/own", chest_study.run, published.publish_grid(chest_study))
+    results.write("chest", "grid/own", invented.run, published.publish_grid(invented))
     of = published.grid_differences("own", ("fig9",)).set_index(["panel", "comparison"])
     row = of.loc[("Fig. 9b: test", "att_a − densenet121")]
-    scores = chest_study.predict(exhibits.exhibit("fig9", chest_study, "test"), "test")
+    scores = invented.predict(exhibits.exhibit("fig9", invented, "test"), "test")
     mean = {name: [classification.auroc(scores.targets, score, scores.names)["auroc"].mean() for score in of_seeds]
             for name, of_seeds in scores.scores.items()}
     assert row["pairs"] == 2
@@ -176,17 +191,17 @@ def test_the_published_counts_of_table_1_are_the_papers():
     assert (table1.published_leaks()["shared patients"].iloc[-1]) == 0, "no patient of train_val is in test"
 
 
-def test_another_collection_in_the_same_run_folder_is_refused(chest_study, tmp_path):
+def test_another_collection_in_the_same_run_folder_is_refused(tiny_chest, tmp_path):
     phantom_chest.write(tmp_path / "others", patients=60, side=72, seed=1)
     with pytest.raises(SettingsError, match="another data"):
-        chest.open(data_dir=str(tmp_path / "others"), run_dir=str(chest_study.folder), device="cpu", overrides=TINY)
+        chest.open(data_dir=str(tmp_path / "others"), run_dir=str(tiny_chest.folder), device="cpu", overrides=TINY)
 
 
 def test_real_radiographs_go_the_same_way_as_phantoms(real_data, tmp_path):
-    small = TINY | {"networks": ["densenet121"], "n_seeds": 1, "exhibits": ["fig9"]}
+    small = TINY | {"networks": ["densenet121"], "n_seeds": 1, "exhibits": ["fig8"]}
     study = chest.open(data_dir=str(real_data / "chestxray14"), run_dir=str(tmp_path), device="cpu", overrides=small)
     assert len(study.data.table) == 1273 and study.data.table["patient"].nunique() == 1013
     assert not study.data.is_phantom
-    aurocs, _ = published.evaluated(study, "fig9")
+    aurocs, _ = published.evaluated(study, "fig8")
     assert set(aurocs["series"]) == {"metadata baseline", "densenet121"}
     assert read_json(study.folder / "manifest.json")["steps"]["start"]["data_dir"] == "chestxray14"

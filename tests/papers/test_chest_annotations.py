@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_chest import TINY
+from tiny_chest import ATTENTION, TINY
 
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
@@ -19,12 +19,12 @@ from mdlib.widgets.explorer import explorer
 
 @pytest.fixture(scope="module")
 def run():
-    return chest.Run("att_a", part="train_val")
+    return ATTENTION
 
 
 @pytest.fixture(scope="module")
-def model(chest_study, run):
-    return chest_study.model(run)
+def model(trained_chest, run):
+    return trained_chest.model(run)
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +34,28 @@ def real(real_data, tmp_path_factory):
                       device="cpu", overrides=TINY)
 
 
-def test_pairs_are_images_of_the_part_with_a_finding_they_show(chest_study):
-    data, found = chest_study.data, annotations.pairs(chest_study, 3)
+def test_pairs_are_images_of_the_part_with_a_finding_they_show(tiny_chest):
+    data, found = tiny_chest.data, annotations.pairs(tiny_chest, 3)
     assert set(found["row"]) <= set(data.rows("test")) and found.groupby("finding").size().max() == 3
     assert (data.targets[found["row"], found["k"]] == 1).all() and "No Finding" not in set(found["finding"])
     assert (data.table["image"].iloc[found["row"]].to_numpy() == found["image"]).all()
-    fewer = annotations.pairs(chest_study, 2)
+    fewer = annotations.pairs(tiny_chest, 2)
     assert fewer.groupby("k")["image"].first().equals(found.groupby("k")["image"].first())
-    assert set(annotations.pairs(chest_study, 3, "train")["row"]) <= set(data.rows("train"))
+    assert set(annotations.pairs(tiny_chest, 3, "train")["row"]) <= set(data.rows("train"))
     with pytest.raises(SettingsError, match="label, cause, twin"):
-        annotations.pairs(chest_study, known="everything")
+        annotations.pairs(tiny_chest, known="everything")
 
 
-def test_the_mask_and_the_twin_go_through_the_geometry_of_the_image(chest_study):
+def test_the_mask_and_the_twin_go_through_the_geometry_of_the_image(tiny_chest):
     """What differs between image and twin lies in the mask: on phantoms of 72 pixels nothing is resized."""
-    found = annotations.pairs(chest_study, 2, known="twin")
-    differs = (maps.pair_images(chest_study, found) != annotations.twins(chest_study, found)).numpy()[:, 0]
-    np.testing.assert_array_equal(annotations.masks(chest_study, found), differs)
+    found = annotations.pairs(tiny_chest, 2, known="twin")
+    differs = (maps.pair_images(tiny_chest, found) != annotations.twins(tiny_chest, found)).numpy()[:, 0]
+    np.testing.assert_array_equal(annotations.masks(tiny_chest, found), differs)
 
 
-def test_the_location_prior_of_phantoms_is_the_mean_mask_of_the_training_images(chest_study):
-    found, data = annotations.pairs(chest_study, 3), chest_study.data
-    own = annotations.location_prior(chest_study, found, annotations.masks(chest_study, found))
+def test_the_location_prior_of_phantoms_is_the_mean_mask_of_the_training_images(tiny_chest):
+    found, data = annotations.pairs(tiny_chest, 3), tiny_chest.data
+    own = annotations.location_prior(tiny_chest, found, annotations.masks(tiny_chest, found))
     truth, table = phantom_chest.Truth(data.folder), data.table.iloc[data.rows("train")]
     for i in (0, len(found) - 1):
         finding = found["finding"][i]
@@ -65,75 +65,75 @@ def test_the_location_prior_of_phantoms_is_the_mean_mask_of_the_training_images(
         np.testing.assert_allclose(own[i], mean, atol=1e-6)
 
 
-def test_one_image_per_class_and_the_first_with_a_finding(chest_study):
-    targets, rows = chest_study.data.targets, annotations.one_per_class(chest_study, 12)
+def test_one_image_per_class_and_the_first_with_a_finding(tiny_chest):
+    targets, rows = tiny_chest.data.targets, annotations.one_per_class(tiny_chest, 12)
     assert len(set(rows)) == 12 and targets[rows[0], 1] == 1
     for finding in ("Mass", "No Finding"):
         k = chest.CLASSES.index(finding)
-        assert annotations.first_with(chest_study, finding) == next(
-            row for row in chest_study.data.rows("test") if targets[row, k] == 1)
-    everything = annotations.one_per_class(chest_study, 10_000)
-    assert sorted(everything) == sorted(chest_study.data.rows("test"))
-    assert annotations.caption(chest_study, rows[0]).count("\n") == 1
+        assert annotations.first_with(tiny_chest, finding) == next(
+            row for row in tiny_chest.data.rows("test") if targets[row, k] == 1)
+    everything = annotations.one_per_class(tiny_chest, 10_000)
+    assert sorted(everything) == sorted(tiny_chest.data.rows("test"))
+    assert annotations.caption(tiny_chest, rows[0]).count("\n") == 1
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
-def test_images_of_pairs_are_those_of_their_rows_whatever_the_part_and_order(chest_study, part):
-    found, samples = annotations.pairs(chest_study, 2, part, known="label"), chest_study.samples(part)
+def test_images_of_pairs_are_those_of_their_rows_whatever_the_part_and_order(tiny_chest, part):
+    found, samples = annotations.pairs(tiny_chest, 2, part, known="label"), tiny_chest.samples(part)
     assert not found["row"].is_monotonic_increasing
     expected = torch.stack([samples[samples.rows.tolist().index(row)]["image"] for row in found["row"]])
-    assert torch.equal(maps.pair_images(chest_study, found), expected)
-    assert maps.pair_images(chest_study, found[:0]).shape == (0, *expected.shape[1:])
+    assert torch.equal(maps.pair_images(tiny_chest, found), expected)
+    assert maps.pair_images(tiny_chest, found[:0]).shape == (0, *expected.shape[1:])
 
 
-def test_maps_of_pairs_are_those_of_each_finding(chest_study, model):
-    found = annotations.pairs(chest_study, 1)
-    own = maps.pair_maps(chest_study, model, "att_a", found, ("transition2", "norm5"))
+def test_maps_of_pairs_are_those_of_each_finding(tiny_chest, model):
+    found = annotations.pairs(tiny_chest, 1)
+    own = maps.pair_maps(tiny_chest, model, "att_a", found, ("transition2", "norm5"))
     assert list(own) == ["Grad-CAM transition2", "Grad-CAM norm5", "attention 1", "attention 2", "attention 3"]
     assert not own["Grad-CAM norm5"].any()                      # eq. 4: g cancels
-    batch = {"image": maps.pair_images(chest_study, found)}
+    batch = {"image": maps.pair_images(tiny_chest, found)}
     every = gradients.grad_cam_maps(model, batch, "features.transition2").values[range(len(found)), found["k"]]
     np.testing.assert_allclose(own["Grad-CAM transition2"], every, rtol=1e-4, atol=1e-6 * float(every.abs().max()))
-    other = maps.pair_maps(chest_study, model, "att_a", found, ("transition2",), batch["image"].flip(3),
+    other = maps.pair_maps(tiny_chest, model, "att_a", found, ("transition2",), batch["image"].flip(3),
                            gradients.gradient_times_input_maps)
     assert next(iter(other)) == "gradient × input transition2"
     assert not np.allclose(other["attention 1"], own["attention 1"])
 
 
-def test_logits_and_probabilities_are_of_the_finding_of_each_pair(chest_study, model, monkeypatch):
-    found = annotations.pairs(chest_study, 2)
+def test_logits_and_probabilities_are_of_the_finding_of_each_pair(tiny_chest, model, monkeypatch):
+    found = annotations.pairs(tiny_chest, 2)
     with torch.no_grad():
-        expected = model(maps.pair_images(chest_study, found))["logits"][range(len(found)), found["k"]]
+        expected = model(maps.pair_images(tiny_chest, found))["logits"][range(len(found)), found["k"]]
     monkeypatch.setattr(maps, "BATCH_SIZE", 5)
-    np.testing.assert_allclose(maps.logits(chest_study, model, "att_a", found), expected, atol=1e-5)
-    predict = maps.predictor(chest_study, model, "att_a", found)
-    np.testing.assert_allclose(predict(maps.pair_images(chest_study, found).numpy()), expected.sigmoid(), atol=1e-5)
+    np.testing.assert_allclose(maps.logits(tiny_chest, model, "att_a", found), expected, atol=1e-5)
+    predict = maps.predictor(tiny_chest, model, "att_a", found)
+    np.testing.assert_allclose(predict(maps.pair_images(tiny_chest, found).numpy()), expected.sigmoid(), atol=1e-5)
 
 
-def test_an_untrained_network_is_the_same_each_time_and_not_the_trained_one(chest_study, run, model):
-    first, second = (maps.untrained(chest_study, run).state_dict() for _ in range(2))
+def test_an_untrained_network_is_the_same_each_time_and_not_the_trained_one(tiny_chest, run, model):
+    first, second = (maps.untrained(tiny_chest, run).state_dict() for _ in range(2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["classifier.linear.weight"], model.state_dict()["classifier.linear.weight"])
 
 
-def test_everything_is_measured_of_a_trained_network(chest_study, run, model):
+def test_everything_is_measured_of_a_trained_network(tiny_chest, run, model):
     """A page's cells, once: what must come out whatever the weights."""
-    pairs, options = annotations.pairs(chest_study, 2), {"network": "att_a", "n_bootstrap": 5, "seed": 0}
-    masks = annotations.masks(chest_study, pairs)
-    own = maps.pair_maps(chest_study, model, run.network, pairs)
-    prior = annotations.location_prior(chest_study, pairs, masks)
+    pairs, options = annotations.pairs(tiny_chest, 2), {"network": "att_a", "n_bootstrap": 5, "seed": 0}
+    masks = annotations.masks(tiny_chest, pairs)
+    own = maps.pair_maps(tiny_chest, model, run.network, pairs)
+    prior = annotations.location_prior(tiny_chest, pairs, masks)
     place = saliency.localisation(own, masks, pairs, prior, **options)
     place = place.set_index(["method", "finding", "measure"])["mean"].sort_index()
     over = place.xs("mean over findings", level="finding")
     assert over["Grad-CAM norm5", "shown"] == 0 and over["attention 1", "shown"] == 1
     np.testing.assert_allclose(over["uniform"][[*MEASURES]], over["uniform", "mass accuracy"])
     assert over["location prior", "mass accuracy"] > over["uniform", "mass accuracy"]
-    gains = saliency.faithfulness(maps.predictor(chest_study, model, run.network, pairs),
-                                  maps.pair_images(chest_study, pairs), own, pairs, steps=2, **options)
+    gains = saliency.faithfulness(maps.predictor(tiny_chest, model, run.network, pairs),
+                                  maps.pair_images(tiny_chest, pairs), own, pairs, steps=2, **options)
     assert "Grad-CAM norm5" not in set(gains["method"]) and "attention 1" in set(gains["method"])
-    without = annotations.twins(chest_study, pairs)
-    effect = maps.logits(chest_study, model, "att_a", pairs) - maps.logits(chest_study, model, "att_a", pairs, without)
-    table = saliency.counterfactuals(effect, own, maps.pair_maps(chest_study, model, "att_a", pairs, pictures=without),
+    without = annotations.twins(tiny_chest, pairs)
+    effect = maps.logits(tiny_chest, model, "att_a", pairs) - maps.logits(tiny_chest, model, "att_a", pairs, without)
+    table = saliency.counterfactuals(effect, own, maps.pair_maps(tiny_chest, model, "att_a", pairs, pictures=without),
                                      masks, pairs, **options)
     of = table[table["measure"] == "effect"].set_index("finding")["mean"]
     expected = pairs.assign(effect=effect).groupby("finding")["effect"].mean()
@@ -141,8 +141,8 @@ def test_everything_is_measured_of_a_trained_network(chest_study, run, model):
 
 
 @pytest.fixture(scope="module")
-def cases(chest_study, run, model):
-    return maps.cases(chest_study, run, model, count=12)
+def cases(tiny_chest, run, model):
+    return maps.cases(tiny_chest, run, model, count=12)
 
 
 def test_a_film_has_a_twin_without_each_of_its_findings_and_no_other(cases):
@@ -154,18 +154,18 @@ def test_a_film_has_a_twin_without_each_of_its_findings_and_no_other(cases):
             assert left == (found - {finding} or {"No Finding"})
 
 
-def test_a_twin_differs_from_its_film_only_within_the_cause(chest_study, cases):
-    truth = phantom_chest.Truth(chest_study.data.folder)
+def test_a_twin_differs_from_its_film_only_within_the_cause(tiny_chest, cases):
+    truth = phantom_chest.Truth(tiny_chest.data.folder)
     for case in cases:
         for finding, twin in case.twins.items():
             inside = images.centre_crop(truth.mask(case.name, finding), 64)
             assert inside.any() and ((case.image != twin.image) == inside).all()
 
 
-def test_a_twin_goes_through_the_network_as_its_film_does(chest_study, model, cases):
+def test_a_twin_goes_through_the_network_as_its_film_does(tiny_chest, model, cases):
     case = next(case for case in cases if case.twins)
     finding, twin = next(iter(case.twins.items()))
-    film = phantom_chest.twin(chest_study.data.folder, case.name, finding)
+    film = phantom_chest.twin(tiny_chest.data.folder, case.name, finding)
     image = images.centre_crop(images.fit_square(film, 72), 64)
     with torch.inference_mode():
         answer = model(image=torch.tensor(image)[None, None] / 255)
@@ -174,12 +174,12 @@ def test_a_twin_goes_through_the_network_as_its_film_does(chest_study, model, ca
     assert (twin.logits != case.logits).any() and (twin.image != case.image).any()
 
 
-def test_the_explorer_shows_the_layers_that_are_asked_for(chest_study, run, model, cases):
+def test_the_explorer_shows_the_layers_that_are_asked_for(tiny_chest, run, model, cases):
     widget = explorer(cases, title="attA")
     assert widget.methods == ["attention 1", "attention 2", "attention 3", "Grad-CAM transition3", "Grad-CAM norm5"]
     assert {case.outline for case in cases} == {"cause"}
     assert len(standalone.page(widget, "Twelve films").encode()) < 700_000
-    other, = maps.cases(chest_study, run, model, 1, ("relu5",), gradients.gradient_times_input_maps)
+    other, = maps.cases(tiny_chest, run, model, 1, ("relu5",), gradients.gradient_times_input_maps)
     assert list(other.maps) == ["attention 1", "attention 2", "attention 3", "gradient × input relu5"]
 
 

@@ -3,29 +3,28 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_chest import IMAGE
 
 from mdlib.evaluate import subgroups, thresholds
 from mdlib.papers import chest
 from mdlib.papers.chest import clinic
 from mdlib.study import plots
 
-RUN = chest.Run("densenet121")
-
 
 @pytest.fixture(scope="module")
-def compared(tiny_chest):
+def compared(trained_chest):
     """What the page compares, by view and sex; with three patients instead of ten, so that something is left."""
-    val, test = (tiny_chest.predict([RUN], part) for part in ("val", "test"))
+    val, test = (trained_chest.predict([IMAGE], part) for part in ("val", "test"))
     points = thresholds.choose(val.targets, val.scores["densenet121"][0], val.names)
-    part = tiny_chest.data.table.iloc[tiny_chest.data.rows("test")]
+    part = trained_chest.data.table.iloc[trained_chest.data.rows("test")]
     options = {"names": test.names, "min_patients": 3, "n_bootstrap": 20}
     return pd.concat([subgroups.compare(test.targets, test.scores["densenet121"][0], points["threshold"], part[by],
                                         test.patients, parts=order, **options).assign(by=by)
                       for by, order in (("view", ("PA", "AP")), ("sex", ("F", "M")))], ignore_index=True)
 
 
-def test_thresholds_come_from_other_images_than_everything_else(tiny_chest):
-    val, test = (tiny_chest.predict([RUN], part) for part in ("val", "test"))
+def test_thresholds_come_from_other_images_than_everything_else(trained_chest):
+    val, test = (trained_chest.predict([IMAGE], part) for part in ("val", "test"))
     assert not set(val.labels.index) & set(test.labels.index)
     assert not set(val.patients) & set(test.patients)
 

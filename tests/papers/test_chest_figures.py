@@ -11,20 +11,20 @@ from mdlib.papers.chest import annotations, causes, fig1, fig2, fig5, fig10, map
 
 
 @pytest.fixture(scope="module")
-def models(chest_study):
+def models(tiny_chest):
     """Networks with random weights: what is tested needs no trained ones."""
-    return {name: maps.untrained(chest_study, chest.Run(name)) for name in ("densenet121", "att_a")}
+    return {name: maps.untrained(tiny_chest, chest.Run(name)) for name in ("densenet121", "att_a")}
 
 
 def titles(figure):
     return [axis.get_title() for axis in figure.axes if axis.images]
 
 
-def test_fig_1_has_a_bar_per_class_and_part_as_high_as_it_has_images(chest_study):
-    table = fig1.counts(chest_study.data)
+def test_fig_1_has_a_bar_per_class_and_part_as_high_as_it_has_images(tiny_chest):
+    table = fig1.counts(tiny_chest.data)
     assert list(table) == ["train", "val", "test"]
     hernia = chest.CLASSES.index("Hernia")
-    assert table.loc["Hernia", "test"] == chest_study.data.targets[chest_study.data.rows("test"), hernia].sum()
+    assert table.loc["Hernia", "test"] == tiny_chest.data.targets[tiny_chest.data.rows("test"), hernia].sum()
     (axis,) = fig1.figure(table).axes
     heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
     assert np.array_equal(np.nan_to_num(heights), table.T.to_numpy()) and axis.get_yscale() == "log"
@@ -32,8 +32,8 @@ def test_fig_1_has_a_bar_per_class_and_part_as_high_as_it_has_images(chest_study
     assert "Pleural Thickening" in [label.get_text() for label in axis.get_xticklabels()]
 
 
-def test_fig_2_shows_the_percentage_of_each_group(chest_study):
-    table, targets = chest_study.data.table, chest_study.data.targets
+def test_fig_2_shows_the_percentage_of_each_group(tiny_chest):
+    table, targets = tiny_chest.data.table, tiny_chest.data.targets
     by_sex, by_view, by_age = fig2.figure(table, targets, chest.CLASSES).axes
     for axis, column in ((by_sex, "sex"), (by_view, "view")):
         for bars, label in zip(axis.containers, axis.get_legend().get_texts(), strict=True):
@@ -58,16 +58,16 @@ def test_fig_5_goes_from_the_raw_map_to_the_image_below_it():
     assert (dead == 50).all()
 
 
-def test_fig_10_shows_the_most_probable_classes_and_no_map_without_signal(chest_study, models):
-    figure = fig10.figure(chest_study, models)
-    shown = [panel for panel in fig10.PANELS if annotations.first_with(chest_study, panel.finding) is not None]
+def test_fig_10_shows_the_most_probable_classes_and_no_map_without_signal(tiny_chest, models):
+    figure = fig10.figure(tiny_chest, models)
+    shown = [panel for panel in fig10.PANELS if annotations.first_with(tiny_chest, panel.finding) is not None]
     assert len(titles(figure)) == 4 * len(shown) > 0
     for i, panel in enumerate(shown):
         first, *others = titles(figure)[4 * i:4 * i + 4]
         assert first == f"({panel.name}) {panel.finding}\n{panel.network}, {panel.layer}"
-        row = annotations.first_with(chest_study, panel.finding)
+        row = annotations.first_with(tiny_chest, panel.finding)
         with torch.inference_mode():
-            answer = models[panel.network](**maps.inputs_of_rows(chest_study, panel.network, [row]))
+            answer = models[panel.network](**maps.inputs_of_rows(tiny_chest, panel.network, [row]))
         top = answer["logits"][0].sigmoid().sort(descending=True)
         assert [text.split("\n")[0] for text in others] == [
             f"{chest.CLASSES[k].replace('_', ' ')}: {p:.2f}"
@@ -76,29 +76,29 @@ def test_fig_10_shows_the_most_probable_classes_and_no_map_without_signal(chest_
         assert not dead or all(text.endswith("\nno signal") for text in others)
 
 
-def test_fig_10_outlines_the_cause_of_a_class_that_is_present(chest_study, models):
-    finding = annotations.pairs(chest_study, 1)["finding"].iloc[0]
+def test_fig_10_outlines_the_cause_of_a_class_that_is_present(tiny_chest, models):
+    finding = annotations.pairs(tiny_chest, 1)["finding"].iloc[0]
     panel = fig10.Panel("a", "densenet121", finding, "transition3")
-    figure = fig10.figure(chest_study, models, [panel], top=len(chest.CLASSES))
-    row = annotations.first_with(chest_study, finding)
-    known = annotations.contours(chest_study, row)
+    figure = fig10.figure(tiny_chest, models, [panel], top=len(chest.CLASSES))
+    row = annotations.first_with(tiny_chest, finding)
+    known = annotations.contours(tiny_chest, row)
     for axis in figure.axes[1:]:
         name = axis.get_title().split(":")[0].replace(" ", "_")
         assert len(axis.lines) == len(known.get(name, ()))
     assert sum(len(lines) for lines in known.values()) > 0
-    k, probability, raw, signal = fig10.most_probable(chest_study, models["densenet121"], panel, row, 1)[0]
-    batch = maps.inputs_of_rows(chest_study, "densenet121", [row])
+    k, probability, raw, signal = fig10.most_probable(tiny_chest, models["densenet121"], panel, row, 1)[0]
+    batch = maps.inputs_of_rows(tiny_chest, "densenet121", [row])
     expected = gradients.grad_cam_maps(models["densenet121"], batch, "features.transition3")
     np.testing.assert_array_equal(raw, expected.values[0, k].numpy())
     assert signal and probability == pytest.approx(float(expected.logits[0].sigmoid().max()))
 
 
-def test_fig_10_without_its_networks_or_findings_has_nothing_to_show(chest_study):
-    assert fig10.figure(chest_study, {}).axes[0].texts[0].get_text() == "nothing to show"
+def test_fig_10_without_its_networks_or_findings_has_nothing_to_show(tiny_chest):
+    assert fig10.figure(tiny_chest, {}).axes[0].texts[0].get_text() == "nothing to show"
 
 
-def test_a_phantom_stands_beside_its_twin_and_differs_from_it_within_the_outline(chest_study):
-    examples = causes.examples(chest_study, 2)
+def test_a_phantom_stands_beside_its_twin_and_differs_from_it_within_the_outline(tiny_chest):
+    examples = causes.examples(tiny_chest, 2)
     assert len({one.finding for one in examples}) == len(examples) == 2
     for one in examples:
         changed = one.image != one.twin

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from small_networks import DENSENET, densenet
 from torch import nn
 
 from mdlib.explain.dead_parameters import dead_parameters
-from mdlib.models.backbones import densenet121
 from mdlib.papers import chest
 from mdlib.papers.chest import cancelling, libraries
 
-SIZES = dataclasses.replace(chest.PROFILES["embedded"], growth=4, blocks=(1, 2, 2, 1), stem=8)
+SIZES = dataclasses.replace(chest.PROFILES["embedded"], **DENSENET)
 
 
 @pytest.mark.parametrize("name", ["att_a", "att_b"])
@@ -49,10 +49,7 @@ def test_the_dead_parts_of_the_papers_networks(name, normalise, weights, without
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    built = densenet121(15, growth=SIZES.growth, blocks=SIZES.blocks, stem=SIZES.stem).double().eval()
-    nn.init.normal_(built.features.norm5.bias)    # as after training: the ReLU behind norm5 has something to clip
-    return built
+    return densenet()
 
 
 @pytest.fixture

@@ -11,22 +11,20 @@ import pytest
 import torch
 from dicom_file import dicom
 from PIL import Image
+from tiny_chest import FOURTEEN, IMAGE, NONIMAGE
 
-from mdlib.cli import page_of_case
 from mdlib.errors import DataError
 from mdlib.evaluate import thresholds
-from mdlib.papers.chest import CLASSES, PAPER, Run, alarms
+from mdlib.papers.chest import CLASSES, PAPER, alarms
 from mdlib.study import inference
+from mdlib.widgets.standalone import case_page
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
-IMAGE, NONIMAGE, FOURTEEN = Run("densenet121"), Run("att_a_nonimage"), Run("densenet121", n_classes=14)
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 
 
 @pytest.fixture(scope="module")
-def study(tiny_chest):
-    """The tiny study with what is asked here trained."""
-    tiny_chest.train([IMAGE, NONIMAGE, FOURTEEN])
-    return tiny_chest
+def study(trained_chest):
+    return trained_chest
 
 
 def ask(study, paths, out, run=IMAGE, page=None, **given) -> dict[str, str]:
@@ -75,7 +73,7 @@ def test_an_inverted_film_and_a_lateral_view_get_warnings(study, tmp_path):
     Image.fromarray(255 - np.asarray(Image.open(film(study)))).save(tmp_path / "inverted.png")
     dicom(tmp_path / "lateral.dcm", np.asarray(Image.open(film(study))), 8, ViewPosition="LL", Modality="CR",
           BodyPartExamined="CHEST")
-    ask(study, [tmp_path], tmp_path / "out", page=page_of_case)
+    ask(study, [tmp_path], tmp_path / "out", page=case_page)
     found = checks_of(tmp_path / "out")
     assert "agreement" in found["inverted.png"] and "view" in found["lateral.dcm"]
     assert "probably inverted" in (tmp_path / "out/inverted.png.html").read_text()
@@ -86,14 +84,14 @@ def test_view_sex_and_age_come_from_the_header_or_are_asked_for(study, tmp_path)
     failures = ask(study, [film(study)], out, NONIMAGE, sex="M")
     assert all(part in failures[film(study).name] for part in ("view, age", "--view PA or AP"))
     out = tmp_path / "given"
-    assert ask(study, [film(study)], out, NONIMAGE, page_of_case, **given) == {}
+    assert ask(study, [film(study)], out, NONIMAGE, case_page, **given) == {}
     page = out / f"{film(study).name}.html"
     assert "The network was also given: AP, M, 57 years." in page.read_text()
     assert ask(study, [film(study)], out, NONIMAGE, **given | {"age": 58.0}) == {}
     assert not page.exists(), "a page for another age does not stay beside the new table"
     dicom(tmp_path / "film.dcm", np.asarray(Image.open(film(study))), 8, PatientSex="F", PatientAge="040Y",
           ViewPosition="PA")
-    assert ask(study, [tmp_path / "film.dcm"], tmp_path / "header", NONIMAGE, page_of_case, **given) == {}
+    assert ask(study, [tmp_path / "film.dcm"], tmp_path / "header", NONIMAGE, case_page, **given) == {}
     assert "also given: PA, F, 40 years" in (tmp_path / "header/film.dcm.html").read_text()
 
 
@@ -118,7 +116,7 @@ def test_a_card_of_no_network_of_the_paper_is_refused(study, tmp_path, part, cha
 def test_four_kinds_of_map_of_a_densenet_are_shown(study, tmp_path):
     cases = []
     ask(study, [film(study)], tmp_path / "out",
-        page=lambda case, title, above: cases.append(case) or page_of_case(case, title, above))
+        page=lambda case, title, above: cases.append(case) or case_page(case, title, above))
     assert len(cases[0]["maps"]) == 4 and set(cases[0]["signal"]) == set(cases[0]["maps"])
 
 
@@ -132,7 +130,7 @@ def test_spoiled_images_get_warnings_and_few_others_do(study):
 
 
 def test_real_radiographs_in_dicom_and_jpeg_are_predicted(study, real_data, tmp_path):
-    assert ask(study, [real_data / "cxr_fullres_samples"], tmp_path, page=page_of_case) == {}
+    assert ask(study, [real_data / "cxr_fullres_samples"], tmp_path, page=case_page) == {}
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert table["image"].nunique() == 5 and table["probability"].between(0, 1).all()
     found = checks_of(tmp_path)

@@ -17,8 +17,6 @@ from mdlib.recipes.mdnet import plan, recognition, trainings, writing
 from mdlib.recipes.mdnet.plan import Recognition, Training
 from mdlib.recipes.mdnet.rows import ATTENTIONS, EVERY, ROWS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_papers_numbers_are_those_of_the_paper():
     paper = mdnet.PROFILES["paper"]
@@ -85,50 +83,53 @@ def test_the_colours_are_those_of_the_training_pixels(tiny_mdnet):
     assert mean == pytest.approx(pixels.mean(axis=0)) and std == pytest.approx(pixels.std(axis=0))
 
 
-def test_rows_start_from_one_image_model_a_fold_and_leave_it_as_it_is_unless_fine_tuned(tiny_mdnet):
-    mdnet.train_all(tiny_mdnet, [Training("baseline_en"), Training("split"), Training("split_tuned")])
-    begun = trainings.weights_of(tiny_mdnet, Training("ecnet"))
+def test_rows_start_from_one_image_model_a_fold_and_leave_it_as_it_is_unless_fine_tuned(trained_mdnet):
+    begun = trainings.weights_of(trained_mdnet, Training("ecnet"))
     for row in ("baseline_en", "split", "split_tuned"):
-        ended = trainings.weights_of(tiny_mdnet, Training(row))
+        ended = trainings.weights_of(trained_mdnet, Training(row))
         same = [torch.equal(value, ended[f"image_model.{name}"]) for name, value in begun.items()]
         assert all(same) if row != "split_tuned" else not all(same), row
 
 
-def test_mdnet_learns_both_at_once_from_fresh_weights(tiny_mdnet):
-    history = mdnet.train_all(tiny_mdnet, [Training("mdnet")])[Training("mdnet")]
-    assert len(history) == tiny_mdnet.settings.epochs
+def test_a_row_with_googlenet_starts_from_one_that_fits(tiny_mdnet):
+    begun = trainings.begins_with(Training("baseline_gn", fold=1))
+    assert begun == Training("googlenet", fold=1)
+    weights = trainings.build(tiny_mdnet, begun).state_dict()
+    trainings.build(tiny_mdnet, Training("baseline_gn", fold=1)).image_model.load_state_dict(weights)
+
+
+def test_mdnet_learns_both_at_once_from_fresh_weights(trained_mdnet):
+    history = mdnet.train_all(trained_mdnet, [Training("mdnet")])[Training("mdnet")]
+    assert len(history) == trained_mdnet.settings.epochs
     assert all(entry["gradient_M"] > 0 and entry["gradient_L"] > 0 for entry in history)
     assert trainings.begins_with(Training("mdnet")) is None
-    assert not (shared.folder(tiny_mdnet, Training("googlenet")) / shared.HISTORY).exists()
 
 
-def test_a_finished_training_is_not_done_again(tiny_mdnet):
-    mdnet.train_all(tiny_mdnet, [Training("mdnet")])
-    folder = shared.folder(tiny_mdnet, Training("mdnet"))
+def test_a_finished_training_is_not_done_again(trained_mdnet):
+    folder = shared.folder(trained_mdnet, Training("mdnet"))
     stamps = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    mdnet.train_all(tiny_mdnet, [Training("mdnet")])
+    mdnet.train_all(trained_mdnet, [Training("mdnet")])
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == stamps
 
 
-def test_the_same_seed_gives_the_same_network_and_the_same_words(tiny_mdnet, mdnet_phantoms, tmp_path):
+def test_the_same_seed_gives_the_same_network_and_the_same_words(trained_mdnet, mdnet_phantoms, tmp_path):
     again = mdnet.start(data_dir=str(mdnet_phantoms), run_dir=str(tmp_path), device="cpu", overrides=TINY)
-    for chapter in (tiny_mdnet, again):
-        mdnet.train_all(chapter, [Training("mdnet")])
-    first, second = (trainings.weights_of(chapter, Training("mdnet")) for chapter in (tiny_mdnet, again))
+    mdnet.train_all(again, [Training("mdnet")])
+    first, second = (trainings.weights_of(chapter, Training("mdnet")) for chapter in (trained_mdnet, again))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
-    assert mdnet.predictions(tiny_mdnet, Training("mdnet")).equals(mdnet.predictions(again, Training("mdnet")))
+    assert mdnet.predictions(trained_mdnet, Training("mdnet")).equals(mdnet.predictions(again, Training("mdnet")))
 
 
 @pytest.mark.parametrize("row", ["mdnet", "baseline_en"])
-def test_what_is_kept_is_what_the_network_writes(tiny_mdnet, row):
-    table, model = mdnet.predictions(tiny_mdnet, Training(row)), mdnet.trained(tiny_mdnet, Training(row))
-    assert table["row"].tolist() == tiny_mdnet.part("test").tolist()
-    samples = tiny_mdnet.samples("test", whole=not EVERY[row].split)
-    settings = tiny_mdnet.settings
+def test_what_is_kept_is_what_the_network_writes(trained_mdnet, row):
+    table, model = mdnet.predictions(trained_mdnet, Training(row)), mdnet.trained(trained_mdnet, Training(row))
+    assert table["row"].tolist() == trained_mdnet.part("test").tolist()
+    samples = trained_mdnet.samples("test", whole=not EVERY[row].split)
+    settings = trained_mdnet.settings
     longest = settings.longest if EVERY[row].split else settings.longest_report
     answer = model.report(samples[3]["image"][None], longest=longest)
-    said = [tiny_mdnet.vocabulary().decode(ids.numpy()) for ids in answer["words"][0]]
-    columns = list(tiny_mdnet.reports.parts) if EVERY[row].split else ["report"]
+    said = [trained_mdnet.vocabulary().decode(ids.numpy()) for ids in answer["words"][0]]
+    columns = list(trained_mdnet.reports.parts) if EVERY[row].split else ["report"]
     assert table.iloc[3][columns].tolist() == said
     assert table.iloc[3]["guess"] == int(answer["logits"].argmax())
 
@@ -145,12 +146,12 @@ def test_a_report_is_scored_without_its_conclusion(tiny_mdnet):
     assert ((split != PAD).sum(dim=2) > 1).all()
 
 
-def test_likelihoods_are_those_of_the_forward_pass(tiny_mdnet):
+def test_likelihoods_are_those_of_the_forward_pass(trained_mdnet):
     """Of the third query and the second image, word by word."""
-    kept, model = mdnet.likelihoods(tiny_mdnet, Training("mdnet")), mdnet.trained(tiny_mdnet, Training("mdnet"))
-    rows = tiny_mdnet.part("test")
-    words = writing.queries(tiny_mdnet, 0, rows, False)[[2]]
-    image = tiny_mdnet.samples("test")[1]["image"][None]
+    kept, model = mdnet.likelihoods(trained_mdnet, Training("mdnet")), mdnet.trained(trained_mdnet, Training("mdnet"))
+    rows = trained_mdnet.part("test")
+    words = writing.queries(trained_mdnet, 0, rows, False)[[2]]
+    image = trained_mdnet.samples("test")[1]["image"][None]
     with torch.inference_mode():
         log_p = model(image, words)["words"].log_softmax(dim=3)
     chosen = log_p.gather(3, words.clamp(min=0)[..., None])[..., 0]
@@ -171,14 +172,14 @@ def test_the_true_class_may_be_given_in_training(tiny_mdnet):
         assert float(true(model, batch)) == pytest.approx(float(guessed(model, batch)))
 
 
-def test_table_1_is_trained_by_the_policy_of_wrn_and_tells_the_error_of_each_epoch(tiny_mdnet):
+def test_table_1_is_trained_by_the_policy_of_wrn_and_tells_the_error_of_each_epoch(trained_mdnet):
     one = Recognition("ecnet_110_4", "shapes")
-    history = mdnet.train_all(tiny_mdnet, [one])[one]
+    history = mdnet.train_all(trained_mdnet, [one])[one]
     assert len(history) == 2 and all(0 <= entry["error"] <= 1 for entry in history)
-    images, labels = recognition.images(tiny_mdnet, "shapes", "test")
+    images, labels = recognition.images(trained_mdnet, "shapes", "test")
     assert images.shape == (recognition.TESTED, 32, 32, 3) and set(labels) == set(range(10))
-    train, _ = recognition.images(tiny_mdnet, "shapes", "train")
-    assert not (images[:200] == train[:200]).all(axis=(1, 2, 3)).any()
+    train, _ = recognition.images(trained_mdnet, "shapes", "train")
+    assert len(train) == len(images) and not (images == train).all(axis=(1, 2, 3)).any()
 
 
 @pytest.mark.soak

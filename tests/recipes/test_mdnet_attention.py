@@ -37,8 +37,8 @@ from mdlib.widgets.search import Picture, Query, search
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mdnet):
-    return tiny_mdnet
+def chapter(trained_mdnet):
+    return trained_mdnet
 
 
 @pytest.fixture
@@ -210,6 +210,7 @@ def test_the_grade_falls_where_the_network_sees_that_mitoses_are_gone(elsewhere,
 
 
 def test_figures_of_all_folds_are_json_and_come_back_as_tables(chapter, monkeypatch, tmp_path):
+    chapter = replace(chapter, settings=replace(chapter.settings, rows=("mdnet",)))
     found = located.figures(chapter)
     assert set(found) == set(measured.TABLES)
     assert all(rows for name, rows in found.items() if name != "twins")     # this network may state no grade

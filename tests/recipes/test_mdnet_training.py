@@ -11,10 +11,12 @@ import torch
 from matplotlib.figure import Figure
 
 from mdlib.errors import DataError
+from mdlib.files import write_json
 from mdlib.models.backbones import count
 from mdlib.models.ecnet import ecnet, preact_resnet, wide_resnet
 from mdlib.recipes import mdnet
-from mdlib.recipes.mdnet import learned, learned_figures, recognised, recognition
+from mdlib.recipes import trainings as shared
+from mdlib.recipes.mdnet import learned, learned_figures, recognised, recognition, trainings
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition, Training
 from mdlib.recipes.mdnet.rows import EVERY, ROWS
@@ -37,14 +39,21 @@ def two_networks():
                          for epoch, error in enumerate(errors, start=1)])
 
 
-def test_all_that_the_pages_show_is_of_the_first_fold_and_seed(tiny_mdnet):
-    live = learned.live(tiny_mdnet)
+@pytest.fixture
+def every(tiny_mdnet):
+    """The same run, asked for all rows of Table 2 and another eta; nothing is trained."""
+    settings = dataclasses.replace(tiny_mdnet.settings, rows=tuple(EVERY), etas=(1.0,))
+    return dataclasses.replace(tiny_mdnet, settings=settings)
+
+
+def test_all_that_the_pages_show_is_of_the_first_fold_and_seed(every):
+    live = learned.live(every)
     assert len(live) == len(set(live))
-    assert {one.seed for one in live} == {0} and {one.fold for one in learned.of_reports(tiny_mdnet)} == {0}
-    assert set(live) <= {*mdnet.planned(tiny_mdnet), *recognition.planned(tiny_mdnet)}
+    assert {one.seed for one in live} == {0} and {one.fold for one in learned.of_reports(every)} == {0}
+    assert set(live) <= {*mdnet.planned(every), *recognition.planned(every)}
     assert {Training(row) for row in (*EVERY, "ecnet", "googlenet")} <= set(live)
     assert {Recognition("ecnet_110_4", "shapes"), Recognition("resnet_164", "shapes")} <= set(live)
-    told = learned.planned(tiny_mdnet).data
+    told = learned.planned(every).data
     assert f"image models that learn the conclusion alone (2), networks that write reports ({len(live) - 4})" in told
     assert "6 of the networks that write begin with" in told and "36 images of 6 patients 1 times" in told
 
@@ -53,13 +62,13 @@ def test_the_maps_of_the_paper_end_in_512_of_14_by_14(tiny_mdnet):
     table = learned.maps(tiny_mdnet)
     assert table["paper profile"].tolist() == ["3 × 224 × 224", "16 × 56 × 56", "256 × 56 × 56", "512 × 28 × 28",
                                                "512 × 14 × 14"]
-    seen = mdnet.trained(tiny_mdnet, Training("ecnet"))(torch.zeros(1, 3, 64, 64))["features"].shape[1:]
+    seen = trainings.build(tiny_mdnet, Training("ecnet")).eval()(torch.zeros(1, 3, 64, 64))["features"].shape[1:]
     assert table.loc["group3", "this run"] == " × ".join(map(str, seen))
 
 
-def test_weights_are_those_of_the_networks_that_are_trained(tiny_mdnet):
-    table = learned.weights(tiny_mdnet)
-    model = mdnet.trained(tiny_mdnet, Training("mdnet"))
+def test_weights_are_those_of_the_networks_that_are_trained(every, trained_mdnet):
+    table = learned.weights(every)
+    model = mdnet.trained(trained_mdnet, Training("mdnet"))
     assert table.loc["MDNet", ("this run", "image model")] == count(model.image_model)
     assert table.loc["MDNet", ("this run", "language model")] == count(model.language)
     assert table.loc["MDNet", ("paper profile", "image model")] == 2_267_348          # Table 2: 2.3M
@@ -87,23 +96,23 @@ def test_what_lies_on_the_diagonal_is_counted_in_squares():
     assert learned.diagonal(np.array([[3.0, 2.0], [1.0, 1.0]])) == (2, pytest.approx(10 / 15))
 
 
-def test_the_attention_that_was_learned_is_shown_and_told(tiny_mdnet):
-    found = learned.places(tiny_mdnet)
+def test_the_attention_that_was_learned_is_shown_and_told(trained_mdnet):
+    found = learned.places(trained_mdnet)
     assert list(found) == ["MDNet", "MDNet without AAS"]
     assert all(weight.shape == (16, 16) for weight in found.values())        # 64 pixels, divided by 16
-    said = learned.places_said(tiny_mdnet).data
+    said = learned.places_said(trained_mdnet).data
     assert "There are 16 places" in said and f"{learned.diagonal(found['MDNet'])[0]:.2f}" in said
-    *panels, bar = learned_figures.places(tiny_mdnet).axes
+    *panels, bar = learned_figures.places(trained_mdnet).axes
     assert len(panels) == 2 and bar.get_ylabel().startswith("weight")
     for panel, weight in zip(panels, found.values(), strict=True):
         low, high = panel.images[0].get_clim()
         assert low == -high and (panel.images[0].get_array() == weight).all()
 
 
-def test_the_class_of_c_is_told_with_how_often_it_is_true(tiny_mdnet):
-    table = mdnet.predictions(tiny_mdnet, Training("mdnet"))
-    right = (table["guess"].to_numpy() == tiny_mdnet.reports.targets[table["row"]]).mean()
-    said = learned.class_said(tiny_mdnet).data
+def test_the_class_of_c_is_told_with_how_often_it_is_true(trained_mdnet):
+    table = mdnet.predictions(trained_mdnet, Training("mdnet"))
+    right = (table["guess"].to_numpy() == trained_mdnet.reports.targets[table["row"]]).mean()
+    said = learned.class_said(trained_mdnet).data
     assert "the class that the image model predicts" in said and f"true one in {100 * right:.0f} %" in said
     assert "36 test images (6 patients)" in said
 
@@ -119,17 +128,21 @@ def test_both_factors_meet_where_beta_is_one_over_one_plus_eta(tiny_mdnet):
     assert right.lines[1].get_ydata().max() == pytest.approx(5, abs=0.1)
 
 
-def test_a_training_is_shown_beside_those_of_the_same_loss(tiny_mdnet):
-    table = learned.losses(tiny_mdnet)
-    assert len(table) == len(learned.of_reports(tiny_mdnet)) * tiny_mdnet.settings.epochs
-    names = table.groupby("loss")["name"].agg(list)
+def test_a_training_is_shown_beside_those_of_the_same_loss(every, tmp_path):
+    elsewhere = dataclasses.replace(every, run=dataclasses.replace(every.run, folder=tmp_path))
+    for number, one in enumerate(learned.of_reports(every)):
+        history = [{"epoch": 1, "loss": number + 0.5}, {"epoch": 2, "loss": float(number)}]
+        write_json(shared.folder(elsewhere, one) / shared.HISTORY, history)
+    table = learned.losses(elsewhere)
+    assert table["value"].tolist() == [number + part for number in range(len(table) // 2) for part in (0.5, 0)]
+    names = table.drop_duplicates("name").groupby("loss")["name"].agg(list)
     assert names["L_M"] == ["EcNet", "GoogLeNet"] and len(names["L_L"]) == 6
     assert {"MDNet", "MDNet, η = 1", "MDNet, without 1 − β", "MDNet without AAS"} <= set(names["L_M + L_L"])
     assert [axis.get_title() for axis in learned_figures.losses(table).axes] == list(learned_figures.SYMBOLS.values())
 
 
-def test_the_gradients_of_both_losses_are_compared_epoch_by_epoch(tiny_mdnet):
-    table = learned.gradients(tiny_mdnet)
+def test_the_gradients_of_both_losses_are_compared_epoch_by_epoch(trained_mdnet):
+    table = learned.gradients(trained_mdnet)
     assert list(table) == ["M", "L"] and (table.to_numpy() > 0).all()
     assert learned_figures.gradients(table).axes[0].get_yscale() == "log"
     made = pd.DataFrame({"M": [8.0, 6.0, 1.0], "L": [1.0, 2.0, 2.0]}, index=[1, 2, 3])
@@ -152,26 +165,26 @@ def test_an_error_has_the_interval_of_wilson_and_the_best_epoch_is_marked(two_ne
     assert [line.get_xydata()[0].tolist() for line in axis.lines[4:]] == [[3, 15], [2, 10]]
 
 
-def test_the_others_are_held_against_the_best_image_by_image(two_networks, tiny_mdnet):
+def test_the_others_are_held_against_the_best_image_by_image(two_networks, trained_mdnet):
     apart = pd.DataFrame({"data": ["shapes"], "name": ["EcNet-11-3"], "mean": [0.1], "low": [0.05], "high": [0.15]})
     said = recognised.said(two_networks, apart).data
     assert "ResNet⁺-11 errs least after the last epoch: 15.0 % of 400 images" in said
     assert "EcNet-11-3 10.0 points more (5.0–15.0)" in said and "by 2.5 points" in said
-    table = recognised.differences(tiny_mdnet)
-    wrong = [recognition.wrong(tiny_mdnet, one).mean() for one in recognition.planned(tiny_mdnet)]
+    table = recognised.differences(trained_mdnet)
+    wrong = [recognition.wrong(trained_mdnet, one).mean() for one in recognition.planned(trained_mdnet)]
     assert len(table) == 1 and table["mean"].item() == pytest.approx(max(wrong) - min(wrong))
     assert table["low"].item() <= table["mean"].item() <= table["high"].item()
 
 
-def test_table_1_is_of_the_networks_of_this_run(tiny_mdnet):
-    table = recognised.errors(tiny_mdnet)
-    assert len(table) == 2 * tiny_mdnet.settings.recognition_epochs and set(table["tested"]) == {recognition.TESTED}
+def test_table_1_is_of_the_networks_of_this_run(trained_mdnet):
+    table = recognised.errors(trained_mdnet)
+    assert len(table) == 2 * trained_mdnet.settings.recognition_epochs and set(table["tested"]) == {recognition.TESTED}
     assert isinstance(learned_figures.errors(table), Figure)
     small = {"ecnet_110_4": ecnet(11, 3, 10), "ecnet_56_12": ecnet(11, 4, 10), "wrn_40_4": wide_resnet(10, 1, 10),
              "resnet_164": preact_resnet(11, 10)}
     for name, model in small.items():
-        assert count(recognition_network(tiny_mdnet.settings, name, 10, (0,) * 3, (1,) * 3)) == count(model)
-    assert [recognised.name_of(tiny_mdnet.settings, name) for name in small] == list(recognised.SMALL.values())
+        assert count(recognition_network(trained_mdnet.settings, name, 10, (0,) * 3, (1,) * 3)) == count(model)
+    assert [recognised.name_of(trained_mdnet.settings, name) for name in small] == list(recognised.SMALL.values())
 
 
 def test_a_run_without_cifar_says_so(without_table_1):
@@ -191,15 +204,15 @@ def test_speed_is_told_in_images_and_as_a_share_of_the_devices_own_rate(tiny_mdn
     pd.testing.assert_frame_equal(recognised.throughput(tiny_mdnet), table)
 
 
-def test_results_on_cifar_are_shown_where_they_were_kept(tiny_mdnet, tmp_path, monkeypatch):
+def test_results_on_cifar_are_shown_where_they_were_kept(trained_mdnet, tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "folder", lambda chapter: tmp_path / chapter)
     assert recognised.kept_table().data == recognised.NO_CIFAR
     (tmp_path / "mdnet").mkdir()
-    assert recognised.keep(tiny_mdnet) == tmp_path / "mdnet" / "cifar10.json"
-    table = recognised.errors(tiny_mdnet)
+    assert recognised.keep(trained_mdnet) == tmp_path / "mdnet" / "cifar10.json"
+    table = recognised.errors(trained_mdnet)
     pd.testing.assert_frame_equal(recognised.kept(), table)
     pd.testing.assert_frame_equal(recognised.kept_table(), recognised.table_1(table))
-    pd.testing.assert_frame_equal(recognised.kept_speed(), recognised.throughput(tiny_mdnet))
+    pd.testing.assert_frame_equal(recognised.kept_speed(), recognised.throughput(trained_mdnet))
     assert recognised.kept_said().data.startswith("drawn shapes: small networks")
 
 
@@ -207,7 +220,7 @@ def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):
     """On a few real images of CIFAR-10: trained, kept, told; a second time nothing is trained."""
     for part in ("train", "test"):
         with np.load(real_data / "cifar10" / f"cifar10_jpeg_{part}.npz") as packed:
-            few = {"offsets": packed["offsets"][:201], "labels": packed["labels"][:200]}
+            few = {"offsets": packed["offsets"][:51], "labels": packed["labels"][:50]}
             few["jpeg"] = packed["jpeg"][:few["offsets"][-1]]
         (tmp_path / "cifar10").mkdir(exist_ok=True)
         np.savez(tmp_path / "cifar10" / f"cifar10_jpeg_{part}.npz", **few)

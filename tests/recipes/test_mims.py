@@ -1,27 +1,24 @@
-"""Chapter 2 joined together, on a few tiny phantoms: who begins with whose weights, and what is kept and shown."""
+"""Chapter 2 joined together, on a few tiny phantoms: who begins with whose weights, and what is trained once."""
 
-import dataclasses
-import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 from tiny_mims import TINY
 
 from mdlib.data.bags import Bags, BagSamples
 from mdlib.errors import DataError, SettingsError
-from mdlib.evaluate import classification
 from mdlib.recipes import mims
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import exhibits, kept, located, results, trainings
+from mdlib.recipes.mims import trainings
 from mdlib.recipes.mims.plan import Training, plan
 from mdlib.training import loop
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 COLLECTIONS = ("cirrus", "spectralis", "crc_msi")
 
 
@@ -102,48 +99,47 @@ def test_what_two_tables_need_is_trained_once():
     assert len(real) == 2 * 4 * 3 and {one.fold for one in real} == {0, 1, 2}
 
 
-def test_all_that_is_planned_is_trained_once(tiny_mims):
-    planned = mims.planned(tiny_mims)
-    assert len(planned) == 4 + 4 + 3 + 2 + 1
-    found = mims.train_all(tiny_mims)
-    assert set(found) == set(planned)
-    stages = [epoch["stage"] for epoch in found[Training("mims", "crc_msi")]]
-    assert stages == ["train"] * tiny_mims.settings.epochs + ["tuning", "tuning"]
-    assert all(np.isfinite(epoch["loss"]) for history in found.values() for epoch in history)
-    networks = tiny_mims.run.folder / "networks"
+def test_all_that_is_planned_is_trained_once(trained_mims):
+    networks = trained_mims.run.folder / "networks"
     stamps = {path: path.stat().st_mtime_ns for path in networks.rglob("*") if path.is_file()}
     assert (networks / trainings.PRETEXT.slug / "history.json") in stamps
-    assert mims.train_all(tiny_mims) == found
+    planned = mims.planned(trained_mims)
+    assert len(planned) == 2 + 2 + 1 + 1 + 1
+    found = mims.train_all(trained_mims)
+    assert set(found) == set(planned)
+    stages = [epoch["stage"] for epoch in found[Training("mims", "crc_msi")]]
+    assert stages == ["train"] * trained_mims.settings.epochs + ["tuning", "tuning"]
+    assert all(np.isfinite(epoch["loss"]) for history in found.values() for epoch in history)
     assert {path: path.stat().st_mtime_ns for path in networks.rglob("*") if path.is_file()} == stamps
 
 
 @pytest.mark.parametrize("training", [Training("mims_patchcls", "cirrus"), Training("mims", "spectralis"),
-                                      Training("resnet34_scratch", "crc_msi"), Training("mims", "cirrus", "mean")])
-def test_a_training_predicts_the_bags_it_has_not_seen(tiny_mims, training):
-    table = mims.predictions(tiny_mims, training)
-    assert table["row"].tolist() == tiny_mims.part(training.collection, "test").tolist()
+                                      Training("mims", "crc_msi"), Training("mims", "cirrus", "mean")])
+def test_a_training_predicts_the_bags_it_has_not_seen(trained_mims, training):
+    table = mims.predictions(trained_mims, training)
+    assert table["row"].tolist() == trained_mims.part(training.collection, "test").tolist()
     assert np.isfinite(table["score"]).all()
     assert ((table["score"] > 0) == (table["guess"] == 1)).all()
-    model, samples = mims.trained(tiny_mims, training), tiny_mims.samples(training.collection, "test")
+    model, samples = mims.trained(trained_mims, training), trained_mims.samples(training.collection, "test")
     with torch.inference_mode():
         logits = model(bag=samples[1]["bag"], sizes=samples[1]["sizes"])["logits"][0]
     assert table["score"].iloc[1] == pytest.approx(float(logits[1] - logits[0]), abs=1e-5)
 
 
-def test_what_a_killed_run_has_lost_comes_out_the_same(tiny_mims):
+def test_what_a_killed_run_has_lost_comes_out_the_same(trained_mims, tmp_path):
     """Of one training the end is lost, of another everything; the rest is left alone."""
-    one, other = Training("mims", "cirrus"), Training("mi_pre", "crc_msi")
-    before = [mims.predictions(tiny_mims, training) for training in (one, other)]
-    first, second = (shared.folder(tiny_mims, training) for training in (one, other))
-    stamp = (first / "stage0/checkpoint.pt").stat().st_mtime_ns
-    (first / shared.HISTORY).unlink()
-    for path in [path for path in second.rglob("*") if path.is_file()]:
-        path.unlink()
-    assert set(shared.missing(tiny_mims, mims.planned(tiny_mims))) == {one, other}
-    mims.train_all(tiny_mims)
-    for table, training in zip(before, (one, other), strict=True):
-        pd.testing.assert_frame_equal(mims.predictions(tiny_mims, training), table)
-    assert (first / "stage0/checkpoint.pt").stat().st_mtime_ns == stamp
+    one, other = Training("mims", "cirrus"), Training("mims", "cirrus", "mean")
+    shutil.copytree(trained_mims.run.folder / "networks", tmp_path / "networks")
+    killed = replace(trained_mims, run=replace(trained_mims.run, folder=tmp_path))
+    checkpoint = shared.folder(killed, one) / "stage0/checkpoint.pt"
+    stamp = checkpoint.stat().st_mtime_ns
+    (shared.folder(killed, one) / shared.HISTORY).unlink()
+    shutil.rmtree(shared.folder(killed, other))
+    assert set(shared.missing(killed, mims.planned(killed))) == {one, other}
+    for training in (one, other):
+        mims.train_all(killed, [training])
+        pd.testing.assert_frame_equal(mims.predictions(killed, training), mims.predictions(trained_mims, training))
+    assert not shared.missing(killed, mims.planned(killed)) and checkpoint.stat().st_mtime_ns == stamp
 
 
 class Begun(Exception):
@@ -151,10 +147,9 @@ class Begun(Exception):
 
 
 @pytest.fixture
-def at_first(tiny_mims, monkeypatch):
+def at_first(trained_mims, monkeypatch):
     """`at_first(training)`: the weights with which its first step begins."""
-    mims.train_all(tiny_mims, [Training("mims", "spectralis")])
-    fabric, seen = shared.fabric_of(tiny_mims), {}
+    fabric, seen = shared.fabric_of(trained_mims), {}
 
     def fit(fabric, model, *args, **options):
         seen.update({name: value.clone() for name, value in model.state_dict().items()})
@@ -163,7 +158,7 @@ def at_first(tiny_mims, monkeypatch):
     def begin(training):
         with monkeypatch.context() as patched, pytest.raises(Begun):
             patched.setattr(loop, "fit", fit)
-            trainings.train_and_predict(tiny_mims, training, fabric)
+            trainings.train_and_predict(trained_mims, training, fabric)
         return seen
     return begin
 
@@ -173,23 +168,23 @@ def same(weights, others, names):
 
 
 @pytest.mark.parametrize("method", ["mi_pre", "mims", "mims_patchcls"])
-def test_the_body_is_that_of_the_pretext_task_and_the_head_is_new(at_first, tiny_mims, method):
-    weights, learned = at_first(Training(method, "cirrus")), trainings.weights_of(tiny_mims, trainings.PRETEXT)
+def test_the_body_is_that_of_the_pretext_task_and_the_head_is_new(at_first, trained_mims, method):
+    weights, learned = at_first(Training(method, "cirrus")), trainings.weights_of(trained_mims, trainings.PRETEXT)
     body = [name for name in learned if name.startswith("features.")]
     assert len(body) > 50 and same(weights, learned, body)
     assert weights["classifier.weight"].shape[0] == 2 and learned["classifier.weight"].shape[0] == 10
 
 
-def test_the_network_from_scratch_begins_with_random_weights(at_first, tiny_mims):
-    assert trainings.begins_with(tiny_mims.settings, Training("resnet34_scratch", "cirrus")) is None
+def test_the_network_from_scratch_begins_with_random_weights(at_first, trained_mims):
+    assert trainings.begins_with(trained_mims.settings, Training("resnet34_scratch", "cirrus")) is None
     weights, learned = (at_first(Training("resnet34_scratch", "cirrus")),
-                        trainings.weights_of(tiny_mims, trainings.PRETEXT))
+                        trainings.weights_of(trained_mims, trainings.PRETEXT))
     assert not torch.equal(weights["features.conv1.weight"], learned["features.conv1.weight"])
     assert all(float(value.abs().max()) == 0 for name, value in weights.items() if name.endswith("running_mean"))
 
 
-def test_spectralis_begins_with_all_the_weights_of_cirrus(at_first, tiny_mims):
-    learned = trainings.weights_of(tiny_mims, Training("mims", "cirrus"))
+def test_spectralis_begins_with_all_the_weights_of_cirrus(at_first, trained_mims):
+    learned = trainings.weights_of(trained_mims, Training("mims", "cirrus"))
     weights = at_first(Training("mims", "spectralis"))
     assert set(weights) == set(learned) and same(weights, learned, learned)
 
@@ -202,95 +197,15 @@ def test_the_layers_below_learn_at_half_the_rate(tiny_mims):
     assert len(below["params"]) + len(top["params"]) == len(list(model.parameters()))
 
 
-def test_slices_are_trained_with_the_class_of_their_volume(tiny_mims):
+def test_slices_are_trained_with_the_class_of_their_volume(trained_mims):
     training = Training("mims_patchcls", "cirrus")
-    model, batch = mims.trained(tiny_mims, training), tiny_mims.samples("cirrus", "train").__getitems__([0, 1])
+    model, batch = mims.trained(trained_mims, training), trained_mims.samples("cirrus", "train").__getitems__([0, 1])
     with torch.no_grad():
         value = float(trainings.loss_of(training)(model, batch))
         logits = model(batch["bag"], batch["sizes"])["slice_logits"].double()
     targets = [int(target) for target, size in zip(batch["target"], batch["sizes"], strict=True) for _ in range(size)]
     naive = -sum(float(row.log_softmax(dim=0)[k]) for row, k in zip(logits, targets, strict=True)) / len(targets)
     assert value == pytest.approx(naive, rel=1e-5)
-
-
-def test_the_tables_have_the_papers_numbers_beside_ours(tiny_mims):
-    found = results.aurocs(tiny_mims, "methods", results.methods(tiny_mims))
-    table = results.table_1(found)
-    assert table.index.tolist() == ["MI-Pre", "ResNet34-scratch", "MIMS", "MIMS-patchcls", results.GREY]
-    cirrus = next(name for name in table.columns.levels[0] if name.startswith("Cirrus"))
-    assert table.loc["MIMS", (cirrus, "paper")] == "0.986" and table.loc[results.GREY, (cirrus, "paper")] == ""
-    tiles = next(name for name in table.columns.levels[0] if name.startswith("CRC"))
-    assert table.loc["MIMS-patchcls", tiles].tolist() == ["", ""]
-    rows, target, _ = results.tested(tiny_mims, "cirrus")
-    assert rows.tolist() == tiny_mims.part("cirrus", "test").tolist()
-    by_hand = roc_auc_score(target[:, 0], mims.predictions(tiny_mims, Training("mims", "cirrus"))["score"])
-    assert re.fullmatch(rf"{by_hand:.3f} \(.*–.*\)", table.loc["MIMS", (cirrus, "ours")])
-    second = results.table_2(results.aurocs(tiny_mims, "poolings", results.poolings(tiny_mims)))
-    assert second.loc["paper"].to_dict() == {"mean": "0.829", "max": "0.960", "k = 5": "0.986"}
-    assert second.loc["ours", "k = 5"] == table.loc["MIMS", (cirrus, "ours")]
-
-
-def test_folds_are_compared_within_themselves():
-    """Two folds, each ranked without fault, the scores of one far above the other's: the AUROC is 1."""
-    parts = [np.array([0, 1, 2]), np.array([3, 4])]
-    score = results._by_fold([np.array([5.0, 6.0, 7.0]), np.array([-9.0, -8.0])])
-    target = np.where(results._own(parts), np.array([0, 0, 1, 0, 1.0])[:, None], np.nan)
-    found = classification.bootstrap(target, score, range(5), names=range(2), n_bootstrap=5)
-    assert found.loc[classification.PLAIN, "auroc"] == 1 and score.shape == target.shape == (5, 2)
-
-
-def test_the_claims_are_counted_from_the_differences(tiny_mims):
-    table = results.differences(tiny_mims, "order", results.order(tiny_mims))
-    said = results.claims(table).data.splitlines()
-    scratch = table[table["second"] == "ResNet34-scratch"]
-    assert said[1].startswith(f"- **Pre-training helps.** As in the paper in {(scratch['low'] > 0).sum()} of "
-                              f"{len(scratch)} comparisons, ") and len(said) == 3
-
-
-def test_a_tie_in_the_paper_is_no_order(tiny_mims):
-    pairs = results.order(tiny_mims)
-    assert (Training("mims", "cirrus"), Training("mims_patchcls", "cirrus")) in pairs
-    assert all(first.collection == second.collection for first, second in pairs)
-    assert results.TABLE_1["mims"][1] == results.TABLE_1["si_cnn"][1] == 1
-
-
-def test_a_difference_is_of_the_same_bags(tiny_mims):
-    pair = Training("mims", "cirrus"), Training("resnet34_scratch", "cirrus")
-    assert pair in results.order(tiny_mims)
-    found = results.differences(tiny_mims, "order", results.order(tiny_mims)).iloc[0]
-    _, target, _ = results.tested(tiny_mims, "cirrus")
-    a, b = (classification.auroc(target, mims.predictions(tiny_mims, one)[["score"]].to_numpy(), ["x"])["auroc"].iloc[0]
-            for one in pair)
-    assert (found["first"], found["second"]) == ("MIMS", "ResNet34-scratch")
-    assert found["mean"] == pytest.approx(a - b, abs=1e-6)
-
-
-def test_what_is_kept_of_a_run_is_what_the_pages_show(tiny_mims, tmp_path, monkeypatch):
-    monkeypatch.setattr(kept.keeping, "folder", lambda chapter: tmp_path)
-    assert kept.keep(tiny_mims, "own") == tmp_path / "runs/own.json"
-    for name, of in results.TABLES.items():
-        pd.testing.assert_frame_equal(kept.table("runs/own", "aurocs", name),
-                                      results.aurocs(tiny_mims, name, of(tiny_mims)))
-    for name, of in located.TABLES.items():
-        pd.testing.assert_frame_equal(kept.table("runs/own", "maps", name), of(tiny_mims, "mims", "cirrus"))
-    pd.testing.assert_frame_equal(kept.table("runs/own", "losses"), exhibits.losses(tiny_mims))
-    pd.testing.assert_frame_equal(kept.table("runs/own", "differences", "order"),
-                                  results.differences(tiny_mims, "order", results.order(tiny_mims)))
-    assert "1 seeds, ResNet-14 of width 4, pre-trained on 100 drawn shapes" in kept.told("runs/own")
-    assert "P001" not in (tmp_path / "runs/own.json").read_text(), "no name of a volume is kept"
-    assert kept.sizes(tiny_mims, "crc_msi")["train"] == {"bags": 30, "patients": 4, "slices": 30}
-
-
-@pytest.mark.parametrize("name, overrides", [
-    ("grid/embedded", mims.grid.GRID | {"shapes_epochs": 6}), ("runs/embedded", {}),
-    ("runs/four_methods", {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "shapes_epochs": 6,
-                           "poolings": ["mean", "max", "top5"]}),
-    ("grid/oct_dme", mims.grid.GRID | {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "seeds": 1,
-                                       "shapes_epochs": 6})])
-def test_published_results_have_the_settings_of_the_command_that_the_pages_name(name, overrides):
-    asked = kept.keeping.read("mims", name)["manifest"]["asked"]
-    settings = json.loads(json.dumps(dataclasses.asdict(mims.choose(asked["profile"], overrides))))
-    assert asked["settings"] | {"collections": ()} == settings | {"collections": ()}
 
 
 def highest_memory(work, *inputs) -> int:

@@ -6,62 +6,41 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torchvision.models.resnet import BasicBlock
+from small_networks import MIMS_KINDS, SLICES, mims_network
 
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.evaluate.per_class import MEAN
 from mdlib.explain.gradients import Maps
-from mdlib.models import mims, topk
-from mdlib.models.backbones import layer_channels, resnet_features
-from mdlib.models.msconv import MSConv, Primary
+from mdlib.models import mims
 from mdlib.recipes.mims import chapter as chapters
 from mdlib.recipes.mims import explained, located, viewing
 from mdlib.study import saliency
 from mdlib.widgets.explorer import Case, explorer
 
 
-def network(scales=(1 / 2, 3 / 4, 1), image_scales=(1,), combine=None, primary=False):
-    """A small network of the chapter with weights as they start, but for what tells scales and channels apart."""
-    torch.manual_seed(0)
-    features = resnet_features(False, (1, 1, 1, 1), 8, BasicBlock, (2, 2, 1, 2, 1, 1))
-    channels = layer_channels(features.layer4)
-    layer = (Primary(channels, len(image_scales)) if primary else
-             MSConv(channels, {2: 3, 3: 4}, scales, inputs=len(image_scales)))
-    return mims.MIMSCNN(features, {"layer4": layer}, topk.TopK(5), 2, image_scales, combine).eval()
+@pytest.mark.parametrize("kind", MIMS_KINDS)
+def test_the_logits_of_slices_are_those_that_their_maps_explain(kind):
+    model = mims_network(**kind)
+    torch.testing.assert_close(explained.said(model, SLICES)[1], explained.maps(model, SLICES)[explained.PICKED].logits)
 
 
-@pytest.fixture
-def slices():
-    return torch.rand(6, 1, 64, 96, generator=torch.Generator().manual_seed(1))
-
-
-KINDS = [{}, {"primary": True}, {"scales": (1,)}, {"image_scales": (1 / 2, 1), "scales": (1,)},
-         {"combine": mims.mean_of_slices}]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_logits_of_slices_are_those_that_their_maps_explain(kind, slices):
-    model = network(**kind)
-    torch.testing.assert_close(explained.said(model, slices)[1], explained.maps(model, slices)[explained.PICKED].logits)
-
-
-def test_maps_of_slices_do_not_depend_on_the_slices_beside_them(slices):
-    model = network()
-    every, one = explained.maps(model, slices), explained.maps(model, slices[3:4])
+def test_maps_of_slices_do_not_depend_on_the_slices_beside_them():
+    model = mims_network()
+    every, one = explained.maps(model, SLICES), explained.maps(model, SLICES[3:4])
     assert list(every) == [*explained.LAYERS, explained.PICKED]
     for name, maps in every.items():
         torch.testing.assert_close(maps.values[3], one[name].values[0], rtol=1e-4, atol=1e-6)
     assert every["gradient × input, conv5"].values.shape == (6, 2, 8, 12)
     assert every["gradient × input, image"].values.shape == (6, 2, 64, 96)
-    assert list(explained.maps(network(scales=(1,), image_scales=(0.5, 1)), slices)) == [explained.PICKED]
+    assert list(explained.maps(mims_network(scales=(1,), image_scales=(0.5, 1)), SLICES)) == [explained.PICKED]
 
 
-def test_a_method_that_classifies_slices_is_explained_by_the_logits_of_the_slice(slices):
+def test_a_method_that_classifies_slices_is_explained_by_the_logits_of_the_slice():
     """The same weights, asked slice by slice, give the same maps: the log of the mean changes nothing."""
-    plain, joined = network(), network(combine=mims.mean_of_slices)
+    plain, joined = mims_network(), mims_network(combine=mims.mean_of_slices)
     joined.load_state_dict(plain.state_dict())
-    for name, maps in explained.maps(plain, slices).items():
-        torch.testing.assert_close(explained.maps(joined, slices)[name].values, maps.values)
+    for name, maps in explained.maps(plain, SLICES).items():
+        torch.testing.assert_close(explained.maps(joined, SLICES)[name].values, maps.values)
 
 
 def test_what_picks_cover_is_counted_pixel_by_pixel():
@@ -93,7 +72,7 @@ def chapter(tmp_path_factory):
 
 @pytest.fixture
 def untrained(monkeypatch):
-    model = network()
+    model = mims_network()
     monkeypatch.setattr(located, "network", lambda *_: model)
     return model
 

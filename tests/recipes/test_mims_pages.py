@@ -16,13 +16,12 @@ from mdlib.recipes.mims.plan import Training
 
 
 @pytest.fixture(scope="module")
-def tiles_only(tiny_mims, tmp_path_factory):
+def tiles_only(trained_mims, tmp_path_factory):
     """The run on its tiles alone, with the networks that it has trained: no volume, no lesion."""
     folder = tmp_path_factory.mktemp("tiles")
-    (tiny_mims.run.folder / "networks").mkdir(exist_ok=True)
-    (folder / "networks").symlink_to(tiny_mims.run.folder / "networks")
-    return replace(tiny_mims, run=replace(tiny_mims.run, folder=folder), found={"crc_msi": tiny_mims.bags("crc_msi")},
-                   settings=replace(tiny_mims.settings, methods=("mi_pre", "mims")))
+    (folder / "networks").symlink_to(trained_mims.run.folder / "networks")
+    return replace(trained_mims, run=replace(trained_mims.run, folder=folder),
+                   found={"crc_msi": trained_mims.bags("crc_msi")})
 
 
 def test_the_table_of_methods_says_what_each_network_is_built_from(tiny_mims):
@@ -42,8 +41,8 @@ def test_the_schedule_is_that_of_appendix_a(tiny_mims):
     assert table.loc[("Cirrus", "train"), "for"] == "4 iterations"
 
 
-def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(tiny_mims):
-    model = mims.network("mims", "cirrus", tiny_mims.settings)
+def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(trained_mims):
+    model = mims.network("mims", "cirrus", trained_mims.settings)
     part = model.secondary["layer4"].magnitude[1][2]      # kernel size 3, scale 1
     with torch.no_grad():
         part.sw.fill_(3)
@@ -51,8 +50,8 @@ def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(tiny_
     factors = exhibits.scale_factors(model)
     assert factors.shape == (len(PYRAMID), 18)
     assert np.all(factors[2, 8:] == 6) and np.all(factors[2, :8] == 1) and np.all(factors[:2] == 1)
-    assert isinstance(exhibits.learned_weights(tiny_mims), Figure)
-    assert isinstance(exhibits.curves(exhibits.losses(tiny_mims)), Figure)
+    assert isinstance(exhibits.learned_weights(trained_mims), Figure)
+    assert isinstance(exhibits.curves(exhibits.losses(trained_mims)), Figure)
 
 
 def test_a_step_is_timed_once_and_beside_mi_pre(tiny_mims):
@@ -61,36 +60,36 @@ def test_a_step_is_timed_once_and_beside_mi_pre(tiny_mims):
     pd.testing.assert_frame_equal(exhibits.step_cost(tiny_mims), table)
 
 
-def test_volumes_are_held_by_size_against_all_without_a_lesion(tiny_mims):
-    table = exhibits.by_size(tiny_mims)
-    _, target, _ = results.tested(tiny_mims, "cirrus")
+def test_volumes_are_held_by_size_against_all_without_a_lesion(trained_mims):
+    table = exhibits.by_size(trained_mims)
+    _, target, _ = results.tested(trained_mims, "cirrus")
     assert table.groupby("method")["positives"].sum().tolist() == [int(target.sum())] * table["method"].nunique()
     assert isinstance(exhibits.size_figure(table), Figure)
-    assert set(exhibits.by_size(tiny_mims, "one_size")["method"]) == {"mims"}
+    assert set(exhibits.by_size(trained_mims, "one_size")["method"]) == {"mims"}
 
 
-def test_what_one_size_taught_is_tested_on_the_volumes_of_cirrus(tiny_mims):
-    rows = mims.predictions(tiny_mims, Training("mims", "one_size"))["row"].tolist()
-    assert rows == tiny_mims.part("cirrus", "test").tolist()
-    assert "one_size" not in tiny_mims.collections
+def test_what_one_size_taught_is_tested_on_the_volumes_of_cirrus(trained_mims):
+    rows = mims.predictions(trained_mims, Training("mims", "one_size"))["row"].tolist()
+    assert rows == trained_mims.part("cirrus", "test").tolist()
+    assert "one_size" not in trained_mims.collections
 
 
-def test_features_of_an_image_correlate_with_themselves(tiny_mims):
-    images = tiny_mims.samples("crc_msi", "train").__getitems__([0, 1, 2])["bag"]
-    model = mims.network("mi_pre", "crc_msi", tiny_mims.settings).eval()
+def test_features_of_an_image_correlate_with_themselves(trained_mims):
+    images = trained_mims.samples("crc_msi", "train").__getitems__([0, 1, 2])["bag"]
+    model = mims.network("mi_pre", "crc_msi", trained_mims.settings).eval()
     assert all(-1 <= value < 1 for value in exhibits._correlations(model, images))
-    table = exhibits.table_3(tiny_mims)
+    table = exhibits.table_3(trained_mims)
     assert table["paper"].tolist() == [0.261, 0.451, 0.257] and table.columns[1:].tolist() == [
         "pre-trained", "random weights"]
 
 
-def test_the_figures_of_the_attention_page_are_drawn(tiny_mims):
+def test_the_figures_of_the_attention_page_are_drawn(trained_mims):
     for make in (attention.steps, attention.picks, attention.at_each_scale):
-        assert isinstance(make(tiny_mims), Figure)
+        assert isinstance(make(trained_mims), Figure)
 
 
-def test_the_conclusions_are_computed_from_the_tables(tiny_mims):
-    choice, *others = (mims.located.TABLES[name](tiny_mims, "mims", "cirrus")
+def test_the_conclusions_are_computed_from_the_tables(trained_mims):
+    choice, *others = (mims.located.TABLES[name](trained_mims, "mims", "cirrus")
                        for name in ("slice_choice", "localised", "agreement"))
     share = choice.set_index("measure").loc["most suspicious slice has a lesion", "mean"]
     said = attention.conclusions(choice, *others).data
@@ -112,7 +111,7 @@ def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
     assert "in this run" in results.table_1(results.aurocs(tiles_only, "none", []))
     assert "in this run" in exhibits.beyond_table(exhibits.beyond_one_size(tiles_only))
     assert list(results.table_1(results.aurocs(tiles_only, "methods", results.methods(tiles_only))).index) == [
-        "MI-Pre", "MIMS", results.GREY]
+        "MIMS", results.GREY]
 
 
 def test_a_narrow_network_in_channels_last_is_refused():

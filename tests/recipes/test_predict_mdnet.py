@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from dicom_file import dicom
 from PIL import Image, ImageFilter
 
-from mdlib.cli import main, page_of_case
+from mdlib.cli import main
 from mdlib.data.vocabulary import PAD
 from mdlib.errors import DataError
 from mdlib.models.decoding import log_likelihood
@@ -26,17 +26,15 @@ from mdlib.recipes.mdnet import predict as prediction
 from mdlib.recipes.mdnet.card import ORIGIN
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.study import inference
+from mdlib.widgets.standalone import case_page
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 MDNET, ORIGINAL, WHOLE = (Training(row) for row in ("mdnet", "mdnet_original", "baseline_en"))
 DOUBTS = {"no_conclusion", "disagreement"}      # a network that has hardly learned contradicts itself
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mdnet):
-    """The tiny chapter with what is asked here trained."""
-    mdnet.train_all(tiny_mdnet, [MDNET, ORIGINAL, WHOLE])
-    return tiny_mdnet
+def chapter(trained_mdnet):
+    return trained_mdnet
 
 
 def folder_of(chapter, training: Training = MDNET) -> Path:
@@ -174,7 +172,7 @@ def shown(chapter, tmp_path_factory):
 
     def page(case, title, above):
         found.append((case, above))
-        return page_of_case(case, title, above)
+        return case_page(case, title, above)
     prediction.predict(folder_of(chapter), files[:3], out, "cpu", None, page)
     return found, table_of(out), out
 
@@ -208,7 +206,7 @@ def test_the_attention_is_that_of_the_network(chapter, shown):
 def test_a_baseline_writes_one_report_and_shows_no_attention(chapter, inbox, tmp_path):
     found = []
     prediction.predict(folder_of(chapter, WHOLE), [inbox / "ward 1"], tmp_path / "out", "cpu", None,
-                       lambda case, title, above: found.append((case, above)) or page_of_case(case, title, above))
+                       lambda case, title, above: found.append((case, above)) or case_page(case, title, above))
     (case, above), = found
     assert "report" not in case and "attention" not in case
     said = table_of(tmp_path / "out")["report"].iloc[0]

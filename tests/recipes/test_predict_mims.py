@@ -13,7 +13,7 @@ from dicom_file import dicom
 from PIL import Image
 from scipy.special import expit
 
-from mdlib.cli import main, page_of_case
+from mdlib.cli import main
 from mdlib.errors import DataError
 from mdlib.recipes import mims
 from mdlib.recipes import trainings as shared
@@ -21,18 +21,17 @@ from mdlib.recipes.mims import explained
 from mdlib.recipes.mims.card import ORIGIN
 from mdlib.recipes.mims.plan import Training
 from mdlib.study import inference
+from mdlib.widgets.standalone import case_page
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:Invalid value for VR CS")]
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 VOLUMES, TILES, SPECTRALIS, ONE_SIZE = (Training("mims", name) for name in ("cirrus", "crc_msi", "spectralis",
                                                                             "one_size"))
 SLICEWISE = Training("mims_patchcls", "cirrus")
 
 
 @pytest.fixture(scope="module")
-def chapter(tiny_mims):
-    """The tiny chapter with what is asked here trained."""
-    mims.train_all(tiny_mims, [VOLUMES, TILES, SPECTRALIS, ONE_SIZE, SLICEWISE])
-    return tiny_mims
+def chapter(trained_mims):
+    return trained_mims
 
 
 def folder_of(chapter, training: Training = VOLUMES) -> Path:
@@ -198,7 +197,7 @@ def test_a_network_of_single_pictures_takes_each_image_of_a_folder_alone(chapter
 def test_the_case_that_is_shown_has_the_probabilities_of_the_table(chapter, inbox, tmp_path):
     shown = []
     inference.predict(ORIGIN, folder_of(chapter), [inbox / "ward 1"], tmp_path / "out", "cpu", None,
-                      lambda case, title, above: shown.append(case) or page_of_case(case, title, above))
+                      lambda case, title, above: shown.append(case) or case_page(case, title, above))
     (case,), (row,) = shown, table_of(tmp_path / "out").itertuples()
     np.testing.assert_allclose(case["probability"], (row.normal, row.DME), atol=1e-6)
     assert len(case["scores"]) == len(case["image"]) == 12 and np.isnan(case["truth"]).all()

@@ -30,40 +30,38 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained_chest(tiny_chest):
-    from mdlib.papers.chest import CLASSES, PAPER, Run
+def of_chest(trained_chest):
+    from tiny_chest import ATTENTION, IMAGE, NONIMAGE
 
-    runs = [Run("densenet121"), Run("att_a_nonimage"), Run("densenet121", part="train_val")]
-    tiny_chest.train(runs)
-    first, other, without_card = map(tiny_chest.run_folder, runs)
-    names = tiny_chest.data.table["image"].iloc[tiny_chest.data.rows("test")]
-    return Trained(PAPER, first, runs[0], other, without_card, "fitted to the validation part", "image", 15,
-                   tiny_chest.data.xrays.paths(names), CLASSES, {"network": "resnet50"})
+    from mdlib.papers.chest import CLASSES, PAPER
+
+    first, other, without_card = map(trained_chest.run_folder, (IMAGE, NONIMAGE, ATTENTION))
+    names = trained_chest.data.table["image"].iloc[trained_chest.data.rows("test")]
+    return Trained(PAPER, first, IMAGE, other, without_card, "fitted to the validation part", "image", 15,
+                   trained_chest.data.xrays.paths(names), CLASSES, {"network": "resnet50"})
 
 
 @pytest.fixture(scope="session")
-def trained_mims(tiny_mims):
+def of_mims(trained_mims):
     runs = [mims.Training("mims", "cirrus"), mims.Training("mims_patchcls", "cirrus")]
-    mims.train_all(tiny_mims, runs)
-    bags = tiny_mims.bags("cirrus")
-    first = bags.table["first"].iloc[mims.predictions(tiny_mims, runs[0])["row"]]
-    folders = [recipes.folder(tiny_mims, run) for run in (*runs, mims.trainings.PRETEXT)]
+    bags = trained_mims.bags("cirrus")
+    first = bags.table["first"].iloc[mims.predictions(trained_mims, runs[0])["row"]]
+    folders = [recipes.folder(trained_mims, run) for run in (*runs, mims.trainings.PRETEXT)]
     return Trained(MIMS, folders[0], runs[0], folders[1], folders[2] / "stage0", "others start from", "volume", 1,
                    [bags.paths()[row].parent for row in first], bags.classes,
                    {"method": "mi_pre", "collection": "cirrus"})
 
 
 @pytest.fixture(scope="session")
-def trained_mdnet(tiny_mdnet):
-    runs = [mdnet.Training(row) for row in ("mdnet", "mdnet_original", "baseline_en", "ecnet")]
-    mdnet.train_all(tiny_mdnet, runs)
-    folders = [recipes.folder(tiny_mdnet, run) for run in runs]
-    files = tiny_mdnet.reports.paths()
-    return Trained(MDNET, folders[0], runs[0], folders[1], folders[-1], "write no report", "image", 1,
-                   [files[row] for row in mdnet.predictions(tiny_mdnet, runs[0])["row"]], tiny_mdnet.reports.classes,
-                   {"row": "baseline_en"})
+def of_mdnet(trained_mdnet):
+    runs = [mdnet.Training(row) for row in ("mdnet", "mdnet_original", "ecnet")]
+    folders = [recipes.folder(trained_mdnet, run) for run in runs]
+    files = trained_mdnet.reports.paths()
+    return Trained(MDNET, folders[0], runs[0], folders[1], folders[2], "write no report", "image", 1,
+                   [files[row] for row in mdnet.predictions(trained_mdnet, runs[0])["row"]],
+                   trained_mdnet.reports.classes, {"row": "baseline_en"})
 
 
 @pytest.fixture(params=["chest", "mims", "mdnet"])
-def trained(request, one_thread) -> Trained:
-    return request.getfixturevalue(f"trained_{request.param}")
+def trained(request) -> Trained:
+    return request.getfixturevalue(f"of_{request.param}")

@@ -1,6 +1,7 @@
 """A study on tiny phantoms: each network is trained once, predictions are aligned, cached tables survive NaN."""
 
 import pickle
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_chest import TINY
+from tiny_chest import ATTENTION, FOURTEEN, IMAGE, TINY
 
 from mdlib.errors import SettingsError
 from mdlib.files import read_json, write_json
@@ -22,17 +23,24 @@ class Spec(RunSpec):
     pooling: str = "mean"
 
 
-class Here:
-    """An executor that runs each job at once, in this process."""
+class Copying:
+    """An executor that does each training at once: it copies the network of another study."""
 
-    def __init__(self):
-        self.jobs = []
+    def __init__(self, study):
+        self.study, self.trained = study, []
 
-    def submit(self, function, *arguments):
-        self.jobs.append(arguments)
+    def submit(self, function, study, run):
+        self.trained.append(run)
+        shutil.copytree(self.study.run_folder(run), study.run_folder(run))
         future = Future()
-        future.set_result(function(*arguments))
+        future.set_result(None)
         return future
+
+
+@pytest.fixture
+def elsewhere(tiny_chest, tmp_path):
+    """The same study in a run folder of its own: nothing is trained."""
+    return chest.open(data_dir=str(tiny_chest.data.folder), run_dir=str(tmp_path), device="cpu", overrides=TINY)
 
 
 def test_the_slug_names_every_field_that_differs_from_its_default():
@@ -86,111 +94,107 @@ def test_outputs_that_not_all_networks_have_are_left_out():
     assert predictions.names == ["y"] and predictions.targets.ravel().tolist() == [1, 0]
 
 
-def test_without_runs_there_are_no_scores_but_targets(chest_study):
-    predictions = chest_study.predict([], "test")
-    assert predictions.scores == {} and len(predictions.targets) == len(chest_study.data.rows("test"))
+def test_without_runs_there_are_no_scores_but_targets(tiny_chest):
+    predictions = tiny_chest.predict([], "test")
+    assert predictions.scores == {} and len(predictions.targets) == len(tiny_chest.data.rows("test"))
 
 
-def test_runs_of_different_samples_are_not_stacked(chest_study, monkeypatch):
-    labels = chest_study.data.labels("val", chest.Run("densenet121"))
-    monkeypatch.setattr(type(chest_study.data), "labels", lambda self, part, run: labels.iloc[run.n_classes - 14:])
+def test_runs_of_different_samples_are_not_stacked(trained_chest, monkeypatch):
+    labels = trained_chest.data.labels("val", IMAGE)
+    monkeypatch.setattr(type(trained_chest.data), "labels", lambda self, part, run: labels.iloc[run.n_classes - 14:])
     with pytest.raises(SettingsError, match="different samples"):
-        chest_study.predict([chest.Run("densenet121"), chest.Run("densenet121", n_classes=14)], "val")
+        trained_chest.predict([IMAGE, FOURTEEN], "val")
 
 
-def test_each_network_is_trained_once_through_any_executor(chest_study, tmp_path, one_thread):
-    study = chest.open(data_dir=str(chest_study.data.folder), run_dir=str(tmp_path), device="cpu", overrides=TINY)
-    runs, executor = [chest.Run("att_b"), chest.Run("att_b", seed=1)], Here()
-    histories = study.train([*runs, *runs], executor)
-    assert len(executor.jobs) == 2 and list(histories) == runs
-    assert study.train(runs, executor) == histories and len(executor.jobs) == 2
-    assert histories == chest_study.train(runs), "in local processes the same numbers come out"
-    ours, theirs = (of.predict(runs, "val").scores["att_b"] for of in (study, chest_study))
+def test_each_network_is_trained_once_through_any_executor(trained_chest, elsewhere):
+    runs, executor = [ATTENTION, IMAGE], Copying(trained_chest)
+    histories = elsewhere.train([*runs, *runs], executor)
+    assert executor.trained == list(histories) == runs and histories == trained_chest.train(runs)
+    assert elsewhere.train([*runs, FOURTEEN], executor)[IMAGE] == histories[IMAGE]
+    assert executor.trained == [*runs, FOURTEEN]
+
+
+def test_an_error_in_a_job_is_raised_and_what_was_trained_is_kept(trained_chest, elsewhere):
+    """The network that was trained is that of the shared study, which local processes have trained."""
+    with ThreadPoolExecutor(1) as executor, pytest.raises(SettingsError, match="vgg16"):
+        elsewhere.train([IMAGE, chest.Run("vgg16")], executor)
+    assert elsewhere.is_trained(IMAGE) and not elsewhere.is_trained(chest.Run("vgg16"))
+    assert elsewhere.train([IMAGE], Copying(trained_chest)) == trained_chest.train([IMAGE])
+    ours, theirs = (of.predict([IMAGE], "val").scores["densenet121"] for of in (elsewhere, trained_chest))
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_an_error_in_a_job_is_raised_and_what_was_trained_is_kept(chest_study, tmp_path):
-    study = chest.open(data_dir=str(chest_study.data.folder), run_dir=str(tmp_path), device="cpu", overrides=TINY)
-    with ThreadPoolExecutor(1) as executor, pytest.raises(SettingsError, match="vgg16"):
-        study.train([chest.Run("densenet121"), chest.Run("vgg16")], executor)
-    assert study.is_trained(chest.Run("densenet121")) and not study.is_trained(chest.Run("vgg16"))
-
-
-def test_several_threads_of_one_process_are_refused(chest_study):
+def test_several_threads_of_one_process_are_refused(tiny_chest):
     with ThreadPoolExecutor(2) as executor, pytest.raises(SettingsError, match="random numbers"):
-        chest_study.train([chest.Run("att_a")], executor)
+        tiny_chest.train([chest.Run("att_a")], executor)
 
 
-def test_a_card_that_other_code_wrote_is_written_again_without_training(chest_study, monkeypatch):
-    run = chest.Run("densenet121")
-    chest_study.train([run])
-    card, checkpoint = (chest_study.run_folder(run) / name for name in ("card.json", "checkpoint.pt"))
+def test_a_card_that_other_code_wrote_is_written_again_without_training(trained_chest, elsewhere):
+    elsewhere.train([IMAGE], Copying(trained_chest))
+    card, checkpoint = (elsewhere.run_folder(IMAGE) / name for name in ("card.json", "checkpoint.pt"))
     before, stamp = read_json(card), checkpoint.stat().st_mtime_ns
     write_json(card, before | {"facts": {}, "card_code": "of an older mdlib"})
-    chest_study.train([run])
+    elsewhere.train([IMAGE])
     assert {**read_json(card), "code": ""} == {**before, "code": ""} and checkpoint.stat().st_mtime_ns == stamp
 
 
-def test_a_study_goes_to_a_worker_without_its_pixels(chest_study):
-    assert chest_study.data.pixels is not None
-    assert len(pickle.dumps(chest_study)) < 1e6
-    assert pickle.loads(pickle.dumps(chest_study)).data.table.equals(chest_study.data.table)
+def test_a_study_goes_to_a_worker_without_its_pixels(tiny_chest):
+    assert tiny_chest.data.pixels is not None
+    assert len(pickle.dumps(tiny_chest)) < 1e6
+    assert pickle.loads(pickle.dumps(tiny_chest)).data.table.equals(tiny_chest.data.table)
 
 
-def test_the_model_has_the_trained_weights_and_predicts_what_was_stored(chest_study):
-    run = chest.Run("att_a", part="train_val")
-    stored = chest_study.predict([run], "test")
-    model, batch = chest_study.model(run), chest_study.samples("test", run).batch(8)
+def test_the_model_has_the_trained_weights_and_predicts_what_was_stored(trained_chest):
+    stored = trained_chest.predict([ATTENTION], "test")
+    model, batch = trained_chest.model(ATTENTION), trained_chest.samples("test", ATTENTION).batch(8)
     assert not model.training
     with torch.inference_mode():
-        answer = model(**chest.inputs(batch, run.network))["logits"].sigmoid()
+        answer = model(**chest.inputs(batch, ATTENTION.network))["logits"].sigmoid()
     np.testing.assert_allclose(answer, stored.scores["att_a"][0, :8], atol=1e-6)
 
 
-def test_lost_predictions_come_from_the_checkpoint(chest_study):
-    run = chest.Run("densenet121", part="train_val")
-    before = chest_study.predict([run], "test").tables[run]
-    checkpoint = chest_study.run_folder(run) / "checkpoint.pt"
+def test_lost_predictions_come_from_the_checkpoint(trained_chest, elsewhere):
+    elsewhere.train([ATTENTION], Copying(trained_chest))
+    before = elsewhere.predict([ATTENTION], "test").tables[ATTENTION]
+    checkpoint = elsewhere.run_folder(ATTENTION) / "checkpoint.pt"
     stamp = checkpoint.stat().st_mtime_ns
-    (chest_study.run_folder(run) / "predictions-test.parquet").unlink()
-    pd.testing.assert_frame_equal(chest_study.predict([run], "test").tables[run], before)
+    (elsewhere.run_folder(ATTENTION) / "predictions-test.parquet").unlink()
+    pd.testing.assert_frame_equal(elsewhere.predict([ATTENTION], "test").tables[ATTENTION], before)
     assert checkpoint.stat().st_mtime_ns == stamp
-    assert chest_study.predict([run], "val").targets.shape == (len(chest_study.data.rows("val")), 15)
+    assert elsewhere.predict([ATTENTION], "val").targets.shape == (len(elsewhere.data.rows("val")), 15)
 
 
-def test_a_cached_table_is_computed_once_for_each_key_and_code_and_keeps_nan(chest_study, monkeypatch):
+def test_a_cached_table_is_computed_once_for_each_key_and_code_and_keeps_nan(tiny_chest, monkeypatch):
     calls = []
 
     def compute():
         calls.append(1)
         return pd.DataFrame({"name": ["a", None], "value": [np.nan, 1.5], "count": [1, 2], "yes": [True, False]})
-    first = chest_study.cached("t", compute, n=1)
-    again = chest_study.cached("t", compute, n=1)
+    first = tiny_chest.cached("t", compute, n=1)
+    again = tiny_chest.cached("t", compute, n=1)
     pd.testing.assert_frame_equal(first, again)
     assert again["value"].dtype == float and again["count"].dtype == int and len(calls) == 1
-    chest_study.cached("t", compute, n=2)
+    tiny_chest.cached("t", compute, n=2)
     monkeypatch.setattr("mdlib.runs.table_code", lambda paper: "other")
-    chest_study.cached("t", compute, n=2)
+    tiny_chest.cached("t", compute, n=2)
     assert len(calls) == 3
 
 
-def test_an_empty_table_is_cached_with_its_columns(chest_study):
+def test_an_empty_table_is_cached_with_its_columns(tiny_chest):
     for _ in range(2):
-        assert list(chest_study.cached("empty", lambda: pd.DataFrame(columns=["a", "b"]))) == ["a", "b"]
+        assert list(tiny_chest.cached("empty", lambda: pd.DataFrame(columns=["a", "b"]))) == ["a", "b"]
 
 
-def test_what_a_run_starts_from_is_trained_first(chest_study, tmp_path, one_thread):
-    study = chest.open(data_dir=str(chest_study.data.folder), run_dir=str(tmp_path), device="cpu", overrides=TINY)
-    base = chest.Run("densenet121")
-    paper = replace(study.paper, starts_from=lambda run, settings: base if run.network == "att_a" else None)
-    executor = Here()
-    replace(study, paper=paper).train([chest.Run("att_a")], executor)
-    assert [run for _, run in executor.jobs] == [base, chest.Run("att_a")]
+def test_what_a_run_starts_from_is_trained_first(trained_chest, elsewhere):
+    paper = replace(elsewhere.paper, starts_from=lambda run, settings: IMAGE if run == ATTENTION else None)
+    executor = Copying(trained_chest)
+    replace(elsewhere, paper=paper).train([ATTENTION], executor)
+    assert executor.trained == [IMAGE, ATTENTION]
 
 
-def test_a_folder_with_another_collection_or_settings_is_refused(chest_study):
+def test_a_folder_with_another_collection_or_settings_is_refused(tiny_chest):
     with pytest.raises(SettingsError, match=r"another epochs \(1 there, 2 asked\)"):
-        chest.open(data_dir=str(chest_study.data.folder), run_dir=str(chest_study.folder), device="cpu",
+        chest.open(data_dir=str(tiny_chest.data.folder), run_dir=str(tiny_chest.folder), device="cpu",
                    overrides=TINY | {"epochs": 2})
 
 
@@ -201,6 +205,6 @@ def test_old_names_of_settings_are_accepted_with_a_warning():
         chest.PAPER.choose("embedded", {"n_seeds": 2, "seeds": 3})
 
 
-def test_the_manifest_names_settings_data_and_code(chest_study):
-    manifest = read_json(chest_study.folder / "manifest.json")
+def test_the_manifest_names_settings_data_and_code(tiny_chest):
+    manifest = read_json(tiny_chest.folder / "manifest.json")
     assert manifest["asked"]["settings"]["n_bootstrap"] == 20 and manifest["training_code"]

@@ -10,8 +10,6 @@ from mdlib.errors import DataError, SettingsError, TrainingError
 from mdlib.training import loop
 from mdlib.training.loop import predict, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_one_step_of_sgd_computed_by_hand(tmp_path):
     """w = 1, x = 2, y = 5: loss (2w - 5)^2 = 9, gradient 2 (2w - 5) 2 = -12, so w = 1 + 0.1 * 12 = 2.2."""

@@ -10,8 +10,6 @@ from mdlib.errors import SettingsError
 from mdlib.training import schedules
 from mdlib.training.loop import fit, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_policy_of_wrn_is_a_fifth_after_60_120_and_160_of_200_epochs():
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
@@ -28,6 +26,18 @@ def test_every_group_keeps_its_own_rate():
     optimizer = torch.optim.SGD(groups, lr=1.0)
     schedules.staircase(optimizer, (0.5,), 0.1)(0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.05]
+
+
+def test_the_cosine_ends_at_0_and_is_torchs():
+    optimizers = [torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1) for _ in range(2)]
+    ours, theirs = schedules.cosine(optimizers[0]), torch.optim.lr_scheduler.CosineAnnealingLR(optimizers[1], 20)
+    for step in range(21):
+        ours(step / 20)
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        assert rates[0] == pytest.approx(rates[1], abs=1e-12)
+        optimizers[1].step()
+        theirs.step()
+    assert rates[0] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind, values", [

@@ -12,8 +12,6 @@ from mdlib.errors import SettingsError
 from mdlib.training import speed
 from mdlib.training.loop import start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def batch():

@@ -301,3 +301,37 @@ def test_a_colour_picture_keeps_its_colours_where_the_map_is_zero():
     maps[0, :32] = 1
     still = np.asarray(explorer([make_case(image=image, maps={"m": maps}, signal={}, contours={})]).still(), int)
     assert (still[40:, :64] == still[40:, 72:]).all() and (still[:24, :64] != still[:24, 72:]).any()
+
+
+# What it opens on
+
+
+SURE, NONE = np.array([0.3, 0.6, 0.1]), np.array([0, 0, 1])
+
+
+@pytest.mark.parametrize("cases, expected", [
+    ([{}, {"probability": SURE}, {"probability": SURE}], (1, "Mass")),                     # the first of equals
+    ([{}, {"probability": np.array([0.7, 0.2, 0.1])}], (1, "")),                           # already the most probable
+    ([{"truth": NONE}, {}], (1, "Mass")),                                                  # not Edema: no outline
+    ([{"truth": NONE, "contours": {}}, {"truth": [1, 0, 0], "contours": {}}], (1, "Mass")),
+    ([{"probability": SURE, "signal": {"Grad-CAM": np.zeros(3, bool)}}, {}], (1, "Mass")),  # nothing would be drawn
+    ([{"probability": SURE}, {"logits": np.zeros(3), "twins": {"Mass": make_case(logits=np.zeros(3))}}], (1, "Mass")),
+    ([{"truth": [0, 0, 0]}, {"truth": [np.nan] * 3}], (0, ""))],
+    ids=["likelier", "most probable", "a finding", "any class", "drawn", "twin", "nothing is there"])
+def test_it_opens_on_the_most_probable_finding_that_is_present(cases, expected):
+    widget = explorer([make_case(**changes) for changes in cases])
+    assert (widget.case, widget.klass) == expected
+
+
+def test_one_case_opens_on_its_most_probable_class():
+    widget = explorer([make_case()])
+    assert (widget.case, widget.klass) == (0, "")
+
+
+@pytest.mark.parametrize("left, written", [(0.12, False), (0.5, True)])
+def test_a_label_of_a_pick_that_would_cover_another_is_left_out_of_the_still_picture(left, written):
+    def still(label):
+        marks = [(0.1, 0.1, 0.3, 0.6, "first", None), (left, 0.11, 0.3, 0.5, label, None)]
+        return explorer([make_case(maps={"m": np.zeros((1, 4, 4))}, signal={}, marks=marks,
+                                   image=np.zeros((256, 256), np.uint8))]).still().tobytes()
+    assert (still("second") != still("")) == written

@@ -106,8 +106,10 @@ def test_classes_are_listed_by_probability_each_with_its_truth(page):
 def test_a_class_chosen_stays_over_cases_and_else_the_most_probable_is_shown(page):
     other = make_case(probability=np.array([0.9, 0.1, 0.1]), name="phantom 8")
     view = page(explorer([make_case(), other]))
-    assert "Pleural Thickening: probability 0.70, truth absent" in view.status()
-    assert "phantom 8. Mass: probability 0.90" in view.after(lambda: view.case.select_option("1"))[1]
+    assert "Case 2 of 2, phantom 8. Mass: probability 0.90, truth present" in view.status()
+    said = view.after(view.button("Previous case").click)[1]
+    assert "phantom 7. Pleural Thickening: probability 0.70, truth absent" in said
+    view.after(view.button("Next case").click)
     view.after(view.klass("Pleural Thickening").check)
     assert "phantom 7. Pleural Thickening" in view.after(view.button("Previous case").click)[1]
 
@@ -285,7 +287,9 @@ def test_the_saved_picture_holds_what_is_seen_above_its_caption(page, scheme):
 
 
 def test_everything_is_reached_and_moved_by_keyboard_alone(page):
-    view = page(explorer([make_twins(name="phantom 8"), make_twins(), make_twins(name="phantom 9")]))
+    widget = explorer([make_twins(name="phantom 8"), make_twins(), make_twins(name="phantom 9")])
+    widget.klass = ""
+    view = page(widget)
     keys = view.page.keyboard
 
     def press(selector, *names):
@@ -322,7 +326,7 @@ def test_axe_finds_nothing_in_any_state_and_words_are_readable(page, scheme, vie
     view = page(explorer([make_twins(notes="a note"), make_case(name="phantom 8")], title="Maps"),
                 color_scheme=scheme, viewport=viewport)  # fmt: skip
     assert Axe().run(view.page).violations_count == 0  # the whole page
-    view.after(view.klass("Mass").check)
+    assert view.klass("Mass").is_checked()
     view.after(view.twin.check)
     side_by_side(view)
     view.stage.focus()
@@ -550,3 +554,25 @@ def test_nothing_moves_while_going_through_slices(page):
     for s in (1, 7, 12):
         view.after(lambda s=s: view.slice.fill(str(s)))
         assert view.root.evaluate(place) == where
+
+
+# Where labels of picks were written; a canvas keeps only pixels.
+WRITTEN = """() => {
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  (window.written ??= []).push([text, x, y, this.measureText(text).width]);
+}; }"""
+
+
+def test_labels_of_picks_do_not_cover_one_another(page):
+    boxes = [(0.1, 0.1), (0.12, 0.1), (0.1, 0.12), (0.5, 0.1), (0.1, 0.9), (0.1, 0.9), (0.1, 0.9)]
+    marks = [(x, y, 0.3, 0.1 if y > 0.5 else 0.4, f"1: +0.{i}0", None) for i, (x, y) in enumerate(boxes)]
+    widget = explorer([make_case(marks=marks)])
+    widget.marks = False
+    view = page(widget)
+    view.page.evaluate(WRITTEN)
+    view.after(view.root.get_by_label("Network's picks").check)
+    written = view.page.evaluate("window.written")
+    assert len({text for text, *_ in written}) >= 5 and "+0.60" in view.status()
+    for i, (_, x, y, width) in enumerate(written):
+        for _, other, below, _ in written[:i]:
+            assert abs(y - below) >= 13 or other + width <= x or x + width <= other

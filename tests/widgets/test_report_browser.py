@@ -250,3 +250,12 @@ def test_all_words_are_there_in_reading_order(page):
     view = page(explorer([make_report()]))
     texts = view.lines.locator(".mdx-said .mdx-word").all_inner_texts()
     assert texts == ALL and len(texts) == WORDS
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_nothing_is_empty_between_the_picture_and_what_is_below_it(page, width):
+    view = page(explorer([make_report()]), viewport={"width": width, "height": 900})
+    stage, look, report = (view.root.locator(f".mdx-{name}").bounding_box() for name in ("stage", "look", "report"))
+    below = look if width > 480 else report
+    assert 0 < below["y"] - stage["y"] - stage["height"] < 24
+    assert (report["x"] > stage["x"] + stage["width"]) == (width > 480)

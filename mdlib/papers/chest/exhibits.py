@@ -29,7 +29,7 @@ RUNS = {
     "fig8": _each(BASELINES, part=("train_val",)),
     "fig9": _each(tuple(BUILD), part=("train", "train_val")),
     "fig11": _each(("densenet121", "densenet121_nonimage", "att_a", "att_a_nonimage"), part=("train_val",)),
-    "repair": _each(ATTENTION, part=("train_val",), normalise=("softmax", "sigmoid")),
+    "repair": _each(ATTENTION, part=("train", "train_val"), normalise=("softmax", "sigmoid")),
     "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("epochs", "leak_epochs")),
 }
 # exhibit: the field in which compared trainings differ, and the pairs of its values: the first less the second
@@ -53,7 +53,7 @@ PANELS = {
     "fig8": (("Fig. 8: test", "test", BASELINES),),
     "fig9": (("Fig. 9a: validation", "val", tuple(BUILD)), ("Fig. 9b: test", "test", tuple(BUILD))),
     "fig11": (("Fig. 11: test", "test", ("densenet121", "att_a")),),
-    "repair": (("The repair: test", "test", ATTENTION),),
+    "repair": (("The repair: validation", "val", ATTENTION), ("The repair: test", "test", ATTENTION)),
     "leak": (("The leak: held-out images", "held_out", ("densenet121",)),),
 }
 FITTED = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grouped")}   # what predicts a part
@@ -62,19 +62,18 @@ FITTED = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grou
 def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[Run]:
     """The trainings that an exhibit needs, of all seeds, and of the first `n_splits` where the split matters.
 
-    part: only those that predict it (val, test or held_out as the paper does; see RUNS). Empty where the exhibit or its
-    networks are no part of the settings, and where this collection has no patients for the leak.
+    part: only those that predict it (val, test or held_out as the paper does; see RUNS). Empty where its networks are
+    no part of the settings, and where this collection has no patients for the leak.
     """
-    settings = study.settings
-    if name not in settings.exhibits or (name == "leak" and not _has_leak(study)):
+    if name == "leak" and not _has_leak(study):
         return []
     fitted = FITTED.get(part, tuple(PREDICTED))
     return [replace(run, fold=fold, seed=seed) for seed in study.seeds for fold in range(n_splits)
-            for run in RUNS[name] if run.body in settings.networks and run.part in fitted
+            for run in RUNS[name] if run.body in study.settings.networks and run.part in fitted
             and (fold == 0 or run.part != "train_val")]
 
 
-def pairs(name: str, runs: list[Run]) -> list[tuple[Run, Run]]:
+def compared_runs(name: str, runs: list[Run]) -> list[tuple[Run, Run]]:
     """What an exhibit compares, as pairs of trainings without their fold and seed: the first less the second."""
     field, values = COMPARED[name]
     series = list(dict.fromkeys(run.series for run in runs))
@@ -83,9 +82,13 @@ def pairs(name: str, runs: list[Run]) -> list[tuple[Run, Run]]:
 
 
 def planned(study: Study) -> list[Run]:
-    """All trainings of a run, each once: what its exhibits need, for every seed and split of the settings."""
-    return list(dict.fromkeys(run for name in study.settings.exhibits
-                              for run in exhibit(name, study, n_splits=study.settings.n_splits)))
+    """All trainings of a run, each once: what its exhibits need, for every seed and split of the settings.
+
+    Ordered by seed, so that the first seed is complete when the second begins.
+    """
+    every = dict.fromkeys(run for name in study.settings.exhibits
+                          for run in exhibit(name, study, n_splits=study.settings.n_splits))
+    return sorted(every, key=lambda run: run.seed)
 
 
 def _has_leak(study: Study) -> bool:
@@ -102,12 +105,17 @@ def predicted_parts(run: Run) -> tuple[str, ...]:
 
 
 def overview(study: Study) -> pd.DataFrame:
-    """One row per exhibit of a run: networks, parts they are fitted to, what is compared, trainings, how many new."""
+    """One row per exhibit: networks, parts they are fitted to, what is compared, trainings for one seed, how many new.
+
+    `trained here` says whether the settings of this study train it; otherwise its figures are published ones.
+    """
     seen, rows = set(), {}
-    for name in study.settings.exhibits:
-        if runs := exhibit(name, study, n_splits=study.settings.n_splits):
+    for name in COMPARED:
+        runs = [run for run in exhibit(name, study, n_splits=study.settings.n_splits) if run.seed == study.seed]
+        if runs:
             rows[name] = {"networks": ", ".join(dict.fromkeys(run.network for run in runs)),
                           "fitted to": ", ".join(dict.fromkeys(run.part for run in runs)),
-                          "compares": COMPARED[name][0], "trainings": len(runs), "new": len(set(runs) - seen)}
+                          "compares": COMPARED[name][0], "trainings": len(runs), "new": len(set(runs) - seen),
+                          "trained here": "yes" if name in study.settings.exhibits else "no"}
             seen |= set(runs)
     return pd.DataFrame(rows).T

@@ -1,6 +1,7 @@
 """Maps of the networks: of many pairs of image and finding, to measure them, and of a few cases for the explorer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from mdlib import reproducible
 from mdlib.data import images
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.data.samples import Samples, nonimage
-from mdlib.explain import gradients
+from mdlib.explain import gradients, input_attribution
 from mdlib.explain.targets import ClassPerImage
 from mdlib.papers.chest import annotations
 from mdlib.papers.chest.data import CLASSES
@@ -21,29 +22,36 @@ from mdlib.study.cases import cases as cases_of
 from mdlib.study.study import Study
 from mdlib.widgets.records import Case
 
-Explainer = Callable[..., gradients.Maps]
-
 # of the DenseNets; norm5 is A of section 2.5, the authors' code reads relu5
 LAYERS = ("norm5", "relu5", "transition3", "transition2", "transition1")
 BATCH_SIZE = 64
-EXPLAINERS = {gradients.grad_cam_maps: "Grad-CAM", gradients.gradient_times_input_maps: "gradient × input"}
 
 
-def pair_maps(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, layers: Sequence[str] = LAYERS,
-              pictures: Tensor | None = None, explainer: Explainer = gradients.grad_cam_maps) -> saliency.Maps:
-    """Raw maps (P, h, w) by method, of each pair's finding: `explainer` at each layer, and attention.
+def grad_cams(layers: Sequence[str] = LAYERS) -> dict[str, saliency.Explainer]:
+    """Grad-CAM at layers below `features`, by name, such as `Grad-CAM norm5`."""
+    return {f"Grad-CAM {layer}": partial(gradients.grad_cam_maps, layer=f"features.{layer}") for layer in layers}
+
+
+def hires_cams(layers: Sequence[str] = LAYERS) -> dict[str, saliency.Explainer]:
+    """HiResCAM (Draelos and Carin 2020) at layers below `features`: gradient × output, without the mean over pixels."""
+    return {f"HiResCAM {layer}": partial(gradients.gradient_times_input_maps, layer=f"features.{layer}")
+            for layer in layers}
+
+
+def input_attributions() -> dict[str, saliency.Explainer]:
+    """Explanations at the pixels, averaged over squares of 8: 14 × 14 cells of an image of 112 pixels."""
+    return {"integrated gradients": input_attribution.integrated_gradients_maps,
+            "smoothed gradients": input_attribution.smooth_grad_maps, "occlusion": input_attribution.occlusion_maps}
+
+
+def pair_maps(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame,
+              methods: Mapping[str, saliency.Explainer], pictures: Tensor | None = None) -> saliency.Maps:
+    """Raw maps (P, h, w) by method, of each pair's finding, and the attention maps of attA and attB.
 
     name: of the network, for its inputs. pictures (P, 1, crop, crop) replace the images, for instance twins. A map
-    without signal is 0. Methods are called `Grad-CAM norm5` … and `attention 1` ….
+    without signal is 0. Attention maps are called `attention 1` ….
     """
-    return saliency.own_class_maps(model, batches(study, model, name, pairs, pictures), _methods(layers, explainer),
-                                   explainer)
-
-
-def _methods(layers: Sequence[str], explainer: Explainer) -> dict[str, str]:
-    """The layer of the network by the name of the method, such as `Grad-CAM norm5`."""
-    name = EXPLAINERS.get(explainer, getattr(explainer, "__name__", "map"))
-    return {f"{name} {layer}": f"features.{layer}" for layer in layers}
+    return saliency.own_class_maps(model, batches(study, model, name, pairs, pictures), methods)
 
 
 def batches(study: Study, model: nn.Module, name: str, pairs: pd.DataFrame, pictures: Tensor | None = None
@@ -92,26 +100,26 @@ def untrained(study: Study, run: Run, seed: int | None = None) -> nn.Module:
     return build(run, study.settings, {}).to(study.device).eval()
 
 
-def cases(study: Study, run: Run, model: nn.Module, count: int = 12, layers: Sequence[str] | None = None,
-          explainer: Explainer = gradients.grad_cam_maps) -> list[Case]:
+def cases(study: Study, run: Run, model: nn.Module, count: int = 12,
+          methods: Mapping[str, saliency.Explainer] | None = None) -> list[Case]:
     """`count` test images for the explorer, each class once before any comes twice, with the maps of a network.
 
-    Maps of all classes by `explainer` at each layer, a name below `features` (None: DEFAULT_LAYERS), and attention as
-    weights times pixels, so that 1 is the mean. Phantoms have a twin without each of their findings.
+    Maps of all classes by each of `methods` (None: Grad-CAM at DEFAULT_LAYERS), and attention as weights times pixels,
+    so that 1 is the mean. Phantoms have a twin without each of their findings.
     """
     rows, classes = annotations.one_per_class(study, count), study.data.classes(run)
-    chosen = DEFAULT_LAYERS[run.body] if layers is None else layers
-    found = explained(model, inputs_of_rows(study, run.network, rows), chosen, explainer)
+    methods = grad_cams(DEFAULT_LAYERS[run.body]) if methods is None else methods
+    found = explained(model, inputs_of_rows(study, run.network, rows), methods)
     captions = [f"Chest X-ray: {annotations.caption(study, row)}".replace("\n", "; ") for row in rows]
     outline = "cause" if study.data.is_phantom else "radiologist's box"
     return cases_of([annotations.visible(study, row) for row in rows], classes,
                     study.data.targets[rows][:, -len(classes):], outline=outline, alt=captions,
                     name=study.data.table["image"].iloc[rows].tolist(),
                     contours=[annotations.contours(study, row) for row in rows],
-                    twins=_twins(study, run, model, dict(zip(rows, captions, strict=True)), chosen, explainer), **found)
+                    twins=_twins(study, run, model, dict(zip(rows, captions, strict=True)), methods), **found)
 
 
-def explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str], explainer: Explainer) -> dict:
+def explained(model: nn.Module, batch: dict[str, Tensor], methods: Mapping[str, saliency.Explainer]) -> dict:
     """Logits, maps and signal of a batch, as `study.cases.cases` takes them."""
     device = next(model.parameters()).device
     batch = {key: value.to(device) for key, value in batch.items()}
@@ -119,14 +127,14 @@ def explained(model: nn.Module, batch: dict[str, Tensor], layers: Sequence[str],
         answer = model(**batch)
     attention = {f"attention {stage}": (weights * weights[0, 0].numel()).cpu().numpy()
                  for stage, weights in enumerate(answer.get("attention", ()), 1)}
-    found = {method: explainer(model, batch, layer) for method, layer in _methods(layers, explainer).items()}
+    found = {method: explainer(model, batch) for method, explainer in methods.items()}
     return {"logits": answer["logits"].cpu().numpy(),
             "maps": attention | {method: maps.values.cpu().numpy() for method, maps in found.items()},
             "signal": {method: maps.signal.cpu().numpy() for method, maps in found.items()}}
 
 
-def _twins(study: Study, run: Run, model: nn.Module, captions: dict[int, str], layers: Sequence[str],
-           explainer: Explainer) -> list[dict[str, Case]]:
+def _twins(study: Study, run: Run, model: nn.Module, captions: dict[int, str],
+           methods: Mapping[str, saliency.Explainer]) -> list[dict[str, Case]]:
     """For each row its twins by the finding that is left out: phantoms only, for others nobody knows what they show."""
     asked = [(row, finding) for row in captions if study.data.is_phantom
              for finding in annotations.findings(study, row) if finding in phantom_chest.FINDINGS]
@@ -141,7 +149,7 @@ def _twins(study: Study, run: Run, model: nn.Module, captions: dict[int, str], l
     twins = cases_of([images.shown(film, settings.resize, settings.crop) for film in films], classes,
                      [_truth_without(study, row, finding)[-len(classes):] for row, finding in asked],
                      alt=[f"{captions[row]}; drawn without {finding.replace('_', ' ')}" for row, finding in asked],
-                     **explained(model, batch, layers, explainer))
+                     **explained(model, batch, methods))
     for (row, finding), twin in zip(asked, twins, strict=True):
         found[row][finding] = twin
     return list(found.values())

@@ -31,7 +31,7 @@ class Run(RunSpec):
     part: str = "train"             # what it is fitted to: train, train_val, leaky or grouped
     n_classes: int = 15             # 14 leaves No Finding out
     rate: str = "learning_rate"     # or "low_learning_rate"
-    epochs: str = "epochs"          # or "few_epochs", "leak_epochs"
+    epochs: str = "epochs"          # or "few_epochs", "leak_epochs", "demo_epochs"
     normalise: str = "softmax"      # eq. 4, or "sigmoid": the repair (ours)
 
     @property
@@ -53,7 +53,8 @@ def network(name: str, settings: Chest, n_classes: int = 15, normalise: str = "s
     size = {"layers": settings.resnet_layers, "width": settings.resnet_width} if body == "resnet50" else {
         "growth": settings.growth, "blocks": settings.blocks, "stem": settings.stem}
     attention = {"normalise": normalise} if body.startswith("att") else {}
-    return BUILD[body](n_classes, nonimage=body != name, pretrained=settings.pretrained, **size, **attention)
+    return BUILD[body](n_classes, nonimage=body != name, pretrained=settings.pretrained,
+                       output_stride=settings.output_stride, **size, **attention)
 
 
 def build(run: Run, settings: Chest, _facts: dict[str, Any]) -> nn.Module:

@@ -15,10 +15,9 @@ from mdlib.data import headers, images, samples
 from mdlib.data.checks import radiographs
 from mdlib.errors import DataError
 from mdlib.evaluate import thresholds
-from mdlib.explain import gradients
 from mdlib.papers.chest import maps
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.networks import NONIMAGE, Run, inputs
+from mdlib.papers.chest.networks import DEFAULT_LAYERS, NONIMAGE, Run, inputs
 from mdlib.study import inference, pages, results
 from mdlib.study.bundle import Bundle
 from mdlib.study.inference import Source, cell, number
@@ -113,8 +112,8 @@ class Predictor(inference.Predictor):
         tensors, model = fabric.to_device(self.tensors(batch)), self.bundle.model
         with torch.inference_mode(), fabric.autocast():
             logits = model(**tensors)["logits"].float().cpu().numpy()
-        explained = maps.explained(model, tensors, maps.DEFAULT_LAYERS[self.bundle.run.body], gradients.grad_cam_maps
-                                   ) if with_maps else {"maps": {}, "signal": {}}
+        methods = maps.grad_cams(DEFAULT_LAYERS[self.bundle.run.body])
+        explained = maps.explained(model, tensors, methods) if with_maps else {"maps": {}, "signal": {}}
         for i, probability in enumerate(expit(logits)):
             yield Prediction(probability, *({method: values[i] for method, values in explained[name].items()}
                                             for name in ("maps", "signal")))

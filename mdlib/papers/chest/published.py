@@ -1,7 +1,7 @@
 """The figures of a run that the book quotes: AUROCs, differences and map measures, written once and read as tables."""
 
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import pandas as pd
@@ -9,24 +9,33 @@ import pandas as pd
 from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
 from mdlib.papers.chest import annotations, maps
-from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, exhibit, pairs, planned, predicted_parts
+from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, compared_runs, exhibit, planned, predicted_parts
 from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import Run
-from mdlib.study import results, saliency, tables
+from mdlib.study import plots, results, saliency, tables
 from mdlib.study.spec import labels
 from mdlib.study.study import Study
 
+BOOK = "embedded"           # the published run that the pages quote
 METADATA = "metadata baseline"
 NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
+WEAK = Run("densenet121", epochs="demo_epochs")  # and those of one that has hardly learned
+COARSER = (4, 2)                                 # cells per side to which maps of norm5 are averaged
 
 
-def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUROCs and differences of an exhibit, panel by panel; empty where it is no part of the run."""
+def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """AUROCs and differences of an exhibit, panel by panel.
+
+    Those of this run where its settings train the exhibit; else, on phantoms, as they are published for the book (see
+    the number of seeds); else empty.
+    """
+    if name not in study.settings.exhibits and study.data.is_phantom:
+        return read(BOOK, "aurocs", name), read(BOOK, "differences", name)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     aurocs, differences = [pd.DataFrame(columns=list(tables.AUROCS))], [pd.DataFrame(columns=list(tables.DIFFERENCES))]
     for title, part, networks in PANELS[name]:
         runs = [run for run in exhibit(name, study, part) if run.body in networks]
-        if not runs:
+        if not runs or name not in study.settings.exhibits:
             continue
         of = study.predict(runs, part)
         scores = {METADATA: metadata_baseline(study, FITTED[part][-1], part, of.names), **of.scores}
@@ -39,44 +48,82 @@ def evaluated(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(pd.concat(found[1:] or found, ignore_index=True) for found in (aurocs, differences))
 
 
+def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
+    """AUROCs of one training beside the metadata baseline, both means first: measure, value, low, high, baseline."""
+    of = study.predict([run], part)
+    options = {"names": of.names, "n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
+    found, blind = (classification.bootstrap(of.targets, scores, of.patients, **options)
+                    for scores in (of.stacked()[run.series], metadata_baseline(study, run.part, part, of.names)))
+    table = found.assign(baseline=blind["auroc"]).rename(columns={"auroc": "value"}).drop(columns="draws")
+    table = table.loc[[classification.PLAIN, classification.WEIGHTED, *of.names]].reset_index(names="measure")
+    return table.assign(measure="AUROC, " + table["measure"].map(plots.words))
+
+
 def compared_labels(name: str, runs: list[Run]) -> list[tuple[str, str]]:
     """What an exhibit compares, as pairs of the labels that these trainings have in `Predictions.scores`."""
     named = labels(runs)
-    return [(named[a], named[b]) for a, b in pairs(name, runs)]
+    return [(named[a], named[b]) for a, b in compared_runs(name, runs)]
 
 
 def publish(study: Study) -> dict[str, Any]:
     """The figures of a run, JSON-able; no image, no image name."""
     study.train(study.planned)
-    found = {name: evaluated(study, name) for name in study.settings.exhibits if exhibit(name, study)}
+    found = {name: evaluate(study, name) for name in study.settings.exhibits if exhibit(name, study)}
     return {"parts": {part: {"images": len(rows), "patients": int(study.data.table["patient"].iloc[rows].nunique())}
                       for part, rows in study.data.parts.items()},
+            "curves": [{**asdict(run), **epoch} for run in exhibit("fig7", study, "val") if run.seed == study.seed
+                       for epoch in study.train([run])[run]],
             "aurocs": {name: results.records(aurocs) for name, (aurocs, _) in found.items()},
             "differences": {name: results.records(differences) for name, (_, differences) in found.items()},
             "maps": {name: results.records(table, digits=4) for name, table in map_measures(study).items()}}
 
 
+def curves(study: Study) -> dict[Run, list[dict]]:
+    """The histories of the trainings of Fig. 7a, first seed: of this study, or as published for the phantoms."""
+    if "fig7" in study.settings.exhibits:
+        return study.train([run for run in exhibit("fig7", study, "val") if run.seed == study.seed])
+    if not study.data.is_phantom:
+        return {}
+    names, found = {field.name for field in fields(Run)}, {}
+    for row in results.read("chest", f"runs/{BOOK}", needs="curves")["curves"]:
+        run = Run(**{name: value for name, value in row.items() if name in names})
+        found.setdefault(run, []).append({name: value for name, value in row.items() if name not in names})
+    return found
+
+
 def map_measures(study: Study) -> dict[str, pd.DataFrame]:
-    """What the page "Measured" computes of the maps of all DenseNets of a run; of localisation what the book quotes."""
+    """What the page "Measured" shows of the maps of all DenseNets, by every explainer; means over findings.
+
+    `localisation` also of a network that has hardly learned (WEAK), and of the maps at norm5 averaged to fewer cells;
+    of the pointing game also each finding.
+    """
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     known, few, twinned = (annotations.pairs(study, *of) for of in (
-        (30 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
+        (20 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
     masks, images = annotations.masks(study, known), maps.pair_images(study, few).numpy()
     prior, twins = annotations.location_prior(study, known, masks), annotations.twins(study, twinned)
+    layers = maps.grad_cams() | maps.hires_cams()
+    every = layers | maps.input_attributions()
     found: dict[str, list[pd.DataFrame]] = {}
-    for name in (name for name in NETWORKS if name in study.settings.networks):
-        model = study.model(Run(name, part="train_val", seed=study.seed))
-        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": name, **options}
+    for run in (*(Run(name) for name in NETWORKS if name in study.settings.networks), WEAK):
+        name, model = run.network, study.model(run)
+        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": run.label(["epochs"]
+                                                                              if run == WEAK else []), **options}
+        located = of(model, pairs=known, methods=every)
+        located |= {f"Grad-CAM norm5 as {size} × {size}": saliency.coarser(located["Grad-CAM norm5"], size)
+                    for size in COARSER if name == "densenet121"}
         effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
-        for what, table in {
-                "localisation": saliency.localisation(of(model, pairs=known), masks, known, prior, **arguments),
-                "faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
-                                                      of(model, pairs=few), few, **arguments),
-                "randomisation": saliency.randomisation(functools.partial(of, pairs=few), model,
-                                                        maps.untrained(study, Run(name)), few, **arguments),
-                "counterfactuals": saliency.counterfactuals(
-                    effect, of(model, pairs=twinned), of(model, pairs=twinned, pictures=twins),
-                    annotations.masks(study, twinned), twinned, **arguments)}.items():
+        own = {"localisation": saliency.localisation(located, masks, known, prior, **arguments),
+               "counterfactuals": saliency.counterfactuals(
+                   effect, of(model, pairs=twinned, methods=layers),
+                   of(model, pairs=twinned, methods=layers, pictures=twins),
+                   annotations.masks(study, twinned), twinned, **arguments)}
+        if run != WEAK:
+            own |= {"faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
+                                                          of(model, pairs=few, methods=every), few, **arguments),
+                    "randomisation": saliency.randomisation(functools.partial(of, pairs=few, methods=layers), model,
+                                                            maps.untrained(study, run), few, **arguments)}
+        for what, table in own.items():
             found.setdefault(what, []).append(table)
     tables_of = {what: pd.concat(of, ignore_index=True).drop_duplicates() for what, of in found.items()}
     place, gains = tables_of["localisation"], tables_of["faithfulness"]
@@ -130,7 +177,7 @@ def grid_differences(name: str, exhibits: tuple[str, ...] = tuple(PANELS)) -> pd
     for one in exhibits:
         for title, part, networks in PANELS[one]:
             runs = [run for run in RUNS[one] if run.part in FITTED[part] and run.body in networks]
-            parts.append(tables.grid_differences(grid, pairs(one, runs), part, panel=title))
+            parts.append(tables.grid_differences(grid, compared_runs(one, runs), part, panel=title))
     return pd.concat(parts, ignore_index=True)
 
 

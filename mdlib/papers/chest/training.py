@@ -15,7 +15,7 @@ from mdlib.evaluate import classification
 from mdlib.files import fingerprint
 from mdlib.papers.chest.networks import Run, inputs, network
 from mdlib.study.study import Study
-from mdlib.training import loop
+from mdlib.training import loop, schedules
 from mdlib.training.losses import binary_cross_entropy
 
 PREDICTED_AT_ONCE = 64      # images per step when predicting
@@ -30,7 +30,8 @@ def fit(study: Study, run: Run, fabric: Fabric) -> tuple[nn.Module, list[dict]]:
     settings = study.settings
     reproducible.seed_everything(run.seed)
     model = network(run.network, settings, run.n_classes, run.normalise)
-    optimizer = torch.optim.SGD(model.parameters(), lr=getattr(settings, run.rate), momentum=settings.momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr=getattr(settings, run.rate), momentum=settings.momentum,
+                                weight_decay=settings.weight_decay)
 
     def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:                                  # eq. 8
         return binary_cross_entropy(model(**inputs(batch, run.network))["logits"], batch["target"])
@@ -46,6 +47,7 @@ def fit(study: Study, run: Run, fabric: Fabric) -> tuple[nn.Module, list[dict]]:
         fabric, model, optimizer, study.samples(run.part, run), loss,
         validate=validate if run.part == "train" else None, epochs=getattr(settings, run.epochs),
         batch_size=settings.batch_size, seed=run.seed, num_workers=settings.num_workers,
+        schedule=schedules.cosine(optimizer) if settings.schedule == "cosine" else None,
         folder=study.run_folder(run), name_of=study.data.table["image"].iloc.__getitem__,
         channels_last=settings.channels_last,
         settings={"run": fingerprint(study.run.asked), "training": asdict(run)})

@@ -85,11 +85,15 @@ def picks(chapter: Chapter, method: str = "mims", collection: str = "cirrus") ->
     for axis, number in zip(axes[0], numbers, strict=True):
         image = grey(slices[number])
         axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        taken: list[tuple[float, float]] = []       # where labels are, so that none covers another
         for pick in found[found["slice"] == number].itertuples():
             x, y = pick.left * image.shape[1], pick.top * image.shape[0]
             axis.add_patch(Rectangle((x, y), (pick.right - pick.left) * image.shape[1],
                                      (pick.bottom - pick.top) * image.shape[0], fill=False, linewidth=1.5,
                                      edgecolor=colours.get(pick.scale, COLOURS[4])))
+            while any(abs(x - a) < 0.2 * image.shape[1] and abs(y - b) < 0.09 * image.shape[0] for a, b in taken):
+                y += 1
+            taken.append((x, y))
             axis.text(x + 1, y + 1, f"{pick.scale}: +{pick.contribution:.2f}", color="white", fontsize=7, va="top")
         for outline in lesion_outlines(chapter, collection, row, number):
             axis.plot(*outline.T, color="white", linewidth=0.8, linestyle=":")

@@ -1,0 +1,126 @@
+"""Networks that come with mdlib: trained once by `mdlib publish`, kept under data/results/<paper>/networks/<slug>.
+
+    weights.safetensors   in half precision
+    card.json             that of a bundle; also how it was trained, and its metrics beside an image-blind baseline
+    reference.npz         statistics of the training images
+
+Each is a bundle (`study.bundle`): `mdlib predict` uses it as it is. A study whose settings and data are the same takes
+the weights from there for a training that it has not planned itself (`adopt`).
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mdlib import reproducible, runs
+from mdlib.errors import DataError
+from mdlib.files import read_json, write_json
+from mdlib.study import bundle, results
+from mdlib.study.bundle import CARD, REFERENCE, Bundle, Origin
+from mdlib.study.spec import RunSpec
+from mdlib.training import checkpoints
+
+HISTORY = "history.json"    # of a finished training, beside its checkpoint
+FURTHER = "shipped"         # the entry of the card that other bundles do not have
+
+
+def folder(paper: str) -> Path:
+    """Where the shipped networks of a paper are."""
+    return results.folder(paper) / "networks"
+
+
+def load(paper: Origin, name: str) -> Bundle:
+    """A shipped network by its slug, such as `att_a`. Raises DataError, listing what there is."""
+    path = folder(paper.name) / name
+    if not path.is_dir():
+        raise DataError("no such network is shipped", str(path), f"Shipped: {', '.join(names(paper.name)) or 'none'}.")
+    return bundle.load(path, paper)
+
+
+def names(paper: str) -> list[str]:
+    """The slugs of the shipped networks of a paper."""
+    return sorted(card.parent.name for card in folder(paper).glob(f"*/{CARD}"))
+
+
+def table(paper: str) -> pd.DataFrame:
+    """One row per shipped network: weights, kB, CPU seconds of training, each metric with its baseline, and its code.
+
+    code: the commit that trained it, and whether the code that decides the weights has changed since.
+    """
+    rows = {}
+    for name in names(paper):
+        card = read_json(folder(paper) / name / CARD)
+        own = card[FURTHER]
+        summary = results.table(own["metrics"]).iloc[0]
+        changed = own["training_code"] != runs.training_code(paper)
+        rows[name] = {"weights": own["weights"], "kB": round(own["bytes"] / 1000),
+                      "seconds": round(own["seconds"]["cpu"]),
+                      "measure": summary["measure"], "value": summary["value"], "low": summary["low"],
+                      "high": summary["high"], "without the image": summary["baseline"],
+                      "code": card["code"] + (", changed since" if changed else "")}
+    return pd.DataFrame(rows).T.rename_axis("network")
+
+
+def adopt(study, run: RunSpec) -> bool:
+    """Put a shipped network into the run folder of a study as if it had been trained there; False if none fits.
+
+    It fits a run that the study has not planned to train itself, where all settings that decide weights, and the data,
+    are those of its card.
+    """
+    path = folder(study.paper.name) / run.slug
+    if run in study.planned or not (path / CARD).exists():
+        return False
+    card = read_json(path / CARD)
+    if (deciding(study.settings, card["settings"]) != deciding(study.settings)
+            or card["run"] != json.loads(json.dumps(dataclasses.asdict(run)))
+            or card["data"]["fingerprint"] != study.data.description(run)["fingerprint"]):
+        return False
+    install(study, run, checkpoints.weights(path / checkpoints.SHIPPED), card[FURTHER]["history"])
+    return True
+
+
+def install(study, run: RunSpec, weights: dict, history: list[dict]) -> None:
+    """Write weights and history as those of a finished training of a study."""
+    checkpoints.write_weights(study.run_folder(run), weights)
+    write_json(study.run_folder(run) / HISTORY, history)
+
+
+def deciding(settings: Any, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The settings that decide the weights of a network, as JSON; values: other ones of the same class."""
+    values = dataclasses.asdict(settings) if values is None else values
+    left_out = getattr(settings, "NOT_TRAINING", ())
+    return json.loads(json.dumps({name: value for name, value in values.items() if name not in left_out}))
+
+
+def ship(study, run: RunSpec, command: str) -> Path:
+    """Write a trained network of a study with its card, measured as it is shipped: with weights in half precision.
+
+    command: what trains and writes it again.
+    """
+    target = folder(study.paper.name) / run.slug
+    target.mkdir(parents=True, exist_ok=True)
+    file = target / checkpoints.SHIPPED
+    checkpoints.write_half(file, checkpoints.weights(study.run_folder(run) / checkpoints.NAME))
+    weights = checkpoints.weights(file)
+    rounded = dataclasses.replace(study, run=dataclasses.replace(study.run, folder=study.folder / "shipped"))
+    shutil.rmtree(rounded.run_folder(run), ignore_errors=True)
+    history = read_json(study.run_folder(run) / HISTORY)
+    install(rounded, run, weights, history)
+    for part in study.paper.parts(run):
+        rounded.predict([run], part)
+    bundle.write(rounded, run)
+    card = read_json(rounded.run_folder(run) / CARD)
+    card[FURTHER] = {
+        "metrics": results.records(study.paper.metrics(rounded, run), digits=4), "history": history,
+        "weights": sum(parameter.numel() for parameter in rounded.model(run).parameters()),
+        "bytes": file.stat().st_size, "seconds": read_json(study.run_folder(run) / "duration.json"), "command": command,
+        "training_code": study.run.manifest["training_code"], "hardware": reproducible.hardware(study.device),
+        "versions": reproducible.versions(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
+    shutil.copyfile(rounded.run_folder(run) / REFERENCE, target / REFERENCE)
+    write_json(target / CARD, card)
+    return target
