@@ -98,6 +98,16 @@ def test_the_conclusions_are_computed_from_the_tables(trained_mims):
     assert "beyond" not in str(table.index.tolist()) and list(table.columns)[-1] == "mean of sizes"
 
 
+def test_a_table_has_dashes_for_nan_one_kind_of_minus_and_no_name_of_its_only_method():
+    found = pd.DataFrame({"measure": "effect", "method": "no image", "finding": [*mims.located.SIZES],
+                          "mean": [np.nan, -0.04, 0.5], "low": [np.nan, -0.14, 0.4], "high": [np.nan, 0.0, 0.6]})
+    table = attention.table(found, "effect")
+    assert table.index.tolist() == ["effect"]
+    assert table.loc["effect"].tolist() == ["–", "−0.04 (−0.14 to +0.00)", "0.50 (0.40–0.60)"]
+    two = attention.table(pd.concat([found, found.assign(method="picked instances")]), "effect")
+    assert two.index.tolist() == [("effect", "no image"), ("effect", "picked instances")]
+
+
 def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
     assert attention.table(mims.located.localised(tiles_only, "mims", "crc_msi"), "measures") == attention.UNKNOWN
     assert attention.volumes_table(mims.located.slice_choice(tiles_only, "mims", "crc_msi")) == attention.UNKNOWN

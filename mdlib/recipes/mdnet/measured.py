@@ -10,6 +10,7 @@ from mdlib.recipes.mdnet import kept, located, moved
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
 from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, OWN_MORE, STAYS, WORDS
 from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
+from mdlib.study.tables import with_interval
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
 MEASURE_NAMES = {ENTROPY: "entropy (bits)", "pointing game": "pointing game", "mass accuracy": "mass"}
@@ -34,8 +35,7 @@ def table(rows: pd.DataFrame, index: Sequence[str], column: str, digits: int = 2
     """Means with intervals as text: rows by `index`, columns by `column`."""
     if rows.empty:
         return UNKNOWN
-    texts = [f"{mean:.{digits}f} ({interval(low, high, digits)})".replace("-", "−")
-             for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
+    texts = [with_interval(*ends, digits=digits) for ends in rows[["mean", "low", "high"]].to_numpy()]
     named = rows.assign(text=texts, network=rows["network"].map(lambda each: NAMES.get(each, each)))
     wide = named.pivot_table(index=list(index), columns=column, values="text", aggfunc="first", sort=False)
     return wide[list(dict.fromkeys(named[column]))].fillna("").rename(columns=MEASURE_NAMES).rename_axis(
