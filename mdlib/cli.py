@@ -275,14 +275,12 @@ def subset(table: Path, out: Path, by_patient: bool) -> None:
 @mdnet_group.command()
 @run_options
 @click.option("--publish", "--keep", "name", metavar="NAME", required=True,
-              help="Write the figures to data/results/mdnet/NAME.json; the book shows cifar10.")
+              help="Write the figures to data/results/mdnet/NAME.json; the book shows cifar10 and shapes.")
 def recognise(name: str, data_dir: Path | None, cache_dir: Path | None, run_dir: Path | None, **asked) -> None:
-    """Train the networks of Table 1 on CIFAR, in DATA_DIR/cifar10 and DATA_DIR/cifar100. A killed run resumes."""
-    if data_dir is None:
-        raise SettingsError("it is needed", "--data-dir", "Name a folder with cifar10/ or cifar100/.")
+    """Train the networks of Table 1, on CIFAR in DATA_DIR/cifar10 and cifar100, or on drawn shapes; resumes."""
     from mdlib.recipes.mdnet import recognised
 
-    kept = recognised.recognise(data_dir=str(data_dir), run_dir=str(run_dir or ""), name=name, **asked)
+    kept = recognised.recognise(data_dir=str(data_dir or ""), run_dir=str(run_dir or ""), name=name, **asked)
     click.echo(f"Published: {kept}")
 
 

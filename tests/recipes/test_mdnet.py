@@ -37,7 +37,8 @@ def test_weights_are_those_of_the_logs_and_of_the_text():
 @pytest.mark.parametrize("overrides, said", [
     ({"rows": ["split"]}, "mdnet among them"), ({"rows": ["mdnet", "vgg"]}, "baseline_gn"), ({"depth": 37}, "9 n"),
     ({"etas": [0.0]}, "etas"), ({"beta": "linear"}, "logistic"), ({"class_of_c": "best"}, "class_of_c"),
-    ({"folds": 1}, "folds"), ({"clip": 96}, "clip"), ({"shapes": 0}, "shapes"), ({"stem": "vit"}, "stem"),
+    ({"folds": 1}, "folds"), ({"clip": 96}, "clip"), ({"stem": "vit"}, "stem"),
+    ({"recognition": ["resnet_164"], "shapes": 0}, "shapes"),
     ({"recognition": ["alexnet"]}, "recognition"), ({"falls": [1.0]}, "falls"), ({"dropout": 1.0}, "dropout"),
     ({"channels_last": True}, "channels_last"), ({"hiden": 3}, "'hiden'")])
 def test_a_setting_that_makes_no_sense_is_named(overrides, said):

@@ -222,22 +222,22 @@ def test_figures_of_all_folds_are_json_and_come_back_as_tables(chapter, monkeypa
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
     uniform = table[table["network"] == UNIFORM]
     assert set(uniform["images"]) == {len(chapter.reports.table)} and set(uniform["patients"]) == {12}
-    assert list(measured.found(chapter, "words")) == [measured.KEPT, measured.LIVE]
-    both = measured.sharp_and_right(chapter)
-    assert list(both.columns.get_level_values(1)[:2]) == [measured.KEPT, measured.LIVE]
+    pd.testing.assert_frame_equal(measured.published()["words"], table)
 
 
-def test_the_page_is_drawn_and_told_from_its_tables(chapter, monkeypatch, tmp_path):
-    monkeypatch.setattr(located.keeping, "folder", lambda _: tmp_path)
-    for figure in (attention.sharpening, attention.by_word, attention.class_attention, attention.mirrored,
-                   attention.compared):
+def test_the_page_is_drawn_and_told_from_its_tables(chapter):
+    for figure in (attention.sharpening, attention.by_word, attention.class_attention, attention.mirrored):
         assert isinstance(figure(chapter), Figure)
-    for of in (measured.sharp_and_right, measured.by_part, measured.of_classes, measured.of_elements,
-               measured.of_mirrors, measured.of_shares, measured.of_twins):
-        assert isinstance(of(chapter), pd.DataFrame) or of is measured.of_twins     # no grade may be stated
-    assert "No grid" in measured.source().data
-    words = measured.found(chapter, "words")[measured.LIVE].set_index(["network", "unit", "part", "measure"])["mean"]
-    said = measured.conclusions(chapter).data
+    tables = {name: of(chapter, results.live(chapter)) for name, of in measured.TABLES.items()}
+    assert isinstance(attention.compared(tables["words"]), Figure)
+    shown = {"words": (measured.sharp_and_right, measured.by_part), "classes": (measured.of_classes,),
+             "elements": (measured.of_elements,), "mirrors": (measured.of_mirrors,), "shares": (measured.of_shares,),
+             "twins": (measured.of_twins,)}
+    for name, every in shown.items():
+        for of in every:
+            assert isinstance(of(tables[name]), pd.DataFrame) or name == "twins"     # no grade may be stated
+    words = tables["words"].set_index(["network", "unit", "part", "measure"])["mean"]
+    said = measured.conclusions(tables).data
     bits, hit = (words["mdnet", located.WORD, located.ALL, of] for of in (located.ENTROPY, "pointing game"))
     assert f"has {bits:.2f} bits with AAS" in said and f"urothelium in {hit:.0%} of the words" in said
 
@@ -245,14 +245,14 @@ def test_the_page_is_drawn_and_told_from_its_tables(chapter, monkeypatch, tmp_pa
 def test_where_nothing_is_known_what_needs_no_truth_is_left(chapter, monkeypatch, tmp_path):
     unknown = replace(chapter, reports=replace(chapter.reports, truth=None))
     unknown = replace(unknown, run=replace(chapter.run, folder=tmp_path / "run"))
-    monkeypatch.setattr(located.keeping, "folder", lambda _: tmp_path)
     monkeypatch.setattr(gathered, "train_all", lambda *_: None)
     monkeypatch.setattr(looking, "looks", lambda _, training, of=looking.looks: of(chapter, training))
     monkeypatch.setattr(viewing, "trained", lambda _, training: mdnet.trained(chapter, training))
-    assert set(located.words(unknown, results.live(unknown))["measure"]) == {located.ENTROPY}
-    assert measured.of_elements(unknown) == measured.of_twins(unknown) == measured.UNKNOWN
-    assert attention.compared(unknown) == measured.UNKNOWN
-    assert measured.UNKNOWN in measured.conclusions(unknown).data
+    tables = {name: of(unknown, results.live(unknown)) for name, of in measured.TABLES.items()}
+    assert set(tables["words"]["measure"]) == {located.ENTROPY}
+    assert measured.of_elements(tables["elements"]) == measured.of_twins(tables["twins"]) == measured.UNKNOWN
+    assert attention.compared(tables["words"]) == measured.UNKNOWN
+    assert measured.UNKNOWN in measured.conclusions(tables).data
     assert isinstance(attention.class_attention(unknown), Figure)
     cases = viewing.cases(unknown, count=2)
     assert not any("twins" in case or "contours" in case for case in cases)

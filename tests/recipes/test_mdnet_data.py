@@ -149,10 +149,10 @@ def test_people_are_scored_against_four_and_so_is_the_typical_report(tiny_mdnet,
         assert found[people.PEOPLE][name] == pytest.approx(np.mean([of[name] for of in one_out]))
     assert np.isnan(found[people.PEOPLE]["METEOR"])
     assert found[people.BLIND]["BLEU-4"] < found[people.PEOPLE]["BLEU-4"]
-    table = exhibits_data.agreement(tiny_mdnet)
+    table = people.table([found])
     assert table.loc[people.PEOPLE, "METEOR"] == "needs Java"
     assert table.iloc[2].tolist() == ["91.2", "82.9", "75.0", "67.7", "39.6", "70.1", "2.04"]
-    assert table.loc[people.BLIND, "BLEU-4"] in exhibits_data.agreement_said(tiny_mdnet).data
+    assert table.loc[people.BLIND, "BLEU-4"] in people.said([found]).data
 
 
 def test_the_typical_report_is_of_the_most_frequent_sentence_of_each_part(tiny_mdnet):

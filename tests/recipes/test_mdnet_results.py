@@ -12,10 +12,11 @@ from mdlib import runs
 from mdlib.data.phantoms.histology_reports import describe
 from mdlib.evaluate import captions
 from mdlib.recipes import mdnet
-from mdlib.recipes.mdnet import fig7, graded, kept, located, results, searching, tables
-from mdlib.recipes.mdnet.outcome import Outcome, of_run
+from mdlib.recipes.mdnet import fig7, graded, kept, located, people, results, searching, tables
+from mdlib.recipes.mdnet.outcome import Outcome
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import DCA, IMAGE, NAMES, OWN, Over
+from mdlib.recipes.mdnet.rows import EVERY
 from mdlib.study import results as keeping
 
 SOME = ("baseline_en", "split", "mdnet")
@@ -105,12 +106,6 @@ def test_a_kept_result_reads_as_it_was_and_names_no_image(stored, figures, some)
     table = some.reports.table
     assert not any(name in text for name in (*table["image"], *table["patient"]))
     assert "1 fold, 1 seed" in kept.told(stored) and "36 images of 6 patients" in kept.told(stored)
-
-
-def test_a_notebook_tells_what_is_kept_of_the_same_folds(some, figures):
-    for name, table in of_run(some)._asdict().items():
-        assert keeping.records(table) == figures[name]
-    assert of_run(some).means.equals(of_run(some).means)
 
 
 def test_the_tables_are_made_of_what_is_kept(stored):
@@ -259,6 +254,16 @@ def test_of_other_data_no_fold_was_looked_at(small, tmp_path, monkeypatch):
     assert tables.above(kept.unseen("grid/tiny")).data == tables.NO_FOLDS
 
 
-def test_the_grid_is_of_the_settings():
-    settings = mdnet.choose("embedded", mdnet.grid.GRID)
-    assert settings.folds == 5 and settings == mdnet.PROFILES["embedded"]
+@pytest.mark.parametrize("name, overrides", [
+    (kept.GRID, mdnet.grid.GRID | {"epochs": 32, "etas": [1.0, 25.0]}),
+    ("runs/first_fold", {"rows": list(EVERY), "epochs": 32, "etas": [1.0, 25.0]})])
+def test_published_results_have_the_settings_of_the_command_that_the_pages_name(name, overrides):
+    asked = keeping.read("mdnet", name)["manifest"]["asked"]
+    settings = json.loads(json.dumps(dataclasses.asdict(mdnet.choose(asked["profile"], overrides))))
+    assert asked["settings"] | {"recognition": ()} == settings | {"recognition": ()}
+
+
+def test_who_agrees_is_read_fold_by_fold():
+    folds = kept.agreement()
+    assert len(folds) == 5 and all(set(of) == {people.PEOPLE, people.BLIND} for of in folds)
+    assert people.table(folds).loc[people.PEOPLE, "BLEU-4"].count("±") == 1

@@ -54,7 +54,7 @@ def test_all_that_the_pages_show_is_of_the_first_fold_and_seed(every):
     assert {Training(row) for row in (*EVERY, "ecnet", "googlenet")} <= set(live)
     assert {Recognition("ecnet_110_4", "shapes"), Recognition("resnet_164", "shapes")} <= set(live)
     told = learned.planned(every).data
-    assert f"2 image models that learn the conclusion alone, {len(live) - 4} networks that write reports" in told
+    assert f"image models that learn the conclusion alone (2), networks that write reports ({len(live) - 4})" in told
     assert "6 of the networks that write begin with" in told and "36 images of 6 patients 1 times" in told
 
 
@@ -193,7 +193,7 @@ def test_a_run_without_cifar_says_so(without_table_1):
                            ) == recognised.NOTHING
     assert learned_figures.errors(recognised.errors(without_table_1)) == recognised.NOTHING
     assert recognised.throughput(without_table_1) == recognised.NOTHING
-    assert "0 networks of Table 1" in learned.planned(without_table_1).data
+    assert "Table 1" not in learned.planned(without_table_1).data
 
 
 def test_speed_is_told_in_images_and_as_a_share_of_the_devices_own_rate(tiny_mdnet):
@@ -212,6 +212,8 @@ def test_results_on_cifar_are_shown_where_they_were_kept(trained_mdnet, tmp_path
     table = recognised.errors(trained_mdnet)
     pd.testing.assert_frame_equal(recognised.kept(), table)
     pd.testing.assert_frame_equal(recognised.kept_table(), recognised.table_1(table))
+    pd.testing.assert_frame_equal(recognised.kept_speed(), recognised.throughput(trained_mdnet))
+    assert recognised.kept_said().data.startswith("drawn shapes: small networks")
 
 
 def test_table_1_alone_needs_no_reports(real_data, tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(train
     assert factors.shape == (len(PYRAMID), 18)
     assert np.all(factors[2, 8:] == 6) and np.all(factors[2, :8] == 1) and np.all(factors[:2] == 1)
     assert isinstance(exhibits.learned_weights(trained_mims), Figure)
-    assert isinstance(exhibits.curves(trained_mims), Figure)
+    assert isinstance(exhibits.curves(exhibits.losses(trained_mims)), Figure)
 
 
 def test_a_step_is_timed_once_and_beside_mi_pre(tiny_mims):
@@ -89,12 +89,23 @@ def test_the_figures_of_the_attention_page_are_drawn(trained_mims):
 
 
 def test_the_conclusions_are_computed_from_the_tables(trained_mims):
-    choice = mims.located.slice_choice(trained_mims, "mims", "cirrus").set_index("measure")
-    share = choice.loc["most suspicious slice has a lesion", "mean"]
-    said = attention.conclusions(trained_mims).data
+    choice, *others = (mims.located.TABLES[name](trained_mims, "mims", "cirrus")
+                       for name in ("slice_choice", "localised", "agreement"))
+    share = choice.set_index("measure").loc["most suspicious slice has a lesion", "mean"]
+    said = attention.conclusions(choice, *others).data
     assert f"In {share:.0%} of the volumes" in said and said.count("**Effect.**") == 3
-    table = attention.table(mims.located.localised(trained_mims, "mims", "cirrus"), "measures")
+    table = attention.table(others[0], "measures")
     assert "beyond" not in str(table.index.tolist()) and list(table.columns)[-1] == "mean of sizes"
+
+
+def test_a_table_has_dashes_for_nan_one_kind_of_minus_and_no_name_of_its_only_method():
+    found = pd.DataFrame({"measure": "effect", "method": "no image", "finding": [*mims.located.SIZES],
+                          "mean": [np.nan, -0.04, 0.5], "low": [np.nan, -0.14, 0.4], "high": [np.nan, 0.0, 0.6]})
+    table = attention.table(found, "effect")
+    assert table.index.tolist() == ["effect"]
+    assert table.loc["effect"].tolist() == ["–", "−0.04 (−0.14 to +0.00)", "0.50 (0.40–0.60)"]
+    two = attention.table(pd.concat([found, found.assign(method="picked instances")]), "effect")
+    assert two.index.tolist() == [("effect", "no image"), ("effect", "picked instances")]
 
 
 def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
@@ -102,7 +113,7 @@ def test_where_no_lesion_is_known_a_sentence_stands_for_the_table(tiles_only):
     assert attention.volumes_table(mims.located.slice_choice(tiles_only, "mims", "crc_msi")) == attention.UNKNOWN
     assert attention.correlations(mims.located.agreement(tiles_only, "mims", "crc_msi")) == attention.UNKNOWN
     assert attention.at_each_scale(tiles_only, "crc_msi") == attention.UNKNOWN
-    assert attention.UNKNOWN in attention.conclusions(tiles_only, collection="crc_msi").data
+    assert attention.UNKNOWN in attention.conclusions(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()).data
     assert isinstance(attention.steps(tiles_only, collection="crc_msi"), Figure)
     assert "phantoms only" in exhibits.size_figure(exhibits.by_size(tiles_only))
     assert kept.figures(tiles_only)["by_size"] == {"cirrus": [], "one_size": []}

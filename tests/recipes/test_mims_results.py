@@ -1,5 +1,7 @@
 """The tables of chapter 2, of invented scores: beside the paper's numbers, as differences and claims, and kept."""
 
+import dataclasses
+import json
 import re
 
 import numpy as np
@@ -12,7 +14,7 @@ from mdlib.evaluate import classification
 from mdlib.files import write_json
 from mdlib.recipes import mims
 from mdlib.recipes import trainings as shared
-from mdlib.recipes.mims import kept, results
+from mdlib.recipes.mims import exhibits, kept, located, results
 from mdlib.recipes.mims.plan import Training
 
 
@@ -84,13 +86,29 @@ def test_a_difference_is_of_the_same_bags(invented):
     assert found["mean"] == pytest.approx(a - b, abs=1e-6)
 
 
-def test_what_is_kept_of_a_run_is_what_the_pages_show(invented, tmp_path, monkeypatch):
+def test_what_is_kept_of_a_run_is_what_the_pages_show(trained_mims, tmp_path, monkeypatch):
     monkeypatch.setattr(kept.keeping, "folder", lambda chapter: tmp_path)
-    assert kept.keep(invented, "own") == tmp_path / "runs/own.json"
+    assert kept.keep(trained_mims, "own") == tmp_path / "runs/own.json"
     for name, of in results.TABLES.items():
-        pd.testing.assert_frame_equal(kept.aurocs("runs/own", name), results.aurocs(invented, name, of(invented)))
-    pd.testing.assert_frame_equal(kept.differences("runs/own", "order"),
-                                  results.differences(invented, "order", results.order(invented)))
+        pd.testing.assert_frame_equal(kept.table("runs/own", "aurocs", name),
+                                      results.aurocs(trained_mims, name, of(trained_mims)))
+    for name, of in located.TABLES.items():
+        pd.testing.assert_frame_equal(kept.table("runs/own", "maps", name), of(trained_mims, "mims", "cirrus"))
+    pd.testing.assert_frame_equal(kept.table("runs/own", "losses"), exhibits.losses(trained_mims))
+    pd.testing.assert_frame_equal(kept.table("runs/own", "differences", "order"),
+                                  results.differences(trained_mims, "order", results.order(trained_mims)))
     assert "1 seeds, ResNet-14 of width 4, pre-trained on 100 drawn shapes" in kept.told("runs/own")
     assert "P001" not in (tmp_path / "runs/own.json").read_text(), "no name of a volume is kept"
-    assert kept.sizes(invented, "crc_msi")["train"] == {"bags": 30, "patients": 4, "slices": 30}
+    assert kept.sizes(trained_mims, "crc_msi")["train"] == {"bags": 30, "patients": 4, "slices": 30}
+
+
+@pytest.mark.parametrize("name, overrides", [
+    ("grid/embedded", mims.grid.GRID | {"shapes_epochs": 6}), ("runs/embedded", {}),
+    ("runs/four_methods", {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "shapes_epochs": 6,
+                           "poolings": ["mean", "max", "top5"]}),
+    ("grid/oct_dme", mims.grid.GRID | {"methods": ["mi_pre", "mi_pre_conv", "mims_noresizing", "mims"], "seeds": 1,
+                                       "shapes_epochs": 6})])
+def test_published_results_have_the_settings_of_the_command_that_the_pages_name(name, overrides):
+    asked = kept.keeping.read("mims", name)["manifest"]["asked"]
+    settings = json.loads(json.dumps(dataclasses.asdict(mims.choose(asked["profile"], overrides))))
+    assert asked["settings"] | {"collections": ()} == settings | {"collections": ()}

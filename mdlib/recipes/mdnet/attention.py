@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,7 +13,7 @@ from mdlib.explain import overlay
 from mdlib.recipes.mdnet import located, looking, measured, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, HITS, NAMES, WORD
-from mdlib.recipes.mdnet.looking import explained
+from mdlib.recipes.mdnet.looking import EXPLAINED, explained
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.rows import MECHANISMS
 from mdlib.study.plots import COLOURS, grid_of_axes
@@ -144,23 +145,19 @@ def mirrored(chapter: Chapter, part: str = "conclusion") -> Figure:
     return figure
 
 
-def compared(chapter: Chapter, unit: str = WORD) -> Figure | str:
-    """Sharpness and hits of each mechanism, of the kept grid and this run, with intervals; lines see no image."""
-    tables = measured.found(chapter, "words")
-    if not truth.known(chapter):
+def compared(words: pd.DataFrame, unit: str = WORD) -> Figure | str:
+    """Sharpness and hits of each mechanism with intervals, from `located.words`; lines see no image."""
+    if not set(HITS) <= set(words["measure"]):
         return measured.UNKNOWN
-    names = explained(chapter)
+    names = [name for name in EXPLAINED if name in set(words["network"])]
     figure, axes = grid_of_axes(1, 3, figsize=(9.6, 2.4), sharey=True)
     for axis, measure in zip(axes, (ENTROPY, *HITS), strict=True):
-        chosen = {where: of[(of["measure"] == measure) & (of["part"] == ALL)] for where, of in tables.items()}
-        for shift, (where, rows) in enumerate(chosen.items()):
-            own = rows[rows["unit"] == unit].set_index("network").reindex(names)
-            errors = np.abs(own[["low", "high"]].to_numpy() - own[["mean"]].to_numpy()).T
-            axis.errorbar(own["mean"], np.arange(len(names)) + 0.16 * shift, xerr=errors, fmt="os"[shift],
-                          color=COLOURS[shift], label=where, capsize=3)
+        rows = words[(words["measure"] == measure) & (words["part"] == ALL)]
+        own = rows[rows["unit"] == unit].set_index("network").loc[names]
+        errors = np.abs(own[["low", "high"]].to_numpy() - own[["mean"]].to_numpy()).T
+        axis.errorbar(own["mean"], range(len(names)), xerr=errors, fmt="o", color=COLOURS[0], capsize=3)
         for name, line in ((located.UNIFORM, "--"), (located.LOCATION_PRIOR, ":")):
-            unseen = next(iter(chosen.values()))        # of the kept grid, where there is one
-            axis.axvline(float(unseen.set_index("network").loc[name, "mean"]), color="0.4", linestyle=line,
+            axis.axvline(float(rows.set_index("network").loc[name, "mean"]), color="0.4", linestyle=line,
                          label=NAMES[name])
         meaning = ", lower is sharper" if measure == ENTROPY else " on urothelium"
         axis.set_xlabel(measured.MEASURE_NAMES[measure] + meaning)

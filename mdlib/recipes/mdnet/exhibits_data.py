@@ -16,7 +16,7 @@ from mdlib.data.phantoms.histology_reports import GRADES, UNSEEN
 from mdlib.data.vocabulary import longer
 from mdlib.evaluate import resampling
 from mdlib.evaluate.tables import interval
-from mdlib.recipes.mdnet import bad_input, people, truth
+from mdlib.recipes.mdnet import bad_input, truth
 from mdlib.recipes.mdnet.chapter import Chapter
 from mdlib.recipes.mdnet.colours import colours, majority
 from mdlib.recipes.mdnet.settings import PROFILES
@@ -182,16 +182,6 @@ def words(chapter: Chapter) -> pd.DataFrame:
                                  "how often": len(unknown), "sentences cut": longer(parts, chapter.settings.longest),
                                  "whole reports cut": longer(every, chapter.settings.longest_report)}
     return pd.DataFrame(found).T
-
-
-def agreement(chapter: Chapter) -> pd.DataFrame:
-    """How far the reports of an image agree in the first fold's test part, and one report for all: `people.table`."""
-    return people.table([people.in_fold(chapter, 0)])
-
-
-def agreement_said(chapter: Chapter) -> Markdown:
-    """The same in words."""
-    return people.said([people.in_fold(chapter, 0)])
 
 
 def by_colour(chapter: Chapter) -> pd.DataFrame:

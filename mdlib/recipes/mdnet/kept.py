@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from mdlib.recipes.mdnet import located, results
+from mdlib.evaluate import captions
+from mdlib.recipes.mdnet import learned, located, people, results
 from mdlib.recipes.mdnet.chapter import Chapter, default_phantoms
-from mdlib.recipes.mdnet.outcome import TABLES, Outcome, numbers
+from mdlib.recipes.mdnet.outcome import TABLES, Outcome
 from mdlib.recipes.mdnet.plan import Training
 from mdlib.recipes.mdnet.results import Over
 from mdlib.recipes.mdnet.trainings import LOSSES, planned, train_all
@@ -37,10 +38,12 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
 def figures(chapter: Chapter, over: Over) -> dict[str, Any]:
     """What is kept of a run: no image, no text, no name of an image.
 
-    The tables of `outcome`, `gradients` of MDNet (Fig. 7, left), and `parts`: how large the test part of each fold is.
+    The tables of `outcome`, `gradients` of MDNet (Fig. 7, left), `parts`: how large the test part of each fold is, and
+    the `losses` of the first fold and seed.
     """
     tables = TABLES | {"gradients": gradients, "parts": parts}
-    return {name: keeping.records(of(chapter, over)) for name, of in tables.items()}
+    return {name: keeping.records(of(chapter, over)) for name, of in tables.items()} | {
+        "losses": keeping.records(learned.losses(chapter))}
 
 
 def gradients(chapter: Chapter, over: Over) -> pd.DataFrame:
@@ -65,14 +68,26 @@ def parts(chapter: Chapter, over: Over) -> pd.DataFrame:
 
 
 def outcome(name: str = GRID) -> Outcome:
-    """What a kept result says, as `outcome.of_run`; name as `grid/embedded`."""
+    """What a kept result says; name as `grid/embedded`."""
     result = keeping.read("mdnet", name, needs="grades")
-    return Outcome(**{table: numbers(result[table]) for table in TABLES})
+    return Outcome(**{table: keeping.table(result[table]) for table in TABLES})
+
+
+def agreement(name: str = GRID) -> list[dict[str, dict[str, float]]]:
+    """How far the reports of an image agree, and one report for all: `people.in_fold` of each fold of a kept result."""
+    beside = outcome(name).beside
+    return [of.set_index("row").loc[[people.PEOPLE, people.BLIND], list(captions.METRICS)].to_dict("index")
+            for _, of in beside.groupby("fold")]
+
+
+def losses(name: str = "runs/first_fold") -> pd.DataFrame:
+    """`learned.losses` of a kept result."""
+    return keeping.table(keeping.read("mdnet", name, needs="losses")["losses"])
 
 
 def unseen(name: str = GRID) -> pd.DataFrame:
     """The differences of a kept grid on the folds behind LOOKED_AT alone, as `results.differences`."""
-    return numbers(keeping.read("mdnet", name, needs="unseen")["unseen"])
+    return keeping.table(keeping.read("mdnet", name, needs="unseen")["unseen"])
 
 
 def eta(name: str = GRID) -> float:

@@ -27,7 +27,7 @@ STEPS = 1000        # of a training, to find where both factors of eq. 12 are eq
 
 
 def live(chapter: Chapter) -> list[Training | Recognition]:
-    """All trainings that the pages of this chapter show live: of the first fold and seed, Table 1 among them."""
+    """All trainings that the pages of this chapter do: of the first fold and seed, Table 1 among them."""
     settings, seeds = chapter.settings, [chapter.seed]
     return [*plan.plan(settings, [0], seeds), *plan.recognition(settings, chapter.recognised, seeds)]
 
@@ -61,7 +61,7 @@ def weights(chapter: Chapter) -> pd.DataFrame:
     Both with the words of this run's first fold, for those of the paper's reports are not known.
     """
     found = {}
-    for name in chapter.settings.rows:
+    for name in EVERY:
         for size, settings in (("this run", chapter.settings), ("paper profile", PROFILES["paper"])):
             model = _unfilled(chapter, settings, name)
             for part, of in (("image model", model.image_model), ("language model", model.language)):
@@ -93,13 +93,13 @@ def _tick(value: bool) -> str:
 
 
 def planned(chapter: Chapter) -> Markdown:
-    """How many trainings the pages of this chapter show, and how long each of them is, in words."""
+    """How many trainings this run has in its first fold, and how long each of them is, in words."""
     settings, of = chapter.settings, of_reports(chapter)
     kinds = {"image models that learn the conclusion alone": sum(one.row in IMAGE_MODELS for one in of),
              "networks that write reports": sum(one.row in EVERY for one in of),
              "networks of Table 1": len(live(chapter)) - len(of)}
     begun = sum(begins_with(one) is not None for one in of)
-    told = ", ".join(f"{number} {name}" for name, number in kinds.items())
+    told = ", ".join(f"{name} ({number})" for name, number in kinds.items() if number)
     images, patients = _counts(chapter, "train")
     return Markdown(f"Trained for these pages: {told}. Those of the first two kinds see {images:,} images of "
                     f"{patients} patients {settings.epochs} times, {settings.batch} a step; {begun} of the networks "

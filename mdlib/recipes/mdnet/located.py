@@ -231,11 +231,4 @@ def figures(chapter: Chapter) -> dict[str, Any]:
 
 def kept(name: str, table: str) -> pd.DataFrame:
     """A table of `figures` in a kept result; name as `grid/embedded`. What has no value is NaN."""
-    return as_table(keeping.read("mdnet", name, needs="attention")["attention"][table])
-
-
-def as_table(records: list[dict[str, Any]]) -> pd.DataFrame:
-    """Records of a table of `figures` as a table again."""
-    found = pd.DataFrame(records)
-    numbers = [column for column in ("mean", "low", "high") if column in found]
-    return found.astype(dict.fromkeys(numbers, float))
+    return keeping.table(keeping.read("mdnet", name, needs="attention")["attention"][table])

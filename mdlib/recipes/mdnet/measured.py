@@ -1,21 +1,18 @@
-"""What was measured of attention, as tables and in words: the kept grid, of all folds and seeds, beside this run."""
+"""What was measured of attention in all folds and seeds of a published run, as tables and in words."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 from IPython.display import Markdown
 
-from mdlib.errors import DataError
 from mdlib.evaluate.tables import interval
-from mdlib.recipes.mdnet import kept, located, moved, results, truth
-from mdlib.recipes.mdnet.chapter import Chapter
+from mdlib.recipes.mdnet import kept, located, moved
 from mdlib.recipes.mdnet.located import ALL, ENTROPY, EVERY_IMAGE, HITS, NAMES, OTHER, OWN, SENTENCE, WORD
 from mdlib.recipes.mdnet.moved import BEYOND, FALLS, FOLLOWS, MIRRORED, MORE, OF_IMAGE, OF_WORD, OWN_MORE, STAYS, WORDS
-from mdlib.study import results as keeping
 from mdlib.study.saliency import LOCATION_PRIOR, UNIFORM
+from mdlib.study.tables import with_interval
 
 UNKNOWN = "What lies where in these images is known of phantoms only."
-KEPT, LIVE = "kept grid", "this run"
 MEASURE_NAMES = {ENTROPY: "entropy (bits)", "pointing game": "pointing game", "mass accuracy": "mass"}
 GAME, MASS = HITS
 TABLES = located.TABLES | moved.TABLES
@@ -29,91 +26,63 @@ FOCAL = {0: "which of the two is more focal is not shown", 1: "AAS is less focal
 LOOKS = {0: "not shown to differ from", 1: "more than", -1: "less than"}
 
 
-def found(chapter: Chapter, which: str) -> dict[str, pd.DataFrame]:
-    """A table of TABLES by where it comes from: KEPT, where a grid is kept, and LIVE."""
-    try:
-        grid = {KEPT: located.kept(kept.GRID, which)}
-    except DataError:
-        grid = {}
-    over = results.live(chapter)
-    here = chapter.run.remember(f"attention-{which}", lambda: keeping.records(TABLES[which](chapter, over)), over=over)
-    return grid | {LIVE: located.as_table(here)}
+def published(name: str = kept.GRID) -> dict[str, pd.DataFrame]:
+    """The tables of TABLES of a published result; name as `grid/embedded`."""
+    return {which: located.kept(name, which) for which in TABLES}
 
 
-def source() -> Markdown:
-    """Where the kept grid comes from; or how it is made."""
-    try:
-        located.kept(kept.GRID, "words")
-        return Markdown(f"**{KEPT}**: {kept.told(kept.GRID)} **{LIVE}**: fold 0, one seed.")
-    except DataError:
-        return Markdown("No grid of all folds and seeds is kept yet: `mdlib run mdnet --grid` makes it. What stands "
-                        "below is of fold 0 and one seed.")
-
-
-def table(of: dict[str, pd.DataFrame], index: Sequence[str], column: str, chosen: str = "",
-          digits: int = 2) -> pd.DataFrame | str:
-    """Means with intervals as text: rows by `index`, for each value of `column` a column KEPT and one LIVE.
-
-    chosen: a query of the rows that are shown.
-    """
-    parts = {}
-    for name, rows in of.items():
-        rows = rows.query(chosen) if chosen and len(rows) else rows
-        if rows.empty:
-            continue
-        texts = [f"{mean:.{digits}f} ({interval(low, high, digits)})".replace("-", "−")
-                 for mean, low, high in zip(rows["mean"], rows["low"], rows["high"], strict=True)]
-        named = rows.assign(text=texts, network=rows["network"].map(lambda each: NAMES.get(each, each)))
-        parts[name] = named.pivot_table(index=list(index), columns=column, values="text", aggfunc="first", sort=False)
-    if not parts:
+def table(rows: pd.DataFrame, index: Sequence[str], column: str, digits: int = 2) -> pd.DataFrame | str:
+    """Means with intervals as text: rows by `index`, columns by `column`."""
+    if rows.empty:
         return UNKNOWN
-    joined = pd.concat(parts, axis=1).swaplevel(axis=1)
-    order = [(value, name) for value in dict.fromkeys(joined.columns.get_level_values(0)) for name in parts]
-    joined = joined[[pair for pair in order if pair in joined]].fillna("").rename(columns=MEASURE_NAMES, level=0)
-    return joined.rename_axis(index=[""] * len(index), columns=["", ""])
+    texts = [with_interval(*ends, digits=digits) for ends in rows[["mean", "low", "high"]].to_numpy()]
+    named = rows.assign(text=texts, network=rows["network"].map(lambda each: NAMES.get(each, each)))
+    wide = named.pivot_table(index=list(index), columns=column, values="text", aggfunc="first", sort=False)
+    return wide[list(dict.fromkeys(named[column]))].fillna("").rename(columns=MEASURE_NAMES).rename_axis(
+        index=[""] * len(index), columns="")
 
 
-def sharp_and_right(chapter: Chapter, unit: str = WORD) -> pd.DataFrame | str:
+def sharp_and_right(words: pd.DataFrame, unit: str = WORD) -> pd.DataFrame | str:
     """MEASURES of the attention of all parts, one row per network, beside maps that see no image."""
-    return table(found(chapter, "words"), ["network"], "measure", f"part == '{ALL}' and unit in ['{unit}', '']")
+    return table(words.query(f"part == '{ALL}' and unit in ['{unit}', '']"), ["network"], "measure")
 
 
-def by_part(chapter: Chapter, measure: str = "pointing game", unit: str = SENTENCE) -> pd.DataFrame | str:
+def by_part(words: pd.DataFrame, measure: str = "pointing game", unit: str = SENTENCE) -> pd.DataFrame | str:
     """One measure by part of the report, one row per part, of each network."""
-    return table(found(chapter, "words"), ["part"], "network", f"measure == '{measure}' and unit == '{unit}'")
+    return table(words.query(f"measure == '{measure}' and unit == '{unit}'"), ["part"], "network")
 
 
-def of_classes(chapter: Chapter, measure: str = "pointing game") -> pd.DataFrame | str:
+def of_classes(classes: pd.DataFrame, measure: str = "pointing game") -> pd.DataFrame | str:
     """One measure of the class attention by reported conclusion, one row per network."""
-    return table(found(chapter, "classes"), ["network"], "group", f"measure == '{measure}'")
+    return table(classes.query(f"measure == '{measure}'"), ["network"], "group")
 
 
-def of_elements(chapter: Chapter) -> pd.DataFrame | str:
+def of_elements(elements: pd.DataFrame) -> pd.DataFrame | str:
     """The share of attention that lies in mitoses and nucleoli, by who looks and for which sentence."""
-    return table(found(chapter, "elements"), ["network", "sentence"], "element", "measure == 'mass accuracy'", 3)
+    chosen = elements.query("measure == 'mass accuracy'") if len(elements) else elements
+    return table(chosen, ["network", "sentence"], "element", 3)
 
 
-def of_mirrors(chapter: Chapter) -> pd.DataFrame | str:
+def of_mirrors(mirrors: pd.DataFrame) -> pd.DataFrame | str:
     """The correlations of `moved.mirrors`, one row per network and kind of attention."""
-    return table(found(chapter, "mirrors"), ["what", "network"], "measure")
+    return table(mirrors, ["what", "network"], "measure")
 
 
-def of_shares(chapter: Chapter) -> pd.DataFrame | str:
+def of_shares(shares: pd.DataFrame) -> pd.DataFrame | str:
     """How much of attention is due to the image and to the word, one row per network."""
-    return table(found(chapter, "shares"), ["network"], "measure")
+    return table(shares, ["network"], "measure")
 
 
-def of_twins(chapter: Chapter) -> pd.DataFrame | str:
+def of_twins(twins: pd.DataFrame) -> pd.DataFrame | str:
     """How often a stated grade falls or differs when the image changes, of MDNet."""
-    return table(found(chapter, "twins"), ["part", "change"], "measure")
+    return table(twins, ["part", "change"], "measure")
 
 
-def conclusions(chapter: Chapter) -> Markdown:
-    """What the measurements say, each sentence computed: of the kept grid, of this run where none is kept."""
-    tables = {which: next(iter(found(chapter, which).values())) for which in TABLES}
+def conclusions(tables: dict[str, pd.DataFrame]) -> Markdown:
+    """What the measurements say, the tables of TABLES, each sentence computed."""
     told = [of(tables) for of in (_sharper, _hits, _places, _class_attention, _elements, _twins)]
     told = [sentence for sentence in told if sentence]
-    return Markdown("\n".join(f"- {sentence}" for sentence in (told if truth.known(chapter) else [*told, UNKNOWN])))
+    return Markdown("\n".join(f"- {sentence}" for sentence in (told if len(tables["elements"]) else [*told, UNKNOWN])))
 
 
 def mean(of: pd.DataFrame, **chosen: str) -> float:

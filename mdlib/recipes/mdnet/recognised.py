@@ -16,7 +16,7 @@ from mdlib.evaluate.tables import interval
 from mdlib.models.backbones import count
 from mdlib.recipes import trainings
 from mdlib.recipes.mdnet import plan, recognition
-from mdlib.recipes.mdnet.chapter import Chapter, start_recognition
+from mdlib.recipes.mdnet.chapter import Chapter, start, start_recognition
 from mdlib.recipes.mdnet.networks import recognition_network
 from mdlib.recipes.mdnet.plan import Recognition
 from mdlib.recipes.mdnet.settings import Settings
@@ -178,12 +178,13 @@ def _grey() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
-def recognise(profile: str, data_dir: str, name: str = CIFAR, **asked: Any) -> Path:
-    """Train Table 1 alone on the CIFAR of a folder, as `chapter.start_recognition` finds it, and `keep` what came out.
+def recognise(profile: str, data_dir: str = "", name: str = CIFAR, **asked: Any) -> Path:
+    """Train Table 1 alone, and `keep` what came out. A killed run goes on where it stopped.
 
-    A killed run goes on where it stopped.
+    On the CIFAR of a folder, as `chapter.start_recognition` finds it; without `data_dir` on drawn shapes.
     """
-    return keep(start_recognition(profile, data_dir, **asked), name)
+    asked["overrides"] = {"recognition": list(SMALL)} | (asked.get("overrides") or {})
+    return keep((start_recognition if data_dir else start)(profile, data_dir, **asked), name)
 
 
 def keep(chapter: Chapter, name: str = CIFAR) -> Path:
@@ -208,13 +209,19 @@ def kept_said(name: str = CIFAR) -> Markdown:
     result = keeping.read("mdnet", name, needs="differences")
     asked, start = result["manifest"]["asked"], result["manifest"]["steps"]["start"]
     settings = asked["settings"]
-    of = ", ".join(f"{DATA[data]} ({', '.join(names)})" for data, names in asked["data"].items())
+    files = asked["data"] if isinstance(asked["data"], dict) else {}
+    of = ", ".join(f"{DATA[data]} ({', '.join(files[data])})" if data in files else DATA[data]
+                   for data in found["data"].unique())
     sizes = "small networks of the same kinds" if settings["recognition_small"] else "the networks of Table 1"
-    speeds = ", ".join(f"{row['network']} {row['images/s']:,.0f}" for row in result["speed"])
     return Markdown(
         f"{of}: {sizes}, {settings['recognition_epochs']} epochs of the policy of section 5.1 (the paper has 200), one "
-        f"training each, on {start['name']}; images a second in training: {speeds}. "
+        f"training each, on {start['name']}. "
         + said(found, pd.DataFrame(result["differences"], columns=DIFFERENCES)).data)
+
+
+def kept_speed(name: str = CIFAR) -> pd.DataFrame:
+    """`throughput` of a kept result."""
+    return pd.DataFrame(keeping.read("mdnet", name, needs="speed")["speed"]).set_index("network")
 
 
 def kept_table(name: str = CIFAR) -> pd.DataFrame | Markdown:

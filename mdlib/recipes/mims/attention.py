@@ -17,8 +17,10 @@ from mdlib.recipes.mims.methods import PYRAMID
 from mdlib.study.cases import balanced_rows
 from mdlib.study.plots import COLOURS, grid_of_axes
 from mdlib.study.saliency import LOCATION_PRIOR, MEASURES, UNIFORM
+from mdlib.study.tables import with_interval
 
 CONV5, INPUT = explained.LAYERS
+ENDS = ["mean", "low", "high"]
 PICKS = 6       # instances in a figure
 UNKNOWN = "Where the lesions are, is known of phantom volumes only."
 # what a table shows: the names of its measures
@@ -153,26 +155,28 @@ def responses(model: torch.nn.Module, slices: torch.Tensor) -> list[torch.Tensor
 
 
 def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
-    """Means with intervals as text, of the measures in SHOWN: one row per measure and method, one column per size."""
+    """Means with intervals as text, of the measures in SHOWN: one row per measure and method, one column per size.
+
+    Without the names of methods where there is only one.
+    """
     if found.empty:
         return UNKNOWN
     if "method" not in found:
         found = found.assign(method=found["network"])
     shown = found[found["measure"].str.fullmatch(SHOWN[which])]
-    shown = shown.assign(text=[f"{row.mean_:.2f} ({interval(row.low, row.high)})" for row in
-                               shown.rename(columns={"mean": "mean_"}).itertuples()])
-    wide = shown.pivot_table(index=["measure", "method"], columns="finding", values="text", aggfunc="first", sort=False)
+    index = ["measure", "method"] if shown["method"].nunique() > 1 else ["measure"]
+    shown = shown.assign(text=[with_interval(*ends) for ends in shown[ENDS].to_numpy()])
+    wide = shown.pivot_table(index=index, columns="finding", values="text", aggfunc="first", sort=False)
     columns = [name for name in (*located.SIZES, per_class.MEAN) if name in wide]
     return wide[columns].rename(columns={per_class.MEAN: "mean of sizes"}).rename_axis(
-        index=["", ""], columns="").fillna("")
+        index=[""] * len(index), columns="").fillna("")
 
 
 def volumes_table(found: pd.DataFrame) -> pd.DataFrame | str:
     """Measures over volumes with intervals and chance, as text."""
     if found.empty:
         return UNKNOWN
-    return pd.DataFrame({"share (95 % interval)": [f"{m:.2f} ({interval(low, high)})" for m, low, high in
-                                                   zip(found["mean"], found["low"], found["high"], strict=True)],
+    return pd.DataFrame({"share (95 % interval)": [with_interval(*ends) for ends in found[ENDS].to_numpy()],
                          "chance": ["–" if np.isnan(value) else f"{value:.2f}" for value in found["chance"]],
                          "volumes": found["volumes"].to_numpy()}, index=found["measure"].rename(""))
 
@@ -182,21 +186,19 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame | str:
     if found.empty:
         return UNKNOWN
     of = found[~found["measure"].str.startswith("effect")].dropna(subset="mean")
-    return pd.DataFrame({"correlation (95 % interval)": [
-        f"{c:+.2f} ({interval(low, high)})".replace("-", "−") for c, low, high in
-        zip(of["mean"], of["low"], of["high"], strict=True)], "lesions": of["pairs"].to_numpy()},
-        index=pd.MultiIndex.from_frame(of[["method", "measure"]], names=["", ""]))
+    return pd.DataFrame({"correlation (95 % interval)": [f"{c:+.2f} ({interval(low, high)})".replace("-", "−")
+                                                         for c, low, high in of[ENDS].to_numpy()],
+                         "lesions": of["pairs"].to_numpy()},
+                        index=pd.MultiIndex.from_frame(of[["method", "measure"]], names=["", ""]))
 
 
-def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirrus") -> Markdown:
-    """What the measurements of this page say, each sentence computed from them."""
-    choice = located.slice_choice(chapter, method, collection)
+def conclusions(choice: pd.DataFrame, places: pd.DataFrame, agreement: pd.DataFrame) -> Markdown:
+    """What `located.slice_choice`, `localised` and `agreement` say, each sentence computed from them."""
     if choice.empty:
         return Markdown(f"{UNKNOWN} Nothing is concluded here.")
     first, said = choice.set_index("measure").loc["most suspicious slice has a lesion"], []
     said.append(f"**Slices.** In {first['mean']:.0%} of the volumes with a lesion the most suspicious slice shows one "
                 f"(95 % interval {interval(first['low'], first['high'])}, chance {first['chance']:.2f}).")
-    places = located.localised(chapter, method, collection)
     over = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["mean"]
     low = places[places["finding"] == per_class.MEAN].set_index(["measure", "method"])["low"]
     game = MEASURES[0]
@@ -205,9 +207,9 @@ def conclusions(chapter: Chapter, method: str = "mims", collection: str = "cirru
         said.append(f"**{name}.** The highest pixel lies in the lesion for {over[game, name]:.0%} of them; chance "
                     f"is {over[game, UNIFORM]:.0%}, the location prior scores {over[game, LOCATION_PRIOR]:.0%}: "
                     f"{'more than' if beyond else 'not shown to be more than'} a map that never looks.")
-    effect = located.agreement(chapter, method, collection).set_index(["measure", "finding"])
+    effect = agreement.set_index(["measure", "finding"])
     for size in located.SIZES:
         of = effect.loc[("effect", size)]
-        said.append(f"**Effect.** Taking a {size} lesion away lowers the log-odds of its slice by {of['mean']:.2f} "
-                    f"({interval(of['low'], of['high'])}).")
+        said.append(f"**Effect.** Taking a {size} lesion away lowers the log-odds of its slice by "
+                    f"{with_interval(*of[ENDS])}.")
     return Markdown("\n".join(f"- {sentence}" for sentence in said))

@@ -17,7 +17,7 @@ from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import fingerprint
 from mdlib.recipes.mims.plan import ONE_SIZE, REAL, THREE_D
-from mdlib.recipes.mims.settings import Mims, choose, shape_of
+from mdlib.recipes.mims.settings import KERNELS, Mims, choose, shape_of
 
 run_folder = functools.partial(runs.folder_of, "mims")
 ONE_WIDTH = (9.0, 15.0)     # (ours) pixels: of the lesions of `one_size`, and of what looks like them
@@ -29,12 +29,15 @@ def default_phantoms() -> Path:
     return runs.home() / "data" / "phantoms" / "mims"
 
 
-def phantoms(folder: Path | None = None, seed: int = 0) -> Path:
-    """The folder of phantom volumes and tiles, drawn now where they are not there yet."""
+def phantoms(folder: Path | None = None, seed: int = 0, collections: tuple[str, ...] = tuple(KERNELS)) -> Path:
+    """The folder of phantom volumes and tiles, those of `collections` drawn now where they are not there yet."""
     folder = folder or default_phantoms()
-    phantom_oct.write(folder / "oct", seed=seed)
-    phantom_tiles.write(folder / "crc_msi", seed=seed)
-    phantom_oct.write(folder / ONE_SIZE, patients=220, seed=seed + 1, knobs=Knobs(width=ONE_WIDTH))
+    if set(THREE_D) & set(collections):
+        phantom_oct.write(folder / "oct", seed=seed)
+    if "crc_msi" in collections:
+        phantom_tiles.write(folder / "crc_msi", seed=seed)
+    if ONE_SIZE in collections:
+        phantom_oct.write(folder / ONE_SIZE, patients=220, seed=seed + 1, knobs=Knobs(width=ONE_WIDTH))
     return folder
 
 
@@ -122,7 +125,8 @@ def find(folder: Path, wanted: tuple[str, ...], central: int) -> dict[str, Bags]
         "oct": lambda path: _devices(path, central), "mmd": lambda path: {"mmd": folders.class_folders(path)},
         "crc_msi": lambda path: {"crc_msi": folders.crc_msi(path)}, "oct_dme": _eyes,
         ONE_SIZE: lambda path: {ONE_SIZE: _devices(path, central)["cirrus"]}}
-    there = {name: folder / name for name in readers if (folder / name).is_dir()} or _itself(folder)
+    there = {name: folder / name for name in readers
+             if (folder / name).is_dir() and (name != ONE_SIZE or name in wanted)} or _itself(folder)
     found = {name: bags for kind, path in there.items() for name, bags in readers[kind](path).items()}
     found = {name: found[name] for name in wanted if name in found}
     if not found:
@@ -171,7 +175,7 @@ def start(profile: str = "embedded", data_dir: str = "", cache_dir: str = "", se
     settings = choose(profile, overrides or {})
     device = reproducible.choose_device(device)
     runs.check_seed(seed)
-    folder = runs.absolute(data_dir) if data_dir else phantoms()
+    folder = runs.absolute(data_dir) if data_dir else phantoms(collections=settings.collections)
     found = find(folder, settings.collections, settings.central)
     data = {name: fingerprint(bags.table.to_csv(index=False)) for name, bags in found.items()}
     run = runs.begin("mims", profile, seed, settings, data, run_folder(profile, data_dir, seed, run_dir, overrides),

@@ -82,14 +82,17 @@ def pretext_words(chapter: Chapter) -> str:
     return f"It names {right.mean():.0%} of {len(right):,} new drawings ({kinds} kinds; chance is {1 / kinds:.0%})."
 
 
-def curves(chapter: Chapter) -> Figure:
-    """The mean training loss by epoch of the methods, on the collections on which training begins."""
+def losses(chapter: Chapter) -> pd.DataFrame:
+    """The mean training loss by epoch of the methods, one row per training and pass over its bags."""
     every = [training for training in planned(chapter) if training.pooling == "top5" and training.fold == 0]
-    rows = [{"method": NAMES[training.method], "collection": results.COLLECTION_NAMES[training.collection],
-             "pass over the bags": number, "loss": epoch["loss"]}
-            for training, history in train_all(chapter, every).items()
-            for number, epoch in enumerate(history, start=1)]
-    table = pd.DataFrame(rows)
+    return pd.DataFrame([{"method": NAMES[training.method], "collection": results.COLLECTION_NAMES[training.collection],
+                          "pass over the bags": number, "loss": epoch["loss"]}
+                         for training, history in train_all(chapter, every).items()
+                         for number, epoch in enumerate(history, start=1)])
+
+
+def curves(table: pd.DataFrame) -> Figure:
+    """The `losses` of each method, one panel per collection."""
     names = list(dict.fromkeys(table["collection"]))
     figure, axes = grid_of_axes(1, len(names), figsize=(3.9 * len(names), 3.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):

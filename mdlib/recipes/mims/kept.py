@@ -5,12 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from mdlib.recipes.mims import exhibits, results
+from mdlib.recipes.mims import exhibits, located, results
 from mdlib.recipes.mims.chapter import Chapter, default_phantoms
 from mdlib.recipes.mims.settings import Mims
 from mdlib.recipes.mims.trainings import train_all
 from mdlib.study import results as keeping
-from mdlib.study.results import table as as_table
 
 
 def keep(chapter: Chapter, name: str) -> Path:
@@ -24,7 +23,7 @@ def keep_grid(chapter: Chapter, name: str) -> Path:
 
 
 def figures(chapter: Chapter) -> dict[str, Any]:
-    """What is kept of a run: AUROCs and differences of each table, and how large each part is."""
+    """What is kept of a run: AUROCs, differences and losses, what is measured of maps, and how large each part is."""
     train_all(chapter)      # side by side, before single tables ask for theirs
     aurocs = {name: results.aurocs(chapter, name, of(chapter)) for name, of in results.TABLES.items()}
     return {"parts": {collection: sizes(chapter, collection) for collection in chapter.collections},
@@ -32,13 +31,19 @@ def figures(chapter: Chapter) -> dict[str, Any]:
             "by_size": {name: keeping.records(exhibits.by_size(chapter, name)) if "cirrus" in chapter.collections
                         else [] for name in ("cirrus", "one_size")},
             "beyond_one_size": keeping.records(exhibits.beyond_one_size(chapter)),
+            "losses": keeping.records(exhibits.losses(chapter)),
+            "maps": {name: keeping.records(of(chapter, "mims", chapter.collections[0]))
+                     for name, of in located.TABLES.items()},
             "differences": {name: keeping.records(results.differences(chapter, name, pairs(chapter)))
                             for name, pairs in results.PAIRS.items()}}
 
 
-def beyond_one_size(name: str) -> pd.DataFrame:
-    """`exhibits.beyond_one_size` of a kept result."""
-    return as_table(keeping.read("mims", name, needs="beyond_one_size")["beyond_one_size"])
+def table(name: str, *keys: str) -> pd.DataFrame:
+    """A table of a published result, as in `table("grid/embedded", "aurocs", "methods")`."""
+    found = keeping.read("mims", name, needs=keys[0])
+    for key in keys:
+        found = found[key]
+    return keeping.table(found)
 
 
 def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
@@ -48,16 +53,6 @@ def sizes(chapter: Chapter, collection: str) -> dict[str, dict[str, int]]:
     found = {part: table.iloc[chapter.part(collection, part)] for part in parts}
     return {part: {"bags": len(of), "patients": int(of["patient"].nunique()), "slices": int(of["count"].sum())}
             for part, of in found.items()}
-
-
-def aurocs(name: str, table: str) -> pd.DataFrame:
-    """The AUROCs of a table in a kept result, as `results.aurocs` gives them; name as `grid/embedded`."""
-    return as_table(keeping.read("mims", name, needs="aurocs")["aurocs"][table])
-
-
-def differences(name: str, table: str) -> pd.DataFrame:
-    """The differences of a table in a kept result, as `results.differences` gives them."""
-    return as_table(keeping.read("mims", name, needs="differences")["differences"][table])
 
 
 def told(name: str) -> str:
@@ -74,8 +69,3 @@ def backbone_of(settings: Mims) -> str:
     learned = {"imagenet": "ImageNet", "shapes": f"{settings.shapes:,} drawn shapes", "none": "nothing"}
     return (f"ResNet-{3 * sum(settings.layers) + 2} of width {settings.width}, pre-trained on "
             f"{learned[settings.pretrained]}")
-
-
-def by_size(name: str, trained_on: str = "cirrus") -> pd.DataFrame:
-    """`exhibits.by_size` of a kept result."""
-    return as_table(keeping.read("mims", name, needs="by_size")["by_size"][trained_on])

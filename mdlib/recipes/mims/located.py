@@ -255,6 +255,10 @@ def seen(chapter: Chapter, collection: str, slices: np.ndarray) -> Tensor:
     return torch.from_numpy(small)[:, None].float().div_(255)
 
 
+TABLES = {"slice_choice": slice_choice, "picked": picked, "picked_scales": picked_scales, "localised": localised,
+          "agreement": agreement}
+
+
 def _over_volumes(chapter: Chapter, patients: pd.Series, found: list[tuple[dict, dict]]) -> list[dict]:
     """Means over volumes of measures, each beside its chance, as records."""
     values, chances = (pd.DataFrame(list(of)) for of in zip(*found, strict=True))

@@ -16,6 +16,7 @@ from mdlib.recipes.mims.plan import ONE_SIZE, REAL, Training
 from mdlib.recipes.mims.settings import PROFILES
 from mdlib.recipes.mims.trainings import grey_scores, predictions, train_all
 from mdlib.study.results import table as as_table
+from mdlib.study.tables import with_interval
 
 GREY = "grey values"    # mean and spread of the pictures, and their number
 ON_MATCHED = "on_matched"
@@ -209,7 +210,7 @@ def _paper(name: str, collection: str) -> str:
 
 def cell(row: pd.Series) -> str:
     """An AUROC with its interval."""
-    return f"{row['auroc']:.3f} ({interval(row['low'], row['high'], digits=3)})"
+    return with_interval(row["auroc"], row["low"], row["high"], digits=3)
 
 
 def in_words(table: pd.DataFrame) -> Markdown:
@@ -221,7 +222,7 @@ def in_words(table: pd.DataFrame) -> Markdown:
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """How much of the paper's order came out: for each pair and collection the difference, and what it decides."""
     said = np.select([table["low"] > 0, table["high"] < 0], ["as in the paper", "the other way round"], "undecided")
-    return table.assign(difference=[f"{row.mean:+.3f} ({interval(row.low, row.high, digits=3)})"
+    return table.assign(difference=[f"{row.mean:+.3f} ({interval(row.low, row.high, digits=3)})".replace("-", "−")
                                     for row in table.itertuples()], verdict=said,
                         collection=table["collection"].map(COLLECTION_NAMES))[
         ["collection", "first", "second", "difference", "seeds", "verdict"]]
