@@ -1,5 +1,6 @@
 """Measurements of maps whose result is known: chance, the mask itself, a planted effect, loops written out."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -53,9 +54,10 @@ def network() -> Small:
     return Small().eval()
 
 
-def own_class(network: nn.Module, images: torch.Tensor, classes: torch.Tensor, **options) -> dict[str, np.ndarray]:
+def own_class(network: nn.Module, images: torch.Tensor, classes: torch.Tensor,
+              explainer=gradients.grad_cam_maps) -> dict[str, np.ndarray]:
     batches = [{"image": images[part], "class_index": classes[part]} for part in (slice(0, 7), slice(7, None))]
-    return saliency.own_class_maps(network, batches, {"Grad-CAM first": "features.first"}, **options)
+    return saliency.own_class_maps(network, batches, {"Grad-CAM first": partial(explainer, layer="features.first")})
 
 
 def test_own_class_maps_are_those_of_each_image_and_class_alone(network):
@@ -90,9 +92,20 @@ def test_the_mask_scores_one_and_a_uniform_map_chance():
         assert means_of(table, "b")["uniform", measure] == pytest.approx(chance["b"])
     assert of["mask", "shown"] == 1 and of["nothing", "shown"] == 0
     networks = table.groupby("method")["network"].first()
-    assert networks.to_dict() == {"uniform": "no image", "location prior": "no image", "mask": "net", "flat": "net",
-                                  "nothing": "net"}
+    assert networks.to_dict() == {"uniform": "no image", "location prior": "no image", "ceiling 2 × 2": "no image",
+                                  "ceiling 4 × 4": "no image", "mask": "net", "flat": "net", "nothing": "net"}
     assert table[table["finding"] == "a"]["pairs"].eq(5).all()
+
+
+def test_the_ceiling_is_the_mask_averaged_over_the_cells_of_a_map():
+    inside = np.zeros((2, 16, 16), bool)
+    inside[0, :8, :8] = True            # one cell of 2 × 2
+    inside[1, 4:12, 4:12] = True        # a quarter of each
+    maps = {"fine": np.ones((2, 16, 16)), "coarse": np.ones((2, 2, 2))}
+    found = saliency.ceilings(maps, inside)
+    assert list(found) == ["ceiling 2 × 2"]
+    np.testing.assert_array_equal(found["ceiling 2 × 2"], [[[1, 0], [0, 0]], [[0.25, 0.25], [0.25, 0.25]]])
+    np.testing.assert_array_equal(saliency.coarser(inside.astype(np.float32), 2), found["ceiling 2 × 2"])
 
 
 def test_maps_are_measured_as_one_by_one_and_in_any_number_at_once(monkeypatch):
