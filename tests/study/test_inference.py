@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from dicom_file import dicom
 from PIL import Image
 
-from mdlib.cli import main, page_of_case
+from mdlib.cli import main
 from mdlib.errors import DataError, SettingsError
 from mdlib.study import inference
+from mdlib.widgets.standalone import case_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 HOSTILE = "<img src=x onerror=document.title=1>.png"
@@ -30,7 +31,7 @@ def copy(source: Path, to: Path) -> None:
     (shutil.copytree if source.is_dir() else shutil.copy)(source, to)
 
 
-def ask(trained, paths, out, folder=None, given=None, page=page_of_case) -> dict[str, str]:
+def ask(trained, paths, out, folder=None, given=None, page=case_page) -> dict[str, str]:
     return inference.predict(trained.paper, folder or trained.folder, paths, out, "cpu", given, page)
 
 
@@ -154,7 +155,7 @@ def test_a_network_without_card_says_why(trained, tmp_path):
 def test_the_case_of_a_page_has_no_truth_and_maps_of_the_classes(trained, tmp_path):
     cases = []
     ask(trained, trained.sources[:1], tmp_path / "out",
-        page=lambda case, title, above: cases.append(case) or page_of_case(case, title, above))
+        page=lambda case, title, above: cases.append(case) or case_page(case, title, above))
     (case,) = cases
     assert tuple(case["classes"]) == tuple(trained.classes) and np.isnan(case["truth"]).all()
     assert case["probability"].shape == (len(trained.classes),) and case["maps"]

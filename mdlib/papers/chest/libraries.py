@@ -32,6 +32,9 @@ def torchvision_twin(model: Backbone, settings: Chest) -> DenseNet:
     """torchvision's own DenseNet with the weights of our trained one: logits (B, K) of `model.input(image)`."""
     like, linear = next(model.parameters()), model.classifier.linear
     twin = DenseNet(settings.growth, settings.blocks, settings.stem, num_classes=linear.out_features).to(like).eval()
+    for name, layer in model.features.named_children():
+        if name.startswith("transition"):
+            getattr(twin.features, name).pool = layer.pool      # none, where the output stride is below 32
     twin.features.load_state_dict(model.features.state_dict())
     twin.classifier.load_state_dict(linear.state_dict())
     return twin
