@@ -27,7 +27,7 @@ def test_its_map_is_the_map_of_the_images_class():
     torch.manual_seed(0)
     model, image, classes = att_a(**SMALL).eval(), torch.rand(4, 1, 64, 64), torch.tensor([3, 0, 14, 3])
     every = grad_cam_maps(model, image, "features.transition2")
-    own = grad_cam_maps(ClassPerImage(model), {"image": image, "class_index": classes}, "model.features.transition2")
+    own = grad_cam_maps(ClassPerImage(model), {"image": image, "class_index": classes}, "features.transition2")
     assert own.values.shape == (4, 1, 4, 4) and own.signal.shape == (4, 1)
     torch.testing.assert_close(own.values[:, 0], every.values[range(4), classes])
     torch.testing.assert_close(own.logits[:, 0], every.logits[range(4), classes])

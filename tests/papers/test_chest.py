@@ -82,7 +82,7 @@ def test_an_exhibit_of_fewer_networks_needs_fewer_trainings(tiny_chest):
 
 def test_the_table_of_trainings_says_what_is_shared(tiny_chest):
     table = exhibits.overview(tiny_chest)
-    assert table.loc["fig9", ["trainings", "new", "trained here"]].tolist() == [6, 3, "yes"]
+    assert table.loc["fig9", ["trainings", "new", "trained here"]].tolist() == [6, 2, "yes"]
     assert table.loc["repair", ["trainings", "new", "trained here"]].tolist() == [8, 4, "yes"]
     assert table.loc["fig8", ["trainings", "new", "trained here"]].tolist() == [1, 1, "no"]
 

@@ -88,15 +88,16 @@ def test_images_of_pairs_are_those_of_their_rows_whatever_the_part_and_order(tin
 
 def test_maps_of_pairs_are_those_of_each_finding(tiny_chest, model):
     found = annotations.pairs(tiny_chest, 1)
-    own = maps.pair_maps(tiny_chest, model, "att_a", found, ("transition2", "norm5"))
+    own = maps.pair_maps(tiny_chest, model, "att_a", found, maps.grad_cams(["transition2", "norm5"]))
     assert list(own) == ["Grad-CAM transition2", "Grad-CAM norm5", "attention 1", "attention 2", "attention 3"]
     assert not own["Grad-CAM norm5"].any()                      # eq. 4: g cancels
     batch = {"image": maps.pair_images(tiny_chest, found)}
     every = gradients.grad_cam_maps(model, batch, "features.transition2").values[range(len(found)), found["k"]]
     np.testing.assert_allclose(own["Grad-CAM transition2"], every, rtol=1e-4, atol=1e-6 * float(every.abs().max()))
-    other = maps.pair_maps(tiny_chest, model, "att_a", found, ("transition2",), batch["image"].flip(3),
-                           gradients.gradient_times_input_maps)
-    assert next(iter(other)) == "gradient × input transition2"
+    other = maps.pair_maps(tiny_chest, model, "att_a", found, maps.hires_cams(["transition2"]), batch["image"].flip(3))
+    expected = gradients.gradient_times_input_maps(model, batch["image"].flip(3), "features.transition2").values
+    np.testing.assert_allclose(other["HiResCAM transition2"], expected[range(len(found)), found["k"]], rtol=1e-4,
+                               atol=1e-6 * float(expected.abs().max()))
     assert not np.allclose(other["attention 1"], own["attention 1"])
 
 
@@ -120,7 +121,7 @@ def test_everything_is_measured_of_a_trained_network(tiny_chest, run, model):
     """A page's cells, once: what must come out whatever the weights."""
     pairs, options = annotations.pairs(tiny_chest, 2), {"network": "att_a", "n_bootstrap": 5, "seed": 0}
     masks = annotations.masks(tiny_chest, pairs)
-    own = maps.pair_maps(tiny_chest, model, run.network, pairs)
+    own = maps.pair_maps(tiny_chest, model, run.network, pairs, maps.grad_cams())
     prior = annotations.location_prior(tiny_chest, pairs, masks)
     place = saliency.localisation(own, masks, pairs, prior, **options)
     place = place.set_index(["method", "finding", "measure"])["mean"].sort_index()
@@ -133,8 +134,8 @@ def test_everything_is_measured_of_a_trained_network(tiny_chest, run, model):
     assert "Grad-CAM norm5" not in set(gains["method"]) and "attention 1" in set(gains["method"])
     without = annotations.twins(tiny_chest, pairs)
     effect = maps.logits(tiny_chest, model, "att_a", pairs) - maps.logits(tiny_chest, model, "att_a", pairs, without)
-    table = saliency.counterfactuals(effect, own, maps.pair_maps(tiny_chest, model, "att_a", pairs, pictures=without),
-                                     masks, pairs, **options)
+    of_twins = maps.pair_maps(tiny_chest, model, "att_a", pairs, maps.grad_cams(), without)
+    table = saliency.counterfactuals(effect, own, of_twins, masks, pairs, **options)
     of = table[table["measure"] == "effect"].set_index("finding")["mean"]
     expected = pairs.assign(effect=effect).groupby("finding")["effect"].mean()
     np.testing.assert_allclose(of[expected.index], expected)
@@ -179,8 +180,8 @@ def test_the_explorer_shows_the_layers_that_are_asked_for(tiny_chest, run, model
     assert widget.methods == ["attention 1", "attention 2", "attention 3", "Grad-CAM transition3", "Grad-CAM norm5"]
     assert {case.outline for case in cases} == {"cause"}
     assert len(standalone.page(widget, "Twelve films").encode()) < 700_000
-    other, = maps.cases(tiny_chest, run, model, 1, ("relu5",), gradients.gradient_times_input_maps)
-    assert list(other.maps) == ["attention 1", "attention 2", "attention 3", "gradient × input relu5"]
+    other, = maps.cases(tiny_chest, run, model, 1, maps.hires_cams(["relu5"]))
+    assert list(other.maps) == ["attention 1", "attention 2", "attention 3", "HiResCAM relu5"]
 
 
 def test_boxes_are_the_known_cause_of_real_radiographs(real):
@@ -227,7 +228,7 @@ def test_a_collection_without_twins_gives_no_pairs_and_empty_tables(real):
     masks, without = annotations.masks(real, none), annotations.twins(real, none)
     assert masks.shape == (0, 64, 64) and without.shape == (0, 1, 64, 64)
     effect = maps.logits(real, model, "densenet121", none) - maps.logits(real, model, "densenet121", none, without)
-    own = maps.pair_maps(real, model, "densenet121", none)
+    own = maps.pair_maps(real, model, "densenet121", none, maps.grad_cams())
     table = saliency.counterfactuals(effect, own, own, masks, none, network="densenet121")
     assert table.empty
     prior = annotations.location_prior(real, none, masks)

@@ -21,13 +21,19 @@ MEGABYTES = 12      # of all shipped networks of all chapters
 
 
 @pytest.fixture(scope="module")
-def tiny_shipped(tmp_path_factory, trained_chest):
-    """The folder of one tiny network, shipped."""
-    folder, patch = tmp_path_factory.mktemp("results") / "networks", pytest.MonkeyPatch()
-    trained_chest.train([RUN])
-    patch.setattr(shipped, "folder", lambda paper: folder)
-    yield shipped.ship(trained_chest, RUN, "mdlib publish chest")
-    patch.undo()
+def written(tmp_path_factory, trained_chest):
+    """The folder of one tiny network, as it is shipped."""
+    folder = tmp_path_factory.mktemp("results") / "networks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "folder", lambda paper: folder)
+        return shipped.ship(trained_chest, RUN, "mdlib publish chest")
+
+
+@pytest.fixture
+def tiny_shipped(written, monkeypatch):
+    """The same folder, where shipped networks are looked for."""
+    monkeypatch.setattr(shipped, "folder", lambda paper: written.parent)
+    return written
 
 
 def reader(trained_chest, tmp_path, **overrides):
@@ -123,6 +129,6 @@ def test_the_metrics_of_a_shipped_network_come_out_again(name, book_study):
 
 
 @pytest.fixture(scope="module")
-def book_study(tmp_path_factory, one_thread):
+def book_study(tmp_path_factory):
     """The chapter with the settings of the book, on its phantoms, in a new run folder."""
     return chest.open(run_dir=str(tmp_path_factory.mktemp("book")), device="cpu")

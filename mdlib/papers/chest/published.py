@@ -71,8 +71,8 @@ def publish(study: Study) -> dict[str, Any]:
     found = {name: evaluate(study, name) for name in study.settings.exhibits if exhibit(name, study)}
     return {"parts": {part: {"images": len(rows), "patients": int(study.data.table["patient"].iloc[rows].nunique())}
                       for part, rows in study.data.parts.items()},
-            "curves": [{**asdict(run), **epoch} for run in exhibit("fig7", study, "val") if run.seed == study.seed
-                       for epoch in study.train([run])[run]],
+            "curves": [{**asdict(run), **epoch} for run, epochs in curves(study).items() for epoch in epochs]
+            if "fig7" in found else [],
             "aurocs": {name: results.records(aurocs) for name, (aurocs, _) in found.items()},
             "differences": {name: results.records(differences) for name, (_, differences) in found.items()},
             "maps": {name: results.records(table, digits=4) for name, table in map_measures(study).items()}}
