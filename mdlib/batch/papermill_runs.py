@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,22 @@ def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list
 def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
     """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
 
-    With `if_changed` a notebook whose executed copy answers the same question is left alone.
+    With `if_changed` a notebook whose executed copy answers the same question is left alone. A line before each notebook
+    says how far the chapter is and, by the number of cells, about how long it still takes.
     """
-    copies = []
-    for notebook in notebooks(chapter):
-        copy = folder / "notebooks" / notebook.name
-        if not (if_changed and is_fresh(notebook, parameters, copy)):
-            sys.stderr.write(f"{notebook} -> {copy}\n")
-            execute(notebook, parameters, copy)
-        copies.append(copy)
-    return copies
+    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
+    waiting = [notebook for notebook, copy in copies.items()
+               if not (if_changed and is_fresh(notebook, parameters, copy))]
+    cells = [len(json.loads(notebook.read_text(encoding="utf-8"))["cells"]) for notebook in waiting]
+    began = time.monotonic()
+    for i, notebook in enumerate(waiting):
+        elapsed, done = time.monotonic() - began, sum(cells[:i])
+        left = f", about {_minutes(elapsed * sum(cells[i:]) / done)} left" if done else ""
+        sys.stderr.write(f"{chapter}: notebook {i + 1} of {len(waiting)}, {notebook.stem}; "
+                         f"{_minutes(elapsed)} elapsed{left}\n")
+        execute(notebook, parameters, copies[notebook])
+    return list(copies.values())
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
