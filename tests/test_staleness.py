@@ -19,7 +19,8 @@ STALE = {
     "study/tables.py": TABLES, "data/checks/limits.py": TABLES,
     "study/plots.py": NOTEBOOKS, "study/map_plots.py": NOTEBOOKS, "study/pages.py": NOTEBOOKS,
     "widgets/explorer.py": NOTEBOOKS, "widgets/explorer.css": NOTEBOOKS, "widgets/explorer.js": NOTEBOOKS,
-    "errors.py": TABLES, "recipes/mims/plan.py": set(), "progress.py": set(), "cli.py": set(), "chapters.py": set(), "batch/papermill_runs.py": set(),
+    "errors.py": TABLES, "recipes/mims/plan.py": set(), "progress.py": set(),
+    "cli.py": set(), "chapters.py": set(), "batch/papermill_runs.py": set(),
 }
 
 

@@ -73,8 +73,8 @@ def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list
 def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
     """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
 
-    With `if_changed` a notebook whose executed copy answers the same question is left alone. A line before each notebook
-    says how far the chapter is and, by the number of cells, about how long it still takes.
+    With `if_changed` a notebook whose executed copy answers the same question is left alone. A line before each
+    notebook says how far the chapter is and, by the number of cells, about how long it still takes.
     """
     copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
     waiting = [notebook for notebook, copy in copies.items()

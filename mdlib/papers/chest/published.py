@@ -133,7 +133,10 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def map_verdicts(name: str) -> pd.DataFrame:
-    """How many maps of a published run are higher or lower than their reference, or undecided, by 95 % intervals."""
+    """How many maps of a published run are higher or lower than their reference, or undecided, by 95 % intervals.
+
+    Of the networks in NETWORKS, at the size that their maps have.
+    """
     place, gains, moves = (read(name, "maps", what) for what in ("localisation", "faithfulness", "counterfactuals"))
     place = place[place["finding"] == saliency.focus(place)]
     asked = {"mass accuracy: map − uniform": place[place["measure"] == "mass accuracy beyond uniform"],
@@ -143,7 +146,7 @@ def map_verdicts(name: str) -> pd.DataFrame:
              "mass in the cause: correlation with the effect − 0": moves[moves["measure"] == "mass in the cause"]}
     rows = {}
     for question, of in asked.items():
-        of = of[of["network"] != saliency.NO_IMAGE].dropna(subset="mean")
+        of = of[of["network"].isin(NETWORKS) & ~of["method"].str.contains(" as ")].dropna(subset="mean")
         verdicts = pd.Series([paired.verdict(*ends) for ends in of[["low", "high"]].to_numpy()], dtype=object)
         rows[question] = {verdict: int((verdicts == verdict).sum()) for verdict in ("higher", "lower", "undecided")}
     return pd.DataFrame(rows).T.assign(maps=lambda table: table.sum(axis=1))

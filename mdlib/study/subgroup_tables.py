@@ -1,4 +1,4 @@
-"""Tables and a figure of performance in subgroups, for the clinic page."""
+"""Tables and a figure of performance in subgroups, from `evaluate.subgroups.compare`."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The clinic page's tables and figure of subgroups, on a few tiny phantoms."""
+"""Tables and a figure of subgroups, on a few tiny phantoms."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,7 @@ from tiny_chest import IMAGE
 
 from mdlib.evaluate import subgroups, thresholds
 from mdlib.papers import chest
-from mdlib.papers.chest import clinic
-from mdlib.study import plots
+from mdlib.study import plots, subgroup_tables
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def test_each_image_of_the_test_part_is_in_one_group_and_too_few_patients_give_n
 
 def test_a_measure_by_group_is_shown_with_its_interval_and_its_images(compared):
     one = compared[(compared["by"] == "view") & (compared["measure"] == "AUROC")]
-    table = clinic.wide(one)
+    table = subgroup_tables.wide(one)
     assert list(table) == ["PA", "AP"] and list(table.index) == [plots.words(name) for name in chest.CLASSES]
     first = one.iloc[0]
     assert table.iloc[0, 0].startswith(f"{first['value']:.2f} (")
@@ -57,16 +56,16 @@ def test_differences_are_counted_by_what_is_compared():
         of("view", "PA", 0, 0, 0), of("view", "AP", 0.1, -0.1, 0.3), of("view", "AP", -0.4, -0.6, -0.2),
         of("view", "AP", 0.2, 0.1, 0.3), of("view", "AP", 0.0, -0.1, 0.1),
         of("age", "young", nan, nan, nan), of("age", "old", nan, nan, nan)])
-    count = clinic.count_differences(table)
+    count = subgroup_tables.count_differences(table)
     assert list(count.index) == ["view", "age"]
     assert count.loc["view"].tolist() == [4, 0, 2, 0.2] and count.loc["age"].tolist() == [0, 1, 0, 0]
-    largest = clinic.largest_differences(table)
+    largest = subgroup_tables.largest_differences(table)
     assert largest.loc["view", "difference (95 % interval)"] == "−0.40 (−0.60 to −0.20)" and len(largest) == 1
 
 
 def test_a_figure_has_a_panel_per_measure_and_names_the_images_of_each_group(compared):
     by_view = compared[compared["by"] == "view"]
-    figure = clinic.differences_figure(by_view, "of 5 images")
+    figure = subgroup_tables.differences_figure(by_view, "of 5 images")
     assert [axis.get_title() for axis in figure.axes] == list(subgroups.MEASURES)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     counts = by_view[by_view["measure"] == "AUROC"].pivot(index="class", columns="part", values="positives")
@@ -81,7 +80,7 @@ def test_a_group_that_is_not_there_is_left_blank(compared):
     by_view = compared[compared["by"] == "view"].copy()
     numbers = [name for name in by_view if name.startswith(("value", "low", "high", "difference"))]
     by_view.loc[by_view["part"] == "AP", numbers] = np.nan
-    assert len(clinic.differences_figure(by_view).axes) == len(subgroups.MEASURES)
-    assert clinic.count_differences(by_view)["compared"].tolist() == [0]
-    assert clinic.largest_differences(by_view).empty
-    assert clinic.differences_figure(by_view[:0]).axes[0].texts[0].get_text() == "nothing to show"
+    assert len(subgroup_tables.differences_figure(by_view).axes) == len(subgroups.MEASURES)
+    assert subgroup_tables.count_differences(by_view)["compared"].tolist() == [0]
+    assert subgroup_tables.largest_differences(by_view).empty
+    assert subgroup_tables.differences_figure(by_view[:0]).axes[0].texts[0].get_text() == "nothing to show"
