@@ -95,7 +95,8 @@ def test_a_folder_of_tiles_alone_gives_sentences_where_it_has_no_volumes(mims_ph
 
 
 def test_real_eyes_are_shown_with_their_bag_sizes(real_data, tmp_path):
-    chapter = mims.start(data_dir=str(real_data / "oct_dme"), run_dir=str(tmp_path), device="cpu", overrides=TINY | {"collections": ["oct_dme", "oct_dme_matched"]})
+    chapter = mims.start(data_dir=str(real_data / "oct_dme"), run_dir=str(tmp_path), device="cpu",
+                         overrides=TINY | {"collections": ["oct_dme", "oct_dme_matched"]})
     bars = [bar.get_height() for bar in exhibits_data.bag_sizes(chapter).axes[0].patches]
     assert bars == [661, 37, 5, 3, 1]
     assert len(exhibits_data.volumes(chapter).axes) == 16
