@@ -48,7 +48,7 @@ def names(paper: str) -> list[str]:
 
 
 def table(paper: str) -> pd.DataFrame:
-    """One row per shipped network: weights, kB, CPU seconds of training, each metric with its baseline, and its code.
+    """One row per shipped network: its main metric (95 % interval), the baseline, weights, kB, CPU seconds, and code.
 
     code: the commit that trained it, and whether the code that decides the weights has changed since.
     """
@@ -58,10 +58,9 @@ def table(paper: str) -> pd.DataFrame:
         own = card[FURTHER]
         summary = results.table(own["metrics"]).iloc[0]
         changed = own["training_code"] != runs.training_code(paper)
-        rows[name] = {"weights": own["weights"], "kB": round(own["bytes"] / 1000),
-                      "seconds": round(own["seconds"]["cpu"]),
-                      "measure": summary["measure"], "value": summary["value"], "low": summary["low"],
-                      "high": summary["high"], "without the image": summary["baseline"],
+        rows[name] = {summary["measure"]: "{value:.3f} ({low:.3f}–{high:.3f})".format(**summary),
+                      "without the image": round(summary["baseline"], 3), "weights": own["weights"],
+                      "kB": round(own["bytes"] / 1000), "CPU seconds": round(own["seconds"]["cpu"]),
                       "code": card["code"] + (", changed since" if changed else "")}
     return pd.DataFrame(rows).T.rename_axis("network")
 
