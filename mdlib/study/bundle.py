@@ -127,12 +127,17 @@ def write_files(folder: Path, paper: str, run: Any, settings: Any, facts: dict[s
 
 
 def cached_arrays(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> Path:
-    """The npz file at `path` with the arrays of compute(), written by the first of several processes that need it."""
+    """The npz file at `path` with the arrays of compute(), written by the first of several processes that need it.
+
+    The same arrays give the same bytes.
+    """
     with lock(path.with_suffix(".lock")):
         if not path.exists():
             arrays = compute()
-            with atomic(path) as part, part.open("wb") as file:
-                np.savez(file, **arrays)
+            with atomic(path) as part, zipfile.ZipFile(part, "w") as archive:
+                for name, array in arrays.items():      # np.savez would also write the time, so never the same bytes
+                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
+                        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     return path
 
 
