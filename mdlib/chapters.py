@@ -84,7 +84,7 @@ def load(name: str) -> PaperChapter | RecipeChapter:
 
 
 def shipped(name: str, network: str | None = None) -> Path:
-    """The folder of a network that mdlib ships, by default the paper's first.
+    """The folder of a network that mdlib ships, by default that of the paper's default run.
 
     Raises SettingsError where the chapter has none, or not this one.
     """

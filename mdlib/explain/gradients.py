@@ -81,7 +81,7 @@ def _maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.M
     """The sum over channels of weigh(gradient) times the layer's output, one map per class."""
     with evaluating(model), torch.inference_mode(False):
         activation, logits = _cut(model, batch, layer)
-        chosen = _chosen(classes, logits)
+        chosen = chosen_classes(classes, logits)
         values = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
         maps = []
         for c in chosen:
@@ -141,7 +141,8 @@ def _cut(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Mo
     return leaves[0], logits + 0 * leaves[0].sum()     # a layer that the logits do not use has gradient 0, no error
 
 
-def _chosen(classes: Sequence[int] | None, logits: Tensor) -> list[int]:
+def chosen_classes(classes: Sequence[int] | None, logits: Tensor) -> list[int]:
+    """The indices of the classes to explain, of logits (B, K); None: all. Raises SettingsError for one of no class."""
     count = logits.shape[1]
     chosen = list(range(count)) if classes is None else [int(c) for c in classes]
     if not chosen or not all(0 <= c < count for c in chosen):

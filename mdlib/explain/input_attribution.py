@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torchvision.transforms.functional import gaussian_blur
 
-from mdlib.explain.gradients import Maps, has_signal
+from mdlib.explain.gradients import Maps, chosen_classes, has_signal
 from mdlib.explain.targets import evaluating, logits_of
 from mdlib.extras import require
 
@@ -78,7 +78,7 @@ def _maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None, attribu
     with evaluating(model), torch.inference_mode(False):
         with torch.no_grad():
             logits = forward(image, *others)
-        chosen = list(range(logits.shape[1])) if classes is None else [int(k) for k in classes]
+        chosen = chosen_classes(classes, logits)
         maps = [attribute(forward, image, target=k, additional_forward_args=others or None).detach().sum(dim=1)
                 for k in chosen]
     stacked, logits = torch.stack(maps, dim=1).float(), logits[:, chosen]

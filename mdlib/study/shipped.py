@@ -20,12 +20,13 @@ import pandas as pd
 from mdlib import reproducible, runs
 from mdlib.errors import DataError
 from mdlib.files import read_json, write_json
+from mdlib.models.backbones import count
 from mdlib.study import bundle, results
 from mdlib.study.bundle import CARD, REFERENCE, Bundle, Origin
 from mdlib.study.spec import RunSpec
 from mdlib.training import checkpoints
 
-HISTORY = "history.json"    # of a finished training, beside its checkpoint
+HISTORY, DURATION = "history.json", "duration.json"     # of a finished training, beside its checkpoint
 FURTHER = "shipped"         # the entry of the card that other bundles do not have
 
 
@@ -116,8 +117,8 @@ def ship(study, run: RunSpec, command: str) -> Path:
     card = read_json(rounded.run_folder(run) / CARD)
     card[FURTHER] = {
         "metrics": results.records(study.paper.metrics(rounded, run), digits=4), "history": history,
-        "weights": sum(parameter.numel() for parameter in rounded.model(run).parameters()),
-        "bytes": file.stat().st_size, "seconds": read_json(study.run_folder(run) / "duration.json"), "command": command,
+        "weights": count(rounded.model(run)),
+        "bytes": file.stat().st_size, "seconds": read_json(study.run_folder(run) / DURATION), "command": command,
         "training_code": study.run.manifest["training_code"], "hardware": reproducible.hardware(study.device),
         "versions": reproducible.versions(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
     shutil.copyfile(rounded.run_folder(run) / REFERENCE, target / REFERENCE)

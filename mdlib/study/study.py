@@ -31,7 +31,7 @@ from mdlib.study.predictions import Predictions
 from mdlib.study.spec import RunSpec
 from mdlib.training import checkpoints, loop
 
-HISTORY, DURATION = shipped.HISTORY, "duration.json"
+HISTORY, DURATION = shipped.HISTORY, shipped.DURATION
 
 
 def open(paper: Paper, profile: str = "embedded", data_dir: str = "", cache_dir: str = "", seed: int = 0,

@@ -33,9 +33,9 @@ def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         return read(BOOK, "aurocs", name), read(BOOK, "differences", name)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     aurocs, differences = [pd.DataFrame(columns=list(tables.AUROCS))], [pd.DataFrame(columns=list(tables.DIFFERENCES))]
-    for title, part, networks in PANELS[name]:
+    for title, part, networks in PANELS[name] if name in study.settings.exhibits else ():
         runs = [run for run in exhibit(name, study, part) if run.body in networks]
-        if not runs or name not in study.settings.exhibits:
+        if not runs:
             continue
         of = study.predict(runs, part)
         scores = {METADATA: metadata_baseline(study, FITTED[part][-1], part, of.names), **of.scores}
@@ -107,8 +107,8 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
     found: dict[str, list[pd.DataFrame]] = {}
     for run in (*(Run(name) for name in NETWORKS if name in study.settings.networks), WEAK):
         name, model = run.network, study.model(run)
-        of, arguments = functools.partial(maps.pair_maps, study, name=name), {"network": run.label(["epochs"]
-                                                                              if run == WEAK else []), **options}
+        of = functools.partial(maps.pair_maps, study, name=name)
+        arguments = {"network": run.label(["epochs"] if run == WEAK else []), **options}
         located = of(model, pairs=known, methods=every)
         located |= {f"Grad-CAM norm5 as {size} × {size}": saliency.coarser(located["Grad-CAM norm5"], size)
                     for size in COARSER if name == "densenet121"}
