@@ -24,6 +24,19 @@ def local_executor(workers: int | None = None) -> Executor:
     return ProcessPoolExecutor(workers or cpu_count(), initializer=_begin, env=ONE_THREAD)
 
 
+@contextmanager
+def local_pool(workers: int | None = None) -> Iterator[Executor]:
+    """Local workers, killed when this process is interrupted: what they leave in files is complete or not there."""
+    pool = local_executor(workers)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        pool.shutdown(kill_workers=True)
+        raise
+    finally:
+        pool.shutdown()
+
+
 def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: int | None = None) -> Iterator[Any]:
     """Yield function(*job) of each job in their order, computed by local workers, with a progress bar called `what`.
 
@@ -32,7 +45,7 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], what: str, workers: 
     if workers == 1 or len(jobs) < 2:
         yield from progress.track((function(*job) for job in jobs), what, len(jobs))
         return
-    with _local_pool(workers) as pool:
+    with local_pool(workers) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         try:
             for future in progress.track(iter(futures), what, len(jobs)):
@@ -48,7 +61,7 @@ def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Exe
     that have not begun are cancelled, and the first error is raised; local workers finish what they have begun.
     """
     if executor is None:
-        with _local_pool(min(len(jobs), os.cpu_count() or 1)) as pool:
+        with local_pool(min(len(jobs), os.cpu_count() or 1)) as pool:
             return complete(function, jobs, what, pool)
     futures = [executor.submit(function, *job) for job in jobs]
     try:
@@ -56,19 +69,6 @@ def complete(function: Callable, jobs: Sequence[tuple], what: str, executor: Exe
             future.result()
     finally:
         _cancel(futures)
-
-
-@contextmanager
-def _local_pool(workers: int | None) -> Iterator[Executor]:
-    """Local workers, killed when this process is interrupted: what they leave in files is complete or not there."""
-    pool = local_executor(workers)
-    try:
-        yield pool
-    except KeyboardInterrupt:
-        pool.shutdown(kill_workers=True)
-        raise
-    finally:
-        pool.shutdown()
 
 
 def _cancel(futures: Sequence) -> None:

@@ -91,6 +91,13 @@ def _listen(visit: Visit) -> None:
 
 
 class _Silent(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/favicon.ico":     # asked for by the browser itself where a page, such as a redirect, has none
+            self.send_response(204)
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def log_message(self, *_: object) -> None:
         pass
 

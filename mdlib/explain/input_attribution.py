@@ -1,4 +1,4 @@
-"""Explanations at the pixels of the input, by captum: integrated gradients, smoothed gradients, occlusion.
+"""Explanations at the pixels, by captum: gradient × input, integrated and smoothed gradients, occlusion.
 
 Each takes (model, batch, classes) and returns `gradients.Maps`, as Grad-CAM does: a map per image and class. Pixels are
 averaged over squares of `cell` pixels (ours), which makes them comparable with maps of layers; 1 leaves them alone. A
@@ -19,6 +19,14 @@ from mdlib.extras import require
 
 BLUR = 1 / 8        # standard deviation of the blur, in sides of the image
 Batch = Tensor | dict[str, Tensor]
+
+
+def gradient_times_input_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None = None, *, cell: int = 8
+                              ) -> Maps:
+    """Gradient × input (Shrikumar et al. 2016): what each pixel adds to the logit in first order, signed."""
+    def attribute(forward: Callable, image: Tensor, **options: object) -> Tensor:
+        return require("captum.attr", "book").InputXGradient(forward).attribute(image, **options)
+    return _maps(model, batch, classes, attribute, cell)
 
 
 def integrated_gradients_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None = None, *,

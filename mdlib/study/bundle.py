@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from mdlib import reproducible, runs
@@ -129,11 +130,13 @@ def write_files(folder: Path, paper: str, run: Any, settings: Any, facts: dict[s
 def cached_arrays(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> Path:
     """The npz file at `path` with the arrays of compute(), written by the first of several processes that need it.
 
-    The same arrays give the same bytes.
+    The same arrays give the same bytes, and one thread gives the same arrays in every process: decompositions by BLAS
+    differ in their last bits with the number of threads.
     """
     with lock(path.with_suffix(".lock")):
         if not path.exists():
-            arrays = compute()
+            with threadpool_limits(1, user_api="blas"):
+                arrays = compute()
             with atomic(path) as part, zipfile.ZipFile(part, "w") as archive:
                 for name, array in arrays.items():      # np.savez would also write the time, so never the same bytes
                     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:

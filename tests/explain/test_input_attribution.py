@@ -1,4 +1,4 @@
-"""Integrated gradients, smoothed gradients and occlusion, against a network whose attributions are known."""
+"""Explanations at the pixels, against a network whose attributions are known."""
 
 import numpy as np
 import pytest
@@ -27,6 +27,13 @@ class Linear(nn.Module):
 @pytest.fixture
 def images():
     return torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_gradient_times_input_of_a_linear_network_is_what_each_pixel_adds_averaged_over_cells(images):
+    model = Linear()
+    found = input_attribution.gradient_times_input_maps(model, images, cell=4).values
+    adds = (model.weight[:, 0] * images).detach().reshape(2, CLASSES, 4, 4, 4, 4).mean(dim=(3, 5))
+    torch.testing.assert_close(found, adds, rtol=1e-4, atol=1e-6)
 
 
 def test_integrated_gradients_of_a_linear_network_are_its_weights_times_the_way_from_the_blurred_image(images):
@@ -60,8 +67,9 @@ def test_occlusion_of_a_linear_network_is_what_each_window_adds(images):
     np.testing.assert_allclose(found, windows, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("explainer", [input_attribution.integrated_gradients_maps, input_attribution.smooth_grad_maps,
-                                       input_attribution.occlusion_maps])
+@pytest.mark.parametrize("explainer", [
+    input_attribution.gradient_times_input_maps, input_attribution.integrated_gradients_maps,
+    input_attribution.smooth_grad_maps, input_attribution.occlusion_maps])
 def test_one_class_per_image_gives_the_map_of_that_class_and_the_random_numbers_go_on_as_before(images, explainer):
     model, state = Linear(), torch.random.get_rng_state()
     every = explainer(model, images, cell=4)

@@ -60,7 +60,7 @@ FITTED = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grou
 
 
 def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[Run]:
-    """The trainings that an exhibit needs, of all seeds, and of the first `n_splits` where the split matters.
+    """The trainings that an exhibit needs, of its seeds, and of the first `n_splits` splits where the split matters.
 
     part: only those that predict it (val, test or held_out as the paper does; see RUNS). Empty where its networks are
     no part of the settings, and where this collection has no patients for the leak.
@@ -68,7 +68,8 @@ def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[
     if name == "leak" and not _has_leak(study):
         return []
     fitted = FITTED.get(part, tuple(PREDICTED))
-    return [replace(run, fold=fold, seed=seed) for seed in study.seeds for fold in range(n_splits)
+    seeds = study.seeds[:1] if name in study.settings.one_seed else study.seeds
+    return [replace(run, fold=fold, seed=seed) for seed in seeds for fold in range(n_splits)
             for run in RUNS[name] if run.body in study.settings.networks and run.part in fitted
             and (fold == 0 or run.part != "train_val")]
 

@@ -40,7 +40,8 @@ def hires_cams(layers: Sequence[str] = LAYERS) -> dict[str, saliency.Explainer]:
 
 def input_attributions() -> dict[str, saliency.Explainer]:
     """Explanations at the pixels, averaged over squares of 8: 14 × 14 cells of an image of 112 pixels."""
-    return {"integrated gradients": input_attribution.integrated_gradients_maps,
+    return {"gradient × input": input_attribution.gradient_times_input_maps,
+            "integrated gradients": input_attribution.integrated_gradients_maps,
             "smoothed gradients": input_attribution.smooth_grad_maps, "occlusion": input_attribution.occlusion_maps}
 
 
