@@ -20,11 +20,7 @@ $(BIN)/installed: requirements.lock pyproject.toml
 
 # The notebooks run only where their code, the library or the settings changed; Sphinx then builds the changed pages.
 book: $(BIN)/installed
-	$(BIN)/mdlib run chest --if-changed
-	$(BIN)/mdlib run mims --if-changed
-	$(BIN)/mdlib run mdnet --if-changed
-	$(BIN)/mdlib run performance --if-changed
-	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going
+	$(BIN)/mdlib book
 
 # What `make test` adds: whole chapters in small, `mdlib predict` with networks of every paper, pages in a browser, the
 # built book and its notebooks, the installed wheel.

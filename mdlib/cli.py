@@ -1,8 +1,5 @@
 """`mdlib …`: the library from the command line."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +100,7 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
         **asked) -> None:
     """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes."""
     from mdlib import extras, runs
-    from mdlib.batch import papermill_runs
+    from mdlib.batch import papermill_runs, torchrun
 
     if not grid:    # what cannot end well says so before torch is imported and phantoms are drawn
         papermill_runs.notebooks(chapter)
@@ -129,7 +126,7 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
         runs.delete(folder, chapter)
     pages.open(**parameters)    # draws the phantoms; an error appears once, here, and not in each process or notebook
     if devices > 1:
-        train_on(devices, chapter, parameters)
+        torchrun.train(devices, chapter, parameters)
     if not grid:
         copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
         click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
@@ -137,17 +134,13 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
         click.echo(f"Published: {pages.publish(publish or asked['profile'], grid, **parameters)}")
 
 
-def train_on(devices: int, chapter: str, parameters: dict) -> None:
-    """`mdlib train` of a chapter in as many processes, under torchrun. Raises MdlibError when they fail."""
-    options = [part for name, value in parameters.items() if name != "overrides"
-               for part in (f"--{name.replace('_', '-')}", str(value))]
-    options += [part for name, value in parameters.get("overrides", {}).items()
-                for part in ("--set", f"{name}={json.dumps(value)}")]
-    ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone",
-                            f"--nproc-per-node={devices}", "-m", "mdlib", "train", chapter, *options])
-    if ended.returncode:
-        raise MdlibError(f"training on {devices} devices ended with the error above", "mdlib run",
-                         "Correct it and run the same command again: finished epochs are kept.")
+@main.command()
+@click.option("--jobs", type=click.IntRange(1), help="Notebooks at a time. Default: one per core.")
+def book(jobs: int | None) -> None:
+    """Execute the stale notebooks of all chapters and build the site: _build/html. An interrupted run resumes."""
+    from mdlib.batch import book
+
+    click.echo(f"The book: {book.build(jobs)}")
 
 
 @main.command()

@@ -11,6 +11,8 @@ from mdlib.extras import require
 from mdlib.files import atomic, fingerprint
 from mdlib.runs import home, notebook_code
 
+KERNEL = ["--IPKernelApp.log_level=ERROR"]      # without its warning that it is spoken to over this machine's network
+
 
 def notebooks(chapter: str) -> list[Path]:
     """The notebooks of a chapter in reading order. Raises SettingsError when there are none."""
@@ -39,8 +41,8 @@ def is_fresh(notebook: Path, parameters: dict[str, Any], copy: Path) -> bool:
     return stored.get("question") == question(notebook, parameters)
 
 
-def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
-    """Execute one notebook with `parameters`; what its cells print appears while they run.
+def execute(notebook: Path, parameters: dict[str, Any], copy: Path, quiet: bool = False) -> None:
+    """Execute one notebook with `parameters`; what its cells print appears while they run, unless `quiet`.
 
     `copy` is written when the last cell has ended well. After an error the notebook so far, with the error in it,
     is kept beside it as `*.failed.ipynb`, and MdlibError says so. Raises MissingExtraError without papermill.
@@ -51,7 +53,8 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
         executed = papermill.execute_notebook(
-            notebook, running, parameters, cwd=notebook.parent, stdout_file=sys.stdout, stderr_file=sys.stderr)
+            notebook, running, parameters, cwd=notebook.parent, progress_bar=not quiet, extra_arguments=KERNEL,
+            **({} if quiet else {"stdout_file": sys.stdout, "stderr_file": sys.stderr}))
     except papermill.PapermillExecutionError as error:
         running.replace(failed)
         raise MdlibError(f"{error.ename}: {error.evalue}", f"{notebook.name}, cell {error.cell_index}",

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mdlib import runs
-from mdlib.files import read_json
+from mdlib.files import lock, read_json
 from mdlib.parallel import side_by_side
 from mdlib.progress import track
 from mdlib.training import loop
@@ -72,7 +72,9 @@ def do(chapter: Chapter, trainings: Sequence[Training], one: Do) -> None:
 
 def _with_one_thread(one: Do, chapter: Chapter, training: Training) -> None:
     torch.set_num_threads(1)
-    one(chapter, training, fabric_of(chapter))
+    with lock(folder(chapter, training) / "training.lock"):     # another notebook may train it at this moment
+        if missing(chapter, [training]):
+            one(chapter, training, fabric_of(chapter))
 
 
 def fabric_of(chapter: Chapter) -> Fabric:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,17 @@ class Study:
 
 
 def train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
-    """Train one network; write what it predicts, its card, and last its history."""
+    """Train one network, unless it is trained by now; write what it predicts, its card, and last its history.
+
+    Where another program trains it in the same run folder, for instance a second notebook, this one waits.
+    """
+    alone = nullcontext() if fabric.world_size > 1 else lock(study.run_folder(run) / "training.lock")
+    with alone:
+        if not study.is_trained(run):
+            _train_one(study, run, fabric)
+
+
+def _train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
     begin, own = time.perf_counter(), time.process_time()
     model, history = study.paper.fit(study, run, fabric)
     if fabric.is_global_zero:
