@@ -19,7 +19,7 @@ from typing import Any
 
 import mdlib
 from mdlib.errors import SettingsError
-from mdlib.files import fingerprint, read_json, write_json
+from mdlib.files import fingerprint, lock, read_json, write_json
 
 PACKAGE = Path(mdlib.__file__).parent
 
@@ -217,9 +217,10 @@ class Run:
 
     def note(self, step: str, **facts: Any) -> None:
         """Add facts about one step (time, device, data) to the manifest."""
-        manifest = self.manifest
-        manifest["steps"][step] = {"time": _now(), **facts}
-        write_json(self.manifest_file, manifest)
+        with lock(self.folder / "manifest.lock"):       # another notebook may add to it at this moment
+            manifest = self.manifest
+            manifest["steps"][step] = {"time": _now(), **facts}
+            write_json(self.manifest_file, manifest)
 
     def remember(self, name: str, compute: Callable[[], Any], **asked: Any) -> Any:
         """compute() as JSON-able figures, from `answers/` where the same code was asked the same. NaN becomes None."""
