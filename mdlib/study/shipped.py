@@ -114,7 +114,7 @@ def ship(study, run: RunSpec, command: str) -> Path:
     for part in study.paper.parts(run):
         rounded.predict([run], part)
     bundle.write(rounded, run)
-    card = read_json(rounded.run_folder(run) / CARD)
+    card = read_json(rounded.run_folder(run) / CARD) | {"code": study.run.manifest["code"]}     # that trained it
     card[FURTHER] = {
         "metrics": results.records(study.paper.metrics(rounded, run), digits=4), "history": history,
         "weights": count(rounded.model(run)),
