@@ -9,7 +9,7 @@ import pandas as pd
 from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
 from mdlib.papers.chest import annotations, maps
-from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, compared_runs, exhibit, planned, predicted_parts
+from mdlib.papers.chest.exhibits import FITTED, PANELS, compared_runs, exhibit, planned, predicted_parts, runs_of
 from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import Run
 from mdlib.study import plots, results, saliency, tables
@@ -175,11 +175,12 @@ def grid_differences(name: str, exhibits: tuple[str, ...] = tuple(PANELS)) -> pd
 
     Each difference is of plain means over the classes that both have, between two trainings of the same split and seed.
     """
-    grid = results.table(results.read("chest", f"grid/{name}", needs="aurocs")["aurocs"])
+    kept = results.read("chest", f"grid/{name}", needs="aurocs")
+    grid, few_epochs = results.table(kept["aurocs"]), kept["manifest"]["asked"]["settings"]["few_epochs"]
     parts = []
     for one in exhibits:
         for title, part, networks in PANELS[one]:
-            runs = [run for run in RUNS[one] if run.part in FITTED[part] and run.body in networks]
+            runs = [run for run in runs_of(one, few_epochs) if run.part in FITTED[part] and run.body in networks]
             parts.append(tables.grid_differences(grid, compared_runs(one, runs), part, panel=title))
     return pd.concat(parts, ignore_index=True)
 
