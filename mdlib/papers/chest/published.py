@@ -20,6 +20,7 @@ BOOK = "embedded"           # the published run that the pages quote
 METADATA = "metadata baseline"
 NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
 WEAK = Run("densenet121", epochs="demo_epochs")  # and those of one that has hardly learned
+MAP_TABLES = ("localisation", "counterfactuals", "faithfulness", "randomisation")
 COARSER = (4, 2)                                 # cells per side to which maps of norm5 are averaged
 
 
@@ -95,8 +96,13 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
     """What the page "Measured" shows of the maps of all DenseNets, by every explainer; means over findings.
 
     `localisation` also of a network that has hardly learned (WEAK), and of the maps at norm5 averaged to fewer cells;
-    of the pointing game also each finding.
+    of the pointing game also each finding. Computed in some minutes, once for a run and the same code.
     """
+    measured = functools.cache(lambda: _measure_maps(study))
+    return {name: study.cached(f"maps-{name}", lambda name=name: measured()[name]) for name in MAP_TABLES}
+
+
+def _measure_maps(study: Study) -> dict[str, pd.DataFrame]:
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     known, few, twinned = (annotations.pairs(study, *of) for of in (
         (20 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
