@@ -96,7 +96,9 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @click.option("--grid", is_flag=True, help="Train every exhibit over several splits and seeds, run no notebooks, and "
               "write the figures to data/results/CHAPTER/grid/NAME.json (NAME of --publish, else of the profile).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
-def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+              help="Notebooks at a time, quietly. Meant for small networks on a CPU.")
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, jobs: int, grid: bool, publish: str | None,
         **asked) -> None:
     """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes."""
     from mdlib import extras, runs
@@ -128,7 +130,7 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
     if devices > 1:
         torchrun.train(devices, chapter, parameters)
     if not grid:
-        copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
+        copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed, jobs)
         click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
     if grid or publish:
         click.echo(f"Published: {pages.publish(publish or asked['profile'], grid, **parameters)}")

@@ -1,16 +1,21 @@
-"""Run the notebooks of a chapter by papermill, one after the other, into a run folder."""
+"""Run the notebooks of a chapter by papermill into a run folder, behind one line of progress."""
 
 import json
 import sys
-import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from mdlib import parallel, progress
 from mdlib.errors import MdlibError, SettingsError
 from mdlib.extras import require
 from mdlib.files import atomic, fingerprint
 from mdlib.runs import home, notebook_code
 
+LINE = "{desc}: {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, about {remaining} left{postfix}"    # of progress
 KERNEL = ["--IPKernelApp.log_level=ERROR"]      # without its warning that it is spoken to over this machine's network
 
 
@@ -73,25 +78,54 @@ def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list
     return list(copies.values()) if fresh else []
 
 
-def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
+def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False, jobs: int = 1
+                ) -> list[Path]:
     """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
 
-    With `if_changed` a notebook whose executed copy answers the same question is left alone. A line before each
-    notebook says how far the chapter is and, by the number of cells, about how long it still takes.
+    With `if_changed` a notebook whose executed copy answers the same question is left alone. jobs: how many at a time;
+    with one, what its cells print appears while they run.
     """
     copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
-    waiting = [notebook for notebook, copy in copies.items()
-               if not (if_changed and is_fresh(notebook, parameters, copy))]
-    cells = [len(json.loads(notebook.read_text(encoding="utf-8"))["cells"]) for notebook in waiting]
-    began = time.monotonic()
-    for i, notebook in enumerate(waiting):
-        elapsed, done = time.monotonic() - began, sum(cells[:i])
-        left = f", about {_minutes(elapsed * sum(cells[i:]) / done)} left" if done else ""
-        sys.stderr.write(f"{chapter}: notebook {i + 1} of {len(waiting)}, {notebook.stem}; "
-                         f"{_minutes(elapsed)} elapsed{left}\n")
-        execute(notebook, parameters, copies[notebook])
+    waiting = {notebook: copy for notebook, copy in copies.items()
+               if not (if_changed and is_fresh(notebook, parameters, copy))}
+    with progress.track(what=chapter, total=sum(map(cells, waiting)), bar_format=LINE, smoothing=0) as bar:
+        execute_several(waiting, parameters, jobs, bar, quiet=jobs > 1)
     return list(copies.values())
 
 
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+def execute_several(copies: Mapping[Path, Path], parameters: dict[str, Any], jobs: int | None, bar: tqdm,
+                    quiet: bool = True) -> None:
+    """Execute notebooks, each into its copy; `bar` moves by the number of their cells and names those that run.
+
+    jobs: None for one per core. Several run in workers with one thread of the numerical libraries each. After an error
+    nothing new begins, and what runs is completed.
+    """
+    if jobs == 1:
+        for notebook, copy in copies.items():
+            bar.set_postfix_str(_name(notebook))
+            execute(notebook, parameters, copy, quiet)
+            bar.update(cells(notebook))
+        return
+    with parallel.local_pool(jobs) as pool:
+        running = {pool.submit(execute, notebook, parameters, copy, quiet=True): notebook
+                   for notebook, copy in copies.items()}
+        try:
+            while running:
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    bar.update(cells(running.pop(future)))
+                names = [_name(notebook) for future, notebook in running.items() if future.running()]
+                bar.set_postfix_str(", ".join(names), refresh=sys.stderr.isatty())
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def cells(notebook: Path) -> int:
+    """The number of cells of a notebook, by which its time is estimated."""
+    return len(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
+
+
+def _name(notebook: Path) -> str:
+    return f"{notebook.parent.name.partition('_')[2]} {notebook.stem}"

@@ -108,7 +108,7 @@ def ship(study, run: RunSpec, command: str) -> Path:
     for part in study.paper.parts(run):
         rounded.predict([run], part)
     bundle.write(rounded, run)
-    card = read_json(made / CARD)
+    card = read_json(made / CARD) | {"code": study.run.manifest["code"]}     # that trained it
     card[FURTHER] = {
         "metrics": results.records(study.paper.metrics(rounded, run), digits=4), "history": history,
         "weights": count(rounded.model(run)), "bytes": (made / checkpoints.SHIPPED).stat().st_size,
