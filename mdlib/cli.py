@@ -110,9 +110,8 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, jobs: int, gr
     parameters = parameters_of(**asked)
     folder = chapters.run_folder(chapter, **parameters)
     stale = runs.trained_by_other_code(folder, chapter)
-    if if_changed and not (fresh or grid or publish or stale) and (
-            copies := papermill_runs.fresh_copies(chapter, parameters, folder)):
-        click.echo(f"Nothing has changed: {copies[0].parent}")
+    if if_changed and not (fresh or grid or publish or stale or papermill_runs.stale(chapter, parameters, folder)):
+        click.echo(f"Nothing has changed: {folder / 'notebooks'}")
         return
     pages = chapters.load(chapter)
     if chapter not in CHAPTERS and (grid or devices > 1):
@@ -130,8 +129,8 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, jobs: int, gr
     if devices > 1:
         torchrun.train(devices, chapter, parameters)
     if not grid:
-        copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed, jobs)
-        click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
+        papermill_runs.run_chapter(chapter, parameters, folder, if_changed, jobs)
+        click.echo(f"Executed notebooks, figures and checkpoints: {folder}")
     if grid or publish:
         click.echo(f"Published: {pages.publish(publish or asked['profile'], grid, **parameters)}")
 

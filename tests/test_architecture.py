@@ -26,6 +26,7 @@ MAY_IMPORT = {                  # beside itself; of the entries that fit a modul
     "papers": STUDY | {"study", "widgets.records"},
     "recipes": STUDY | {"study"},
     "batch": GROUND | {"runs"},
+    "batch.book": GROUND | {"runs", "chapters"},
     "chapters": STUDY | {"study", "papers", "recipes"},
     "cli": STUDY | {"study", "papers", "recipes", "widgets", "batch", "chapters"},
     "__main__": {"cli"},

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from loky import cpu_count
+
 from mdlib import chapters, extras, progress, runs
 from mdlib.batch import papermill_runs
 from mdlib.errors import MdlibError
@@ -19,7 +21,8 @@ def build(jobs: int | None = None) -> Path:
     After an error nothing new begins, what has ended is kept, and the next call goes on from there. Raises MdlibError,
     naming the notebook and its cell, and MissingExtraError.
     """
-    extras.require("papermill", "book")
+    for package in ("papermill", "jupyter_book"):
+        extras.require(package, "book")
     home = runs.home()
     stale = {chapter: _stale(chapter) for chapter in chapters.PAGES}
     steps = sum(PHANTOMS * bool(copies) + sum(map(papermill_runs.cells, copies)) for copies in stale.values())
@@ -33,7 +36,7 @@ def build(jobs: int | None = None) -> Path:
                     _prepare(chapter)
                     bar.update(PHANTOMS)
                     copies |= of_chapter
-            papermill_runs.execute_several(copies, {}, 1 if alone else jobs, bar)
+            papermill_runs.execute_several(copies, {}, 1 if alone else jobs or cpu_count(), bar)
         bar.set_postfix_str("site")
         _site(home)
         bar.update(SITE)
@@ -43,10 +46,9 @@ def build(jobs: int | None = None) -> Path:
 def _stale(chapter: str) -> dict[Path, Path]:
     """The notebooks of a chapter that must be executed, each with the path of its copy."""
     folder = chapters.run_folder(chapter)
-    copies = {notebook: folder / "notebooks" / notebook.name for notebook in papermill_runs.notebooks(chapter)}
     if runs.trained_by_other_code(folder, chapter):
-        return copies
-    return {notebook: copy for notebook, copy in copies.items() if not papermill_runs.is_fresh(notebook, {}, copy)}
+        return papermill_runs.copies_of(chapter, folder)
+    return papermill_runs.stale(chapter, {}, folder)
 
 
 def _prepare(chapter: str) -> None:

@@ -71,34 +71,34 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path, quiet: bool 
     failed.unlink(missing_ok=True)
 
 
-def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list[Path]:
-    """The executed copies of all notebooks of a chapter; empty where any of them is missing or stale."""
-    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
-    fresh = all(is_fresh(notebook, parameters, copy) for notebook, copy in copies.items())
-    return list(copies.values()) if fresh else []
+def copies_of(chapter: str, folder: Path) -> dict[Path, Path]:
+    """Each notebook of a chapter, with the path of its executed copy in a run folder."""
+    return {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
+
+
+def stale(chapter: str, parameters: dict[str, Any], folder: Path) -> dict[Path, Path]:
+    """The same of those notebooks that have no fresh copy."""
+    copies = copies_of(chapter, folder)
+    return {notebook: copy for notebook, copy in copies.items() if not is_fresh(notebook, parameters, copy)}
 
 
 def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False, jobs: int = 1
-                ) -> list[Path]:
-    """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
+                ) -> None:
+    """Execute every notebook of a chapter into `folder/notebooks`; with `if_changed` those that are stale.
 
-    With `if_changed` a notebook whose executed copy answers the same question is left alone. jobs: how many at a time;
-    with one, what its cells print appears while they run.
+    jobs: how many at a time; with one, what its cells print appears while they run.
     """
-    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
-    waiting = {notebook: copy for notebook, copy in copies.items()
-               if not (if_changed and is_fresh(notebook, parameters, copy))}
+    waiting = stale(chapter, parameters, folder) if if_changed else copies_of(chapter, folder)
     with progress.track(what=chapter, total=sum(map(cells, waiting)), bar_format=LINE, smoothing=0) as bar:
         execute_several(waiting, parameters, jobs, bar, quiet=jobs > 1)
-    return list(copies.values())
 
 
-def execute_several(copies: Mapping[Path, Path], parameters: dict[str, Any], jobs: int | None, bar: tqdm,
-                    quiet: bool = True) -> None:
+def execute_several(copies: Mapping[Path, Path], parameters: dict[str, Any], jobs: int, bar: tqdm, quiet: bool = True
+                    ) -> None:
     """Execute notebooks, each into its copy; `bar` moves by the number of their cells and names those that run.
 
-    jobs: None for one per core. Several run in workers with one thread of the numerical libraries each. After an error
-    nothing new begins, and what runs is completed.
+    Several run in workers with one thread of the numerical libraries each. After an error nothing new begins, and what
+    runs is completed.
     """
     if jobs == 1:
         for notebook, copy in copies.items():
@@ -107,19 +107,16 @@ def execute_several(copies: Mapping[Path, Path], parameters: dict[str, Any], job
             bar.update(cells(notebook))
         return
     with parallel.local_pool(jobs) as pool:
-        running = {pool.submit(execute, notebook, parameters, copy, quiet=True): notebook
-                   for notebook, copy in copies.items()}
-        try:
-            while running:
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    bar.update(cells(running.pop(future)))
-                names = [_name(notebook) for future, notebook in running.items() if future.running()]
-                bar.set_postfix_str(", ".join(names), refresh=sys.stderr.isatty())
-        finally:
-            for future in running:
-                future.cancel()
+        waiting, running = list(copies.items()), {}
+        while waiting or running:
+            while waiting and len(running) < jobs:      # not all at once: workers would begin more after an error
+                notebook, copy = waiting.pop(0)
+                running[pool.submit(execute, notebook, parameters, copy, quiet=True)] = notebook
+            bar.set_postfix_str(", ".join(map(_name, running.values())), refresh=sys.stderr.isatty())
+            done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                bar.update(cells(running.pop(future)))
 
 
 def cells(notebook: Path) -> int:
