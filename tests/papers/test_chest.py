@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_chest import FOURTEEN, IMAGE, TINY
+from tiny_chest import FOURTEEN, IMAGE, NONIMAGE, TINY
 
 from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import DataError, SettingsError
 from mdlib.evaluate import classification
 from mdlib.files import read_json, write_json
 from mdlib.papers import chest
-from mdlib.papers.chest import exhibits, published, table1
+from mdlib.papers.chest import annotations, exhibits, published, table1
 from mdlib.runs import folder_of
 from mdlib.study import results
 
@@ -181,6 +181,28 @@ def test_a_published_run_and_grid_are_read_as_they_were_computed(invented, tmp_p
             for name, of_seeds in scores.scores.items()}
     assert row["pairs"] == 2
     assert row["difference"] == pytest.approx(np.mean(np.subtract(mean["att_a"], mean["densenet121"])), abs=1e-3)
+
+
+@pytest.mark.parametrize("known", [2, 0])
+def test_maps_of_strong_and_weak_networks_are_measured_and_without_known_causes_nothing_is(trained_chest, monkeypatch,
+                                                                                           known):
+    few = annotations.pairs
+    monkeypatch.setattr(annotations, "pairs", lambda study, _=1, *of: few(study, 1, *of).head(known))
+    monkeypatch.setattr(type(trained_chest), "cached", lambda study, name, compute: compute())
+    monkeypatch.setattr(published, "NETWORKS", ("densenet121",))
+    monkeypatch.setattr(published, "WEAK", NONIMAGE)
+    found = published.map_measures(trained_chest)
+    assert list(found) == list(published.MAP_TABLES)
+    if not known:
+        assert all(table.empty for table in found.values())
+        return
+    methods = found["localisation"].groupby("network")["method"].agg(set)
+    assert set(methods.index) == {"densenet121", "att_a_nonimage, epochs", "no image"}
+    assert methods["densenet121"] - methods["att_a_nonimage, epochs"] == {
+        "Grad-CAM norm5 as 4 × 4", "Grad-CAM norm5 as 2 × 2"}
+    assert {"occlusion", "integrated gradients", "smoothed gradients", "HiResCAM norm5"} <= methods["densenet121"]
+    assert set(found["counterfactuals"]["network"]) == set(methods.index) - {"no image"}
+    assert set(found["faithfulness"]["network"]) == set(found["randomisation"]["network"]) == {"densenet121"}
 
 
 def test_a_result_that_is_missing_or_of_another_version_is_named(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The figures of a run that the book quotes: AUROCs, differences and map measures, written once and read as tables."""
 
 import functools
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -111,20 +111,21 @@ def _measure_maps(study: Study) -> dict[str, pd.DataFrame]:
     layers = maps.grad_cams() | maps.hires_cams()
     every = layers | maps.input_attributions()
     found: dict[str, list[pd.DataFrame]] = {}
-    for run in (*(Run(name) for name in NETWORKS if name in study.settings.networks), WEAK):
+    weak = replace(WEAK, seed=study.seed)
+    for run in (*(Run(name, seed=study.seed) for name in NETWORKS if name in study.settings.networks), weak):
         name, model = run.network, study.model(run)
         of = functools.partial(maps.pair_maps, study, name=name)
-        arguments = {"network": run.label(["epochs"] if run == WEAK else []), **options}
+        arguments = {"network": run.label(["epochs"] if run == weak else []), **options}
         located = of(model, pairs=known, methods=every)
         located |= {f"Grad-CAM norm5 as {size} × {size}": saliency.coarser(located["Grad-CAM norm5"], size)
-                    for size in COARSER if name == "densenet121"}
+                    for size in COARSER if name == "densenet121" and len(known)}
         effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
         own = {"localisation": saliency.localisation(located, masks, known, prior, **arguments),
                "counterfactuals": saliency.counterfactuals(
                    effect, of(model, pairs=twinned, methods=layers),
                    of(model, pairs=twinned, methods=layers, pictures=twins),
                    annotations.masks(study, twinned), twinned, **arguments)}
-        if run != WEAK:
+        if run != weak:
             own |= {"faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
                                                           of(model, pairs=few, methods=every), few, **arguments),
                     "randomisation": saliency.randomisation(functools.partial(of, pairs=few, methods=layers), model,
