@@ -185,15 +185,16 @@ def _joined(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFr
     return pd.concat(tables, ignore_index=True)[list(columns)] if tables else pd.DataFrame(columns=list(columns))
 
 
-def html(table: pd.DataFrame, max_rows: int = 60) -> str:
+def html(table: pd.DataFrame, max_rows: int = 60, max_columns: int = 60) -> str:
     """A table as HTML; the way a notebook that imports `mdlib.study` shows every DataFrame.
 
     Numbers as `texts`. Text stands on the left and wraps between words, numbers on the right and stay on one line. The
     header has one line per level of the columns; the names of the index stand in its last. Row names stay in view when
     the table scrolls sideways (without them, the first column). Row numbers (a RangeIndex without a name) are left out.
-    Of a table of more than `max_rows` rows the first ones are shown.
+    Of more than `max_rows` rows or `max_columns` columns the first ones are shown.
     """
-    shown, names = table.head(max_rows), ["" if name is None else str(name) for name in table.index.names]
+    shown = table.iloc[:max_rows, :max_columns]
+    names = ["" if name is None else str(name) for name in table.index.names]
     numbered = isinstance(table.index, pd.RangeIndex) and not any(names)
     if any(names) and shown.columns.nlevels == 1 and shown.columns.name is not None:
         shown = pd.concat({shown.columns.name: shown}, axis=1)      # its name above the columns, not beside the index'
@@ -220,7 +221,9 @@ def html(table: pd.DataFrame, max_rows: int = 60) -> str:
     if any(names):
         corner = map(escape, names)
         last = re.sub(r'(<th class="(?:blank|index_name)[^>]*>).*?(?=</th>)', lambda cell: cell[1] + next(corner), last)
-    note = "no rows" if table.empty else f"first {len(shown):,} of {len(table):,} rows" * (len(shown) < len(table))
+    sizes = zip(("rows", "columns"), shown.shape, table.shape, strict=True)
+    cut = ", ".join(f"first {part:,} of {whole:,} {what}" for what, part, whole in sizes if part < whole)
+    note = "no rows" if table.empty else cut
     return f"{above}{row}{last}</thead>{body}" + f"<p>{note}</p>" * bool(note)
 
 

@@ -95,7 +95,9 @@ def test_no_word_of_a_level_is_wider_than_the_level():
 
 def test_a_long_table_is_cut_and_an_empty_one_says_so():
     text = tables.html(pd.DataFrame({"a": range(1200)}), max_rows=20)
-    assert text.count("<td") == 20 and "first 20 of 1,200 rows" in text
+    assert text.count("<td") == 20 and "<p>first 20 of 1,200 rows</p>" in text
+    text = tables.html(pd.DataFrame(np.zeros((3, 500))), max_columns=20)
+    assert text.count("<td") == 60 and "<p>first 20 of 500 columns</p>" in text
     assert "no rows" in tables.html(pd.DataFrame({"a": []})) and "no rows" in tables.html(pd.DataFrame())
     assert "rows</p>" not in tables.html(SCORES)
 
