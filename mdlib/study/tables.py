@@ -26,6 +26,7 @@ AUROCS = ("panel", "series", "class", "auroc", "low", "high", "draws", "seeds", 
 DIFFERENCES = ("panel", "comparison", "difference", "low", "high", "seeds", "verdict")
 GRID = ("panel", "comparison", "difference", "lowest", "highest", "above 0", "pairs")
 MEANS = (classification.PLAIN, classification.WEIGHTED)
+GAP = r"(?<=\d) (?=\([^()<]*[\d–]\))|(?<=[)–];) "    # the spaces at which `0.83 (0.77–0.90); 19 of 50` may be broken
 
 
 def aurocs(scores: Mapping[str, np.ndarray], targets: np.ndarray, patients: Sequence, names: Sequence[str], *,
@@ -147,9 +148,11 @@ def with_verdicts(table: pd.DataFrame, value: str = "difference", *, digits: int
                   ) -> pd.DataFrame:
     """A table of differences for people: what is compared, "difference", "95 % interval", "verdict".
 
-    table: columns `value`, low, high; every other column says what is compared and stays as it is. verdict: higher or
-    lower where the interval leaves 0 out, else undecided. scale: 100 shows shares in points of percent.
+    table: columns `value`, low, high; all others say what is compared and stay as they are (but a nameless panel).
+    verdict: higher or lower where the interval leaves 0 out, else undecided. scale: 100 gives points of percent.
     """
+    if len(table) and "panel" in table and not any(table["panel"]):
+        table = table.drop(columns="panel")
     ends = scale * table[[value, "low", "high"]].to_numpy(float)
     return table.drop(columns=[value, "low", "high", "verdict"], errors="ignore").assign(**{
         "difference": ["–" if math.isnan(mean) else f"{mean:+.{digits}f}".replace("-", "−") for mean, _, _ in ends],
@@ -158,9 +161,10 @@ def with_verdicts(table: pd.DataFrame, value: str = "difference", *, digits: int
 
 
 def settings(this: Any, paper: Any) -> pd.DataFrame:
-    """The settings of a run beside the paper's, one row per field of their dataclass."""
+    """The settings of a run that differ from the paper's, beside them: one row per field of their dataclass."""
     table = pd.DataFrame({"this run": dataclasses.asdict(this), "paper profile": dataclasses.asdict(paper)})
-    return table.astype(str).rename_axis("setting")
+    table = table.map(lambda value: ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value))
+    return table[table["this run"] != table["paper profile"]].rename_axis("setting")
 
 
 def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, float]) -> pd.DataFrame:
@@ -188,10 +192,11 @@ def _joined(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFr
 def html(table: pd.DataFrame, max_rows: int = 60, max_columns: int = 60) -> str:
     """A table as HTML; the way a notebook that imports `mdlib.study` shows every DataFrame.
 
-    Numbers as `texts`. Text stands on the left and wraps between words, numbers on the right and stay on one line. The
-    header has one line per level of the columns; the names of the index stand in its last. Row names stay in view when
-    the table scrolls sideways (without them, the first column). Row numbers (a RangeIndex without a name) are left out.
-    Of more than `max_rows` rows or `max_columns` columns the first ones are shown.
+    Numbers as `texts`. Text stands on the left and wraps between words, numbers on the right, on one line (an interval
+    below its number where a table has no room). The header has one line per level of the columns; the names of the
+    index stand in its last. Row names stay in view when the table scrolls sideways (without them, the first column).
+    Row numbers (a RangeIndex without a name) are left out. Of more than `max_rows` rows or `max_columns`
+    columns the first ones are shown.
     """
     shown = table.iloc[:max_rows, :max_columns]
     names = ["" if name is None else str(name) for name in table.index.names]
@@ -199,7 +204,8 @@ def html(table: pd.DataFrame, max_rows: int = 60, max_columns: int = 60) -> str:
     if any(names) and shown.columns.nlevels == 1 and shown.columns.name is not None:
         shown = pd.concat({shown.columns.name: shown}, axis=1)      # its name above the columns, not beside the index'
     cells = [texts(shown.iloc[:, i]) for i in range(shown.shape[1])]
-    rules = [{"selector": "thead th, td", "props": "text-align: right; white-space: nowrap"},
+    rules = [{"selector": "td", "props": "text-align: right; white-space: nowrap; vertical-align: top"},
+             {"selector": "thead th, .gap", "props": "text-align: right; white-space: normal"},
              {"selector": "th[colspan]", "props": "text-align: left"},
              {"selector": "tbody th, .blank, .index_name",
               "props": "text-align: left; vertical-align: top; white-space: normal"}]
@@ -217,6 +223,7 @@ def html(table: pd.DataFrame, max_rows: int = 60, max_columns: int = 60) -> str:
     if numbered:
         styler.hide(axis="index")
     head, body = styler.to_html(sparse_index=True, sparse_columns=True).split("</thead>")
+    body = re.sub(GAP, '<span class="gap"> </span>', body)
     above, row, last = head.rpartition("<tr>")
     if any(names):
         corner = map(escape, names)
