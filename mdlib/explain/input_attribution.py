@@ -50,7 +50,8 @@ def smooth_grad_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | No
         method = captum.NoiseTunnel(captum.Saliency(forward))
         with torch.random.fork_rng(devices=[image.device] if image.device.type == "cuda" else []):
             torch.manual_seed(seed)
-            return method.attribute(image, nt_samples=n_samples, stdevs=noise, abs=True, **options)
+            return method.attribute(image, nt_samples=n_samples, nt_samples_batch_size=1, stdevs=noise, abs=True,
+                                    **options)
     return _maps(model, batch, classes, attribute, cell)
 
 
@@ -69,7 +70,7 @@ def occlusion_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None
 def blurred(image: Tensor) -> Tensor:
     """Images (B, C, H, W) through a Gaussian whose standard deviation is BLUR of the shorter side."""
     sigma = BLUR * min(image.shape[2:])
-    return gaussian_blur(image, [2 * min(int(3 * sigma), (min(image.shape[2:]) - 1) // 2) + 1] * 2, [sigma] * 2)
+    return gaussian_blur(image, 2 * int(3 * sigma) + 1, sigma)
 
 
 def _maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None, attribute: Callable[..., Tensor],
