@@ -21,7 +21,7 @@ MAY_IMPORT = {                  # beside itself; of the entries that fit a modul
     **{layer: GROUND for layer in LAYERS},
     "runs": GROUND,
     "widgets": GROUND | {"explain.overlay"},
-    "study": STUDY,
+    "study": STUDY | {"widgets.dataframes"},
     "study.cases": STUDY | {"study", "widgets.records"},
     "papers": STUDY | {"study", "widgets.records"},
     "recipes": STUDY | {"study"},

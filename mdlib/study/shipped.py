@@ -23,6 +23,7 @@ from mdlib.models.backbones import count
 from mdlib.study import bundle, results
 from mdlib.study.bundle import CARD, REFERENCE, Bundle, Origin
 from mdlib.study.spec import RunSpec
+from mdlib.study.tables import with_interval
 from mdlib.training import checkpoints
 
 HISTORY, DURATION = "history.json", "duration.json"     # of a finished training, beside its checkpoint
@@ -59,7 +60,7 @@ def table(paper: str) -> pd.DataFrame:
         own = card[FURTHER]
         summary = results.table(own["metrics"]).iloc[0]
         changed = own["training_code"] != runs.training_code(paper)
-        rows[name] = {summary["measure"]: "{value:.3f} ({low:.3f}–{high:.3f})".format(**summary),
+        rows[name] = {summary["measure"]: with_interval(*summary[["value", "low", "high"]], digits=3),
                       "without the image": round(summary["baseline"], 3), "weights": own["weights"],
                       "kB": round(own["bytes"] / 1000), "CPU seconds": round(own["seconds"]["cpu"]),
                       "code": card["code"] + (", changed since" if changed else "")}
