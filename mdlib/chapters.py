@@ -1,5 +1,6 @@
 """The chapters of the book, as the command line sees them: papers, and those that are still recipes."""
 
+import dataclasses
 import functools
 import importlib
 from pathlib import Path
@@ -45,8 +46,9 @@ class PaperChapter:
         from mdlib.study import shipped
 
         study = self.open(**parameters)
-        study.train(self.paper.shipped)
-        for run in self.paper.shipped:
+        networks = [dataclasses.replace(run, seed=study.seed) for run in self.paper.shipped]
+        study.train(networks)
+        for run in networks:
             shipped.ship(study, run, command)
         return shipped.table(self.paper.name)
 

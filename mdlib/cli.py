@@ -96,7 +96,9 @@ def parameters_of(profile, data_dir, cache_dir, run_dir, seed, device, overrides
 @click.option("--grid", is_flag=True, help="Train every exhibit over several splits and seeds, run no notebooks, and "
               "write the figures to data/results/CHAPTER/grid/NAME.json (NAME of --publish, else of the profile).")
 @click.option("--fresh", is_flag=True, help="Delete the run folder first.")
-def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, publish: str | None,
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+              help="Notebooks at a time, quietly. Meant for small networks on a CPU.")
+def run(chapter: str, devices: int, if_changed: bool, fresh: bool, jobs: int, grid: bool, publish: str | None,
         **asked) -> None:
     """Execute the notebooks of a chapter by papermill into a run folder. An interrupted run resumes."""
     from mdlib import extras, runs
@@ -108,9 +110,8 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
     parameters = parameters_of(**asked)
     folder = chapters.run_folder(chapter, **parameters)
     stale = runs.trained_by_other_code(folder, chapter)
-    if if_changed and not (fresh or grid or publish or stale) and (
-            copies := papermill_runs.fresh_copies(chapter, parameters, folder)):
-        click.echo(f"Nothing has changed: {copies[0].parent}")
+    if if_changed and not (fresh or grid or publish or stale or papermill_runs.stale(chapter, parameters, folder)):
+        click.echo(f"Nothing has changed: {folder / 'notebooks'}")
         return
     pages = chapters.load(chapter)
     if chapter not in CHAPTERS and (grid or devices > 1):
@@ -128,8 +129,8 @@ def run(chapter: str, devices: int, if_changed: bool, fresh: bool, grid: bool, p
     if devices > 1:
         torchrun.train(devices, chapter, parameters)
     if not grid:
-        copies = papermill_runs.run_chapter(chapter, parameters, folder, if_changed)
-        click.echo(f"Executed notebooks, figures and checkpoints: {copies[0].parents[1]}")
+        papermill_runs.run_chapter(chapter, parameters, folder, if_changed, jobs)
+        click.echo(f"Executed notebooks, figures and checkpoints: {folder}")
     if grid or publish:
         click.echo(f"Published: {pages.publish(publish or asked['profile'], grid, **parameters)}")
 

@@ -6,12 +6,13 @@
     <folder>/notebooks/             executed notebooks
 """
 
+import ast
 import dataclasses
 import json
 import math
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import mdlib
 from mdlib.errors import SettingsError
-from mdlib.files import fingerprint, read_json, write_json
+from mdlib.files import fingerprint, lock, read_json, write_json
 
 PACKAGE = Path(mdlib.__file__).parent
 
@@ -39,18 +40,47 @@ TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings",
 
 
 def training_code(paper: str) -> str:
-    """Fingerprint of the code that decides a paper's trained networks.
+    """Fingerprint of the code that decides a paper's trained networks: what its training imports.
 
-    Seeds, threads and files, data (without its checks of other images), models, training, and of the paper its
-    settings, data, networks and training. Raises SettingsError for a paper that does not exist.
+    Its settings, data, networks and training, the modules of data (without its checks of other images), models and
+    training that they import, directly or not, and seeds, threads and files. Raises SettingsError for a paper that does
+    not exist.
     """
     places = [PACKAGE / "papers" / paper, PACKAGE / "recipes" / paper]
     if paper and not any(place.is_dir() for place in places):
         raise SettingsError("no such paper", f"paper {paper!r}")
-    files = [*(PACKAGE / name for name in TRAINING_GROUND),
-             *(path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")),
-             *(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
-    return _fingerprint_of(files, leave_out=(*OUTER, "data/checks"))
+    own = [*(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
+    ground = [PACKAGE / name for name in TRAINING_GROUND]
+    layers = [path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")]
+    return _fingerprint_of(imported([*own, *ground], {*own, *ground, *layers}), leave_out=(*OUTER, "data/checks"))
+
+
+def imported(modules: Iterable[Path], among: Collection[Path]) -> set[Path]:
+    """The files of these modules of the package, and of all that they import, directly or not, as far as in `among`."""
+    found: set[Path] = set()
+    waiting = set(modules)
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path in among and path.exists():
+            found.add(path)
+            waiting |= {file for name in _imports(path) for file in _files(name)}
+    return found
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """What a module imports: dotted names of modules, and of what is taken from them, which may be modules too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def _files(name: str) -> list[Path]:
+    """Where a module or package of this dotted name would be."""
+    top, *parts = name.split(".")
+    place = PACKAGE.joinpath(*parts)
+    return [place.with_suffix(".py"), place / "__init__.py"] if top == "mdlib" and parts else []
 
 
 def table_code(paper: str) -> str:
@@ -217,9 +247,10 @@ class Run:
 
     def note(self, step: str, **facts: Any) -> None:
         """Add facts about one step (time, device, data) to the manifest."""
-        manifest = self.manifest
-        manifest["steps"][step] = {"time": _now(), **facts}
-        write_json(self.manifest_file, manifest)
+        with lock(self.folder / "manifest.lock"):       # another notebook may add to it at this moment
+            manifest = self.manifest
+            manifest["steps"][step] = {"time": _now(), **facts}
+            write_json(self.manifest_file, manifest)
 
     def remember(self, name: str, compute: Callable[[], Any], **asked: Any) -> Any:
         """compute() as JSON-able figures, from `answers/` where the same code was asked the same. NaN becomes None."""

@@ -3,8 +3,9 @@
 import nbformat
 import pytest
 
-from mdlib import chapters, progress
+from mdlib import chapters, progress, runs
 from mdlib.errors import MdlibError
+from mdlib.files import write_json
 
 pytest.importorskip("papermill", reason="needs the extra `book`")
 book = pytest.importorskip("mdlib.batch.book")
@@ -12,7 +13,10 @@ book = pytest.importorskip("mdlib.batch.book")
 
 @pytest.fixture
 def small_book(tmp_path, monkeypatch):
-    """A book of three notebooks, each of which writes its name to a log; the second fails until `allowed` is there."""
+    """A book of five notebooks, each of which writes its name to a log.
+
+    The second fails until `allowed` is there, and the first ends after that.
+    """
     def write(chapter, name, *cells):
         file = tmp_path / "notebooks" / chapter / f"{name}.ipynb"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -22,8 +26,12 @@ def small_book(tmp_path, monkeypatch):
         nbformat.write(made, file)
         return file
 
-    notebooks = {"chest": [write("1_chest", "1_first"),
-                           write("1_chest", "2_second", f"open({str(tmp_path / 'allowed')!r}).close()")],
+    allowed, failed = tmp_path / "allowed", tmp_path / "runs/chest/notebooks/2_second.failed.ipynb"
+    waits = ("import os, time\n"
+             f"while not any(map(os.path.exists, {[str(allowed), str(failed)]})): time.sleep(0.1)")
+    notebooks = {"chest": [write("1_chest", "1_first", waits, "time.sleep(1)"),
+                           write("1_chest", "2_second", f"open({str(allowed)!r}).close()"),
+                           write("1_chest", "3_third"), write("1_chest", "4_fourth")],
                  "performance": [write("7_performance", "1_times")]}
     monkeypatch.setattr(book.papermill_runs, "notebooks", notebooks.get)
     monkeypatch.setattr(chapters, "PAGES", tuple(notebooks))
@@ -35,15 +43,31 @@ def small_book(tmp_path, monkeypatch):
 
 
 def test_an_error_names_its_notebook_and_the_next_build_executes_only_what_is_missing(small_book, capsys, monkeypatch):
+    log = small_book / "log"
     with pytest.raises(MdlibError, match=r"2_second.ipynb, cell 0: FileNotFoundError"):
         book.build(jobs=2)
-    assert (small_book / "log").read_text() == "1_first ", "what had begun has ended, nothing else began"
+    assert log.read_text() == "1_first ", "what had begun has ended, nothing else began"
 
     (small_book / "allowed").touch()
     monkeypatch.setattr(progress, "_silent", False)
     book.build(jobs=2)
-    assert (small_book / "log").read_text() == "1_first 2_second 1_times site ", "times are measured last and alone"
+    first, *others, times, site = log.read_text().split()
+    assert first == "1_first" and sorted(others) == ["2_second", "3_third", "4_fourth"]
+    assert (times, site) == ("1_times", "site"), "times are measured last and alone"
     assert "book: 100%" in capsys.readouterr().err
 
+    log.unlink()
     book.build(jobs=2)
-    assert (small_book / "log").read_text() == "1_first 2_second 1_times site site ", "nothing was stale but the site"
+    assert log.read_text() == "site ", "nothing was stale but the site"
+
+
+def test_a_chapter_whose_networks_other_code_trained_is_executed_again(small_book):
+    (small_book / "allowed").touch()
+    for folder in ("chest", "performance"):
+        write_json(small_book / "runs" / folder / "manifest.json", {"training_code": runs.training_code(folder)})
+    book.build(jobs=2)
+    (small_book / "log").unlink()
+    write_json(small_book / "runs/chest/manifest.json", {"training_code": "another"})
+    book.build(jobs=2)
+    *executed, site = (small_book / "log").read_text().split()
+    assert sorted(executed) == ["1_first", "2_second", "3_third", "4_fourth"] and site == "site"

@@ -89,7 +89,7 @@ def pip(*words: str | Path) -> None:
 def source(tmp_path_factory) -> Path:
     """A copy of what a wheel is built from: nothing is left in the checkout, nothing of an earlier build gets in."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     for networks in (ROOT / "data/results").glob("*/networks"):
         shutil.copytree(networks, folder / networks.relative_to(ROOT))
@@ -99,8 +99,11 @@ def source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(source, tmp_path_factory) -> Path:
+    """Built from the archive of the sources, as a package index does: what is not in the archive is not in it."""
     out = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", out, source)
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, out], cwd=source, check=True, timeout=100, stdout=subprocess.DEVNULL)
+    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", out, *out.glob("*.tar.gz"))
     (built,) = out.glob("*.whl")
     return built
 
@@ -128,6 +131,7 @@ def trained(tiny_mdnet) -> tuple[Path, Path]:
 
 def test_the_wheel_holds_every_file_of_the_package(source, wheel):
     there = {str(path.relative_to(source)) for path in (source / "mdlib").rglob("*") if path.is_file()}
+    there |= {f"mdlib/results/{card.relative_to(source / 'data/results')}" for card in source.rglob("card.json")}
     assert there - set(zipfile.ZipFile(wheel).namelist()) == set()
 
 

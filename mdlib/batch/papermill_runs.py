@@ -1,16 +1,21 @@
-"""Run the notebooks of a chapter by papermill, one after the other, into a run folder."""
+"""Run the notebooks of a chapter by papermill into a run folder, behind one line of progress."""
 
 import json
 import sys
-import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from mdlib import parallel, progress
 from mdlib.errors import MdlibError, SettingsError
 from mdlib.extras import require
 from mdlib.files import atomic, fingerprint
 from mdlib.runs import home, notebook_code
 
+LINE = "{desc}: {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, about {remaining} left{postfix}"    # of progress
 KERNEL = ["--IPKernelApp.log_level=ERROR"]      # without its warning that it is spoken to over this machine's network
 
 
@@ -66,32 +71,58 @@ def execute(notebook: Path, parameters: dict[str, Any], copy: Path, quiet: bool 
     failed.unlink(missing_ok=True)
 
 
-def fresh_copies(chapter: str, parameters: dict[str, Any], folder: Path) -> list[Path]:
-    """The executed copies of all notebooks of a chapter; empty where any of them is missing or stale."""
-    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
-    fresh = all(is_fresh(notebook, parameters, copy) for notebook, copy in copies.items())
-    return list(copies.values()) if fresh else []
+def copies_of(chapter: str, folder: Path) -> dict[Path, Path]:
+    """Each notebook of a chapter, with the path of its executed copy in a run folder."""
+    return {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
 
 
-def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False) -> list[Path]:
-    """Execute every notebook of a chapter into `folder/notebooks`; the paths of the executed copies.
+def stale(chapter: str, parameters: dict[str, Any], folder: Path) -> dict[Path, Path]:
+    """The same of those notebooks that have no fresh copy."""
+    copies = copies_of(chapter, folder)
+    return {notebook: copy for notebook, copy in copies.items() if not is_fresh(notebook, parameters, copy)}
 
-    With `if_changed` a notebook whose executed copy answers the same question is left alone. A line before each
-    notebook says how far the chapter is and, by the number of cells, about how long it still takes.
+
+def run_chapter(chapter: str, parameters: dict[str, Any], folder: Path, if_changed: bool = False, jobs: int = 1
+                ) -> None:
+    """Execute every notebook of a chapter into `folder/notebooks`; with `if_changed` those that are stale.
+
+    jobs: how many at a time; with one, what its cells print appears while they run.
     """
-    copies = {notebook: folder / "notebooks" / notebook.name for notebook in notebooks(chapter)}
-    waiting = [notebook for notebook, copy in copies.items()
-               if not (if_changed and is_fresh(notebook, parameters, copy))]
-    cells = [len(json.loads(notebook.read_text(encoding="utf-8"))["cells"]) for notebook in waiting]
-    began = time.monotonic()
-    for i, notebook in enumerate(waiting):
-        elapsed, done = time.monotonic() - began, sum(cells[:i])
-        left = f", about {_minutes(elapsed * sum(cells[i:]) / done)} left" if done else ""
-        sys.stderr.write(f"{chapter}: notebook {i + 1} of {len(waiting)}, {notebook.stem}; "
-                         f"{_minutes(elapsed)} elapsed{left}\n")
-        execute(notebook, parameters, copies[notebook])
-    return list(copies.values())
+    waiting = stale(chapter, parameters, folder) if if_changed else copies_of(chapter, folder)
+    with progress.track(what=chapter, total=sum(map(cells, waiting)), bar_format=LINE, smoothing=0) as bar:
+        execute_several(waiting, parameters, jobs, bar, quiet=jobs > 1)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+def execute_several(copies: Mapping[Path, Path], parameters: dict[str, Any], jobs: int, bar: tqdm, quiet: bool = True
+                    ) -> None:
+    """Execute notebooks, each into its copy; `bar` moves by the number of their cells and names those that run.
+
+    Several run in workers with one thread of the numerical libraries each. After an error nothing new begins, and what
+    runs is completed.
+    """
+    if jobs == 1:
+        for notebook, copy in copies.items():
+            bar.set_postfix_str(_name(notebook))
+            execute(notebook, parameters, copy, quiet)
+            bar.update(cells(notebook))
+        return
+    with parallel.local_pool(jobs) as pool:
+        waiting, running = list(copies.items()), {}
+        while waiting or running:
+            while waiting and len(running) < jobs:      # not all at once: workers would begin more after an error
+                notebook, copy = waiting.pop(0)
+                running[pool.submit(execute, notebook, parameters, copy, quiet=True)] = notebook
+            bar.set_postfix_str(", ".join(map(_name, running.values())), refresh=sys.stderr.isatty())
+            done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                bar.update(cells(running.pop(future)))
+
+
+def cells(notebook: Path) -> int:
+    """The number of cells of a notebook, by which its time is estimated."""
+    return len(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
+
+
+def _name(notebook: Path) -> str:
+    return f"{notebook.parent.name.partition('_')[2]} {notebook.stem}"

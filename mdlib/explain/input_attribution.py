@@ -1,20 +1,20 @@
 """Explanations at the pixels, by captum: gradient × input, integrated and smoothed gradients, occlusion.
 
 Each takes (model, batch, classes) and returns `gradients.Maps`, as Grad-CAM does: a map per image and class. Pixels are
-averaged over squares of `cell` pixels (ours), which makes them comparable with maps of layers; 1 leaves them alone. A
-blurred copy of the image stands for its absence (ours). captum belongs to the extra `book` and is imported on first
-use.
+averaged over squares of `cell` pixels (ours; a little larger where a side is no multiple), which makes them comparable
+with maps of layers; 1 leaves them alone. A blurred copy of the image stands for its absence (ours). captum belongs to
+the extra `book` and is imported on first use.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.transforms.functional import gaussian_blur
 
 from mdlib.explain.gradients import Maps, chosen_classes, has_signal
-from mdlib.explain.targets import evaluating, logits_of
+from mdlib.explain.targets import call, evaluating, logits_of
 from mdlib.extras import require
 
 BLUR = 1 / 8        # standard deviation of the blur, in sides of the image
@@ -34,7 +34,8 @@ def integrated_gradients_maps(model: nn.Module, batch: Batch, classes: Sequence[
     """Integrated gradients (Sundararajan et al. 2017) on the way from the blurred image, signed."""
     def attribute(forward: Callable, image: Tensor, **options: object) -> Tensor:
         method = require("captum.attr", "book").IntegratedGradients(forward)
-        return method.attribute(image, baselines=blurred(image), n_steps=n_steps, **options)
+        return method.attribute(image, baselines=blurred(image), n_steps=n_steps,
+                                internal_batch_size=len(image), **options)       # a step at a time, to bound the memory
     return _maps(model, batch, classes, attribute, cell)
 
 
@@ -42,15 +43,16 @@ def smooth_grad_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | No
                      noise: float = 0.05, cell: int = 8, seed: int = 0) -> Maps:
     """Absolute gradients, averaged over `n_samples` copies with Gaussian noise (SmoothGrad, Smilkov et al. 2017).
 
-    noise: its standard deviation, for images in [0, 1].
+    noise: its standard deviation, for images in [0, 1]; drawn from `seed`, the same for every class.
     """
     def attribute(forward: Callable, image: Tensor, **options: object) -> Tensor:
         captum = require("captum.attr", "book")
         method = captum.NoiseTunnel(captum.Saliency(forward))
-        return method.attribute(image, nt_samples=n_samples, stdevs=noise, abs=True, **options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _maps(model, batch, classes, attribute, cell)
+        with torch.random.fork_rng(devices=[image.device] if image.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return method.attribute(image, nt_samples=n_samples, nt_samples_batch_size=1, stdevs=noise, abs=True,
+                                    **options)
+    return _maps(model, batch, classes, attribute, cell)
 
 
 def occlusion_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None = None, *, window: int = 16,
@@ -68,27 +70,27 @@ def occlusion_maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None
 def blurred(image: Tensor) -> Tensor:
     """Images (B, C, H, W) through a Gaussian whose standard deviation is BLUR of the shorter side."""
     sigma = BLUR * min(image.shape[2:])
-    return gaussian_blur(image, [2 * min(int(3 * sigma), (min(image.shape[2:]) - 1) // 2) + 1] * 2, [sigma] * 2)
+    return gaussian_blur(image, 2 * int(3 * sigma) + 1, sigma)
 
 
 def _maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None, attribute: Callable[..., Tensor],
           cell: int) -> Maps:
     """The attribution of every class, summed over channels and averaged over cells."""
-    inputs = dict(batch) if isinstance(batch, dict) else {"image": batch}
-    image = inputs.pop("image").detach().clone()
-    names, others = list(inputs), tuple(inputs.values())
-
-    def forward(image: Tensor, *others: Tensor) -> Tensor:
-        if not isinstance(batch, dict):
-            return logits_of(model(image))
-        return logits_of(model(image=image, **dict(zip(names, others, strict=True))))
-
     with evaluating(model), torch.inference_mode(False):
+        inputs = batch if isinstance(batch, dict) else {"image": batch}
+        # copied here, gradients pass through tensors of inference_mode too
+        inputs = {name: value.detach().clone() for name, value in inputs.items()}
+        image, others = inputs.pop("image").requires_grad_(), tuple(inputs.values())    # or captum warns of it
+
+        def forward(image: Tensor, *others: Tensor) -> Tensor:
+            named = {"image": image, **dict(zip(inputs, others, strict=True))}
+            return logits_of(call(model, named if isinstance(batch, dict) else image))
+
         with torch.no_grad():
             logits = forward(image, *others)
         chosen = chosen_classes(classes, logits)
         maps = [attribute(forward, image, target=k, additional_forward_args=others or None).detach().sum(dim=1)
                 for k in chosen]
     stacked, logits = torch.stack(maps, dim=1).float(), logits[:, chosen]
-    stacked = avg_pool2d(stacked, cell) if cell > 1 else stacked
+    stacked = adaptive_avg_pool2d(stacked, [max(side // cell, 1) for side in stacked.shape[2:]])
     return Maps(stacked, has_signal(stacked, logits), logits)

@@ -8,6 +8,7 @@
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,17 +65,27 @@ def do(chapter: Chapter, trainings: Sequence[Training], one: Do) -> None:
     if chapter.device != "cpu" or torch.distributed.is_torchelastic_launched():
         fabric = fabric_of(chapter)
         for training in track(trainings, "trainings", len(trainings), disable=not fabric.is_global_zero):
-            one(chapter, training, fabric)
+            _once(one, chapter, training, fabric)
     else:
         alone = dataclasses.replace(chapter)    # without what was computed from it: each process maps the pixels itself
         deque(side_by_side(_with_one_thread, [(one, alone, training) for training in trainings], "trainings"), maxlen=0)
 
 
 def _with_one_thread(one: Do, chapter: Chapter, training: Training) -> None:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with lock(folder(chapter, training) / "training.lock"):     # another notebook may train it at this moment
+    try:
+        _once(one, chapter, training, fabric_of(chapter))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _once(one: Do, chapter: Chapter, training: Training, fabric: Fabric) -> None:
+    """Do it, unless it is done by now; where another program, such as a second notebook, does it, this one waits."""
+    path = folder(chapter, training) / "training.lock"
+    with lock(path) if fabric.world_size == 1 else nullcontext():
         if missing(chapter, [training]):
-            one(chapter, training, fabric_of(chapter))
+            one(chapter, training, fabric)
 
 
 def fabric_of(chapter: Chapter) -> Fabric:

@@ -1,8 +1,8 @@
 """The study layer: it joins the libraries, once for all papers.
 
-A notebook that imports anything of it shows every DataFrame by `tables.html`.
+A notebook that imports anything of it shows every DataFrame by `widgets.dataframes.html`.
 """
 
-from mdlib.study import tables
+from mdlib.widgets import dataframes
 
-tables.show_in_notebooks()
+dataframes.show_in_notebooks()

@@ -119,7 +119,8 @@ def write_files(folder: Path, paper: str, run: Any, settings: Any, facts: dict[s
 
     run, settings: dataclasses; facts, data: JSON, as in `Bundle`.
     """
-    shutil.copyfile(reference, folder / REFERENCE)
+    with atomic(folder / REFERENCE) as part:
+        shutil.copyfile(reference, part)
     write_json(folder / CARD, {
         "format": FORMAT, "paper": paper, "run": dataclasses.asdict(run), "settings": dataclasses.asdict(settings),
         "facts": facts, "data": data, "reference": fingerprint(folder / REFERENCE),

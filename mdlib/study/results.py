@@ -12,9 +12,8 @@ from mdlib.files import read_json, write_json
 
 
 def folder(paper: str) -> Path:
-    """Where the published results of a paper are: in the checkout, or those that were installed with mdlib."""
-    installed = runs.PACKAGE / "results" / paper
-    return installed if installed.is_dir() else runs.home() / "data" / "results" / paper
+    """Where the published results of a paper are."""
+    return runs.home() / "data" / "results" / paper
 
 
 def write(paper: str, name: str, run: runs.Run, figures: dict[str, Any]) -> Path:

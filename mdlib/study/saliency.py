@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from mdlib.evaluate import correlation, per_class
 from mdlib.evaluate import faithfulness as curves
 from mdlib.evaluate import localisation as hits
-from mdlib.explain import gradients, overlay, randomise
+from mdlib.explain import gradients, input_attribution, overlay, randomise
 from mdlib.explain.targets import ClassPerImage
 
 COLUMNS = ("network", "method", "measure", "finding", "mean", "low", "high", "pairs")
@@ -143,13 +142,12 @@ def beyond_references(scores: dict[str, pd.DataFrame], pairs: pd.DataFrame, *, n
 
 
 def faithfulness(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, maps: Maps, pairs: pd.DataFrame, *,
-                 network: str, steps: int = 6, blur: float = 1 / 8, n_bootstrap: int = 1000, seed: int = 0
-                 ) -> pd.DataFrame:
+                 network: str, steps: int = 6, n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Deletion and insertion in the order of each map, against a random order. Maps without signal are left out.
 
-    predict: images (P, C, H, W) -> the score of each pair's finding, (P,). Replaced pixels are those of the image
-    blurred by a Gaussian whose standard deviation is `blur` times the side (ours). The random order is that of a map of
-    random numbers on the same grid, so that its blobs are as coarse (ours).
+    predict: images (P, C, H, W) -> the score of each pair's finding, (P,). Replaced pixels are those of the blurred
+    image (`input_attribution.blurred`). The random order is that of a map of random numbers on the same grid, so that
+    its blobs are as coarse (ours).
     Measure `deletion` is the area under the curve of the random order minus that of the map, `insertion` that of the
     map minus that of the random order: 0 is chance and higher is better in both. `<kind> map <step>` and `<kind> random
     <step>` are the points of the mean curves, over findings only.
@@ -158,7 +156,7 @@ def faithfulness(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray
         return _joined([])
     images = np.asarray(images)
     chance, random, tables = np.random.default_rng(seed), {}, []
-    blurred = gaussian_filter(images, (0, 0, *(blur * side for side in images.shape[2:])), mode="nearest")
+    blurred = input_attribution.blurred(torch.from_numpy(images)).numpy()
 
     def exchanged(raw: np.ndarray) -> dict[str, np.ndarray]:
         large = overlay.upsample(raw, images.shape[2:])

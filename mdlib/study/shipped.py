@@ -9,7 +9,6 @@ the weights from there for a training that it has not planned itself (`adopt`).
 """
 
 import dataclasses
-import json
 import shutil
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from mdlib.models.backbones import count
 from mdlib.study import bundle, results
 from mdlib.study.bundle import CARD, REFERENCE, Bundle, Origin
 from mdlib.study.spec import RunSpec
+from mdlib.study.tables import with_interval
 from mdlib.training import checkpoints
 
 HISTORY, DURATION = "history.json", "duration.json"     # of a finished training, beside its checkpoint
@@ -31,8 +31,9 @@ FURTHER = "shipped"         # the entry of the card that other bundles do not ha
 
 
 def folder(paper: str) -> Path:
-    """Where the shipped networks of a paper are."""
-    return results.folder(paper) / "networks"
+    """Where the shipped networks of a paper are: in the checkout, else those that were installed with mdlib."""
+    own, installed = results.folder(paper) / "networks", runs.PACKAGE / "results" / paper / "networks"
+    return installed if installed.is_dir() and not own.is_dir() else own
 
 
 def load(paper: Origin, name: str) -> Bundle:
@@ -59,7 +60,7 @@ def table(paper: str) -> pd.DataFrame:
         own = card[FURTHER]
         summary = results.table(own["metrics"]).iloc[0]
         changed = own["training_code"] != runs.training_code(paper)
-        rows[name] = {summary["measure"]: "{value:.3f} ({low:.3f}–{high:.3f})".format(**summary),
+        rows[name] = {summary["measure"]: with_interval(*summary[["value", "low", "high"]], digits=3),
                       "without the image": round(summary["baseline"], 3), "weights": own["weights"],
                       "kB": round(own["bytes"] / 1000), "CPU seconds": round(own["seconds"]["cpu"]),
                       "code": card["code"] + (", changed since" if changed else "")}
@@ -69,18 +70,16 @@ def table(paper: str) -> pd.DataFrame:
 def adopt(study, run: RunSpec) -> bool:
     """Put a shipped network into the run folder of a study as if it had been trained there; False if none fits.
 
-    It fits a run that the study has not planned to train itself, where all settings that decide weights, and the data,
-    are those of its card.
+    It fits a run that the study has not planned to train itself, where all settings that decide weights, the data, and
+    the seed, which also draws their parts, are those of its card. Raises DataError for a damaged one.
     """
-    path = folder(study.paper.name) / run.slug
-    if run in study.planned or not (path / CARD).exists():
+    if run in study.planned or run.seed != study.seed or run.slug not in names(study.paper.name):
         return False
-    card = read_json(path / CARD)
-    if (deciding(study.settings, card["settings"]) != deciding(study.settings)
-            or card["run"] != json.loads(json.dumps(dataclasses.asdict(run)))
-            or card["data"]["fingerprint"] != study.data.description(run)["fingerprint"]):
+    net = load(study.paper, run.slug)
+    if (net.run != run or deciding(net.settings) != deciding(study.settings)
+            or net.data["fingerprint"] != study.data.description(run)["fingerprint"]):
         return False
-    install(study, run, checkpoints.weights(path / checkpoints.SHIPPED), card[FURTHER]["history"])
+    install(study, run, net.model.state_dict(), read_json(net.card)[FURTHER]["history"])
     return True
 
 
@@ -90,37 +89,35 @@ def install(study, run: RunSpec, weights: dict, history: list[dict]) -> None:
     write_json(study.run_folder(run) / HISTORY, history)
 
 
-def deciding(settings: Any, values: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The settings that decide the weights of a network, as JSON; values: other ones of the same class."""
-    values = dataclasses.asdict(settings) if values is None else values
+def deciding(settings: Any) -> dict[str, Any]:
+    """The settings that decide the weights of a network."""
     left_out = getattr(settings, "NOT_TRAINING", ())
-    return json.loads(json.dumps({name: value for name, value in values.items() if name not in left_out}))
+    return {name: value for name, value in dataclasses.asdict(settings).items() if name not in left_out}
 
 
 def ship(study, run: RunSpec, command: str) -> Path:
     """Write a trained network of a study with its card, measured as it is shipped: with weights in half precision.
 
-    command: what trains and writes it again.
+    command: what trains and writes it again. Nothing that is shipped changes before all is measured.
     """
-    target = folder(study.paper.name) / run.slug
-    target.mkdir(parents=True, exist_ok=True)
-    file = target / checkpoints.SHIPPED
-    checkpoints.write_half(file, checkpoints.weights(study.run_folder(run) / checkpoints.NAME))
-    weights = checkpoints.weights(file)
     rounded = dataclasses.replace(study, run=dataclasses.replace(study.run, folder=study.folder / "shipped"))
-    shutil.rmtree(rounded.run_folder(run), ignore_errors=True)
+    made, target = rounded.run_folder(run), folder(study.paper.name) / run.slug
+    shutil.rmtree(made, ignore_errors=True)
     history = read_json(study.run_folder(run) / HISTORY)
-    install(rounded, run, weights, history)
+    checkpoints.write_half(made / checkpoints.SHIPPED, checkpoints.weights(study.run_folder(run) / checkpoints.NAME))
+    install(rounded, run, checkpoints.weights(made / checkpoints.SHIPPED), history)
     for part in study.paper.parts(run):
         rounded.predict([run], part)
     bundle.write(rounded, run)
-    card = read_json(rounded.run_folder(run) / CARD)
+    card = read_json(made / CARD) | {"code": study.run.manifest["code"]}     # that trained it
     card[FURTHER] = {
         "metrics": results.records(study.paper.metrics(rounded, run), digits=4), "history": history,
-        "weights": count(rounded.model(run)),
-        "bytes": file.stat().st_size, "seconds": read_json(study.run_folder(run) / DURATION), "command": command,
+        "weights": count(rounded.model(run)), "bytes": (made / checkpoints.SHIPPED).stat().st_size,
+        "seconds": read_json(study.run_folder(run) / DURATION), "command": command,
         "training_code": study.run.manifest["training_code"], "hardware": reproducible.hardware(study.device),
         "versions": reproducible.versions(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
-    shutil.copyfile(rounded.run_folder(run) / REFERENCE, target / REFERENCE)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (checkpoints.SHIPPED, REFERENCE):
+        shutil.copyfile(made / name, target / name)
     write_json(target / CARD, card)
     return target

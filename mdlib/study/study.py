@@ -170,8 +170,7 @@ def train_one(study: Study, run: RunSpec, fabric: Fabric) -> None:
 
     Where another program trains it in the same run folder, for instance a second notebook, this one waits.
     """
-    alone = nullcontext() if fabric.world_size > 1 else lock(study.run_folder(run) / "training.lock")
-    with alone:
+    with lock(study.run_folder(run) / "training.lock") if fabric.world_size == 1 else nullcontext():
         if not study.is_trained(run):
             _train_one(study, run, fabric)
 

@@ -67,9 +67,36 @@ def test_occlusion_of_a_linear_network_is_what_each_window_adds(images):
     np.testing.assert_allclose(found, windows, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("explainer", [
+def convolutional():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(4, CLASSES))
+
+
+ALL = pytest.mark.parametrize("explainer", [
     input_attribution.gradient_times_input_maps, input_attribution.integrated_gradients_maps,
     input_attribution.smooth_grad_maps, input_attribution.occlusion_maps])
+
+
+@ALL
+def test_the_map_of_a_class_depends_on_no_other_class_and_on_no_mode_of_torch(images, explainer):
+    model = convolutional()
+    every = explainer(model, images).values
+    with torch.inference_mode():
+        one = explainer(model, images.clone(), [2]).values
+    torch.testing.assert_close(one[:, 0], every[:, 2])
+
+
+def test_all_pixels_are_in_a_cell_whatever_the_size_of_the_image():
+    images, model = torch.rand(1, 1, 19, 16, generator=torch.Generator().manual_seed(1)), convolutional()
+    whole = input_attribution.gradient_times_input_maps(model, images, cell=1).values
+    found = input_attribution.gradient_times_input_maps(model, images, cell=8).values
+    assert found.shape[2:] == (2, 2)
+    torch.testing.assert_close(found[..., 1, 1], whole[..., 9:, 8:].mean(dim=(2, 3)))
+    assert input_attribution.gradient_times_input_maps(model, images, cell=32).values.shape[2:] == (1, 1)
+
+
+@ALL
 def test_one_class_per_image_gives_the_map_of_that_class_and_the_random_numbers_go_on_as_before(images, explainer):
     model, state = Linear(), torch.random.get_rng_state()
     every = explainer(model, images, cell=4)
@@ -81,13 +108,10 @@ def test_one_class_per_image_gives_the_map_of_that_class_and_the_random_numbers_
 
 
 def test_layers_have_their_own_names_where_one_class_per_image_is_explained(images):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES))
-
     class Named(nn.Module):
         def __init__(self):
             super().__init__()
-            self.features = model
+            self.features = convolutional()
 
         def forward(self, image):
             return {"logits": self.features(image)}

@@ -2,7 +2,7 @@
 
 import pickle
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 from tiny_chest import ATTENTION, FOURTEEN, IMAGE, TINY
 
 from mdlib.errors import SettingsError
-from mdlib.files import read_json, write_json
+from mdlib.files import lock, read_json, write_json
 from mdlib.papers import chest
+from mdlib.study import study
 from mdlib.study.predictions import Predictions
 from mdlib.study.spec import RunSpec, labels
 
@@ -112,6 +113,18 @@ def test_each_network_is_trained_once_through_any_executor(trained_chest, elsewh
     assert executor.trained == list(histories) == runs and histories == trained_chest.train(runs)
     assert elsewhere.train([*runs, FOURTEEN], executor)[IMAGE] == histories[IMAGE]
     assert executor.trained == [*runs, FOURTEEN]
+
+
+def test_a_training_that_another_program_has_begun_is_waited_for_and_not_repeated(elsewhere):
+    def fit(*_):
+        raise AssertionError("trained twice")
+    once = replace(elsewhere, paper=replace(elsewhere.paper, fit=fit))
+    with ThreadPoolExecutor(1) as second:
+        with lock(elsewhere.run_folder(IMAGE) / "training.lock"):       # as the other program holds it
+            waiting = second.submit(study.train_one, once, IMAGE, once.fabric())
+            assert not wait([waiting], timeout=0.5).done
+            write_json(elsewhere.run_folder(IMAGE) / "history.json", [])
+        waiting.result(timeout=20)
 
 
 def test_an_error_in_a_job_is_raised_and_what_was_trained_is_kept(trained_chest, elsewhere):

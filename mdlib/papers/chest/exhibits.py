@@ -30,7 +30,7 @@ RUNS = {
     "fig9": _each(tuple(BUILD), part=("train", "train_val")),
     "fig11": _each(("densenet121", "densenet121_nonimage", "att_a", "att_a_nonimage"), part=("train_val",)),
     "repair": _each(ATTENTION, part=("train", "train_val"), normalise=("softmax", "sigmoid")),
-    "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("epochs", "leak_epochs")),
+    "leak": _each(("densenet121",), part=("leaky", "grouped"), epochs=("leak_epochs",)),
 }
 # exhibit: the field in which compared trainings differ, and the pairs of its values: the first less the second
 COMPARED = {
@@ -59,6 +59,13 @@ PANELS = {
 FITTED = {"val": ("train",), "test": ("train_val",), "held_out": ("leaky", "grouped")}   # what predicts a part
 
 
+def runs_of(name: str, few_epochs: int) -> tuple[Run, ...]:
+    """The trainings of an exhibit for one seed and split; few_epochs: as in the settings, for Fig. 6."""
+    if name == "fig6" and few_epochs == 0:
+        return tuple(replace(run, rate=Run.rate, epochs=Run.epochs) for run in RUNS[name])
+    return RUNS[name]
+
+
 def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[Run]:
     """The trainings that an exhibit needs, of its seeds, and of the first `n_splits` splits where the split matters.
 
@@ -69,9 +76,10 @@ def exhibit(name: str, study: Study, part: str = "", n_splits: int = 1) -> list[
         return []
     fitted = FITTED.get(part, tuple(PREDICTED))
     seeds = study.seeds[:1] if name in study.settings.one_seed else study.seeds
-    return [replace(run, fold=fold, seed=seed) for seed in seeds for fold in range(n_splits)
-            for run in RUNS[name] if run.body in study.settings.networks and run.part in fitted
-            and (fold == 0 or run.part != "train_val")]
+    runs = [run for run in runs_of(name, study.settings.few_epochs)
+            if run.body in study.settings.networks and run.part in fitted]
+    return [replace(run, fold=fold, seed=seed) for seed in seeds for fold in range(n_splits) for run in runs
+            if fold == 0 or run.part != "train_val"]
 
 
 def compared_runs(name: str, runs: list[Run]) -> list[tuple[Run, Run]]:

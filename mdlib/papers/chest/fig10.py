@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from scipy.special import expit
 from torch import nn
 
-from mdlib.explain import gradients, overlay
-from mdlib.papers.chest import annotations
+from mdlib.explain import overlay
+from mdlib.papers.chest import annotations, maps
 from mdlib.papers.chest.data import CLASSES
-from mdlib.papers.chest.maps import inputs_of_rows
 from mdlib.study import map_plots
 from mdlib.study.plots import words
 from mdlib.study.study import Study
@@ -60,9 +59,7 @@ def figure(study: Study, models: Mapping[str, nn.Module], panels: Sequence[Panel
 def most_probable(study: Study, model: nn.Module, panel: Panel, row: int, top: int
                   ) -> list[tuple[int, float, np.ndarray, bool]]:
     """Of the `top` most probable classes of an image: index, probability, raw map (h, w), whether it has signal."""
-    device = next(model.parameters()).device
-    batch = {key: value.to(device) for key, value in inputs_of_rows(study, panel.network, [row]).items()}
-    found = gradients.grad_cam_maps(model, batch, f"features.{panel.layer}")
-    probability = torch.sigmoid(found.logits[0])
-    return [(k, float(probability[k]), found.values[0, k].cpu().numpy(), bool(found.signal[0, k]))
-            for k in probability.argsort(descending=True)[:top].tolist()]
+    (method, explainer), = maps.grad_cams([panel.layer]).items()
+    found = maps.explained(model, maps.inputs_of_rows(study, panel.network, [row]), {method: explainer})
+    raw, signal, probability = found["maps"][method][0], found["signal"][method][0], expit(found["logits"][0])
+    return [(k, float(probability[k]), raw[k], bool(signal[k])) for k in np.argsort(-probability)[:top].tolist()]

@@ -1,7 +1,7 @@
 """The figures of a run that the book quotes: AUROCs, differences and map measures, written once and read as tables."""
 
 import functools
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from mdlib.evaluate import classification, paired
 from mdlib.files import read_json
 from mdlib.papers.chest import annotations, maps
-from mdlib.papers.chest.exhibits import FITTED, PANELS, RUNS, compared_runs, exhibit, planned, predicted_parts
+from mdlib.papers.chest.exhibits import FITTED, PANELS, compared_runs, exhibit, planned, predicted_parts, runs_of
 from mdlib.papers.chest.metadata import metadata_baseline
 from mdlib.papers.chest.networks import Run
 from mdlib.study import plots, results, saliency, tables
@@ -20,6 +20,7 @@ BOOK = "embedded"           # the published run that the pages quote
 METADATA = "metadata baseline"
 NETWORKS = ("densenet121", "att_a", "att_b")     # whose maps are measured
 WEAK = Run("densenet121", epochs="demo_epochs")  # and those of one that has hardly learned
+MAP_TABLES = ("localisation", "counterfactuals", "faithfulness", "randomisation")
 COARSER = (4, 2)                                 # cells per side to which maps of norm5 are averaged
 
 
@@ -95,8 +96,13 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
     """What the page "Measured" shows of the maps of all DenseNets, by every explainer; means over findings.
 
     `localisation` also of a network that has hardly learned (WEAK), and of the maps at norm5 averaged to fewer cells;
-    of the pointing game also each finding.
+    of the pointing game also each finding. Computed in some minutes, once for a run and the same code.
     """
+    measured = functools.cache(lambda: _measure_maps(study))
+    return {name: study.cached(f"maps-{name}", lambda name=name: measured()[name]) for name in MAP_TABLES}
+
+
+def _measure_maps(study: Study) -> dict[str, pd.DataFrame]:
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     known, few, twinned = (annotations.pairs(study, *of) for of in (
         (20 if study.data.is_phantom else 200,), (4, "test", "label"), (10, "test", "twin")))
@@ -105,20 +111,21 @@ def map_measures(study: Study) -> dict[str, pd.DataFrame]:
     layers = maps.grad_cams() | maps.hires_cams()
     every = layers | maps.input_attributions()
     found: dict[str, list[pd.DataFrame]] = {}
-    for run in (*(Run(name) for name in NETWORKS if name in study.settings.networks), WEAK):
+    weak = replace(WEAK, seed=study.seed)
+    for run in (*(Run(name, seed=study.seed) for name in NETWORKS if name in study.settings.networks), weak):
         name, model = run.network, study.model(run)
         of = functools.partial(maps.pair_maps, study, name=name)
-        arguments = {"network": run.label(["epochs"] if run == WEAK else []), **options}
+        arguments = {"network": run.label(["epochs"] if run == weak else []), **options}
         located = of(model, pairs=known, methods=every)
         located |= {f"Grad-CAM norm5 as {size} × {size}": saliency.coarser(located["Grad-CAM norm5"], size)
-                    for size in COARSER if name == "densenet121"}
+                    for size in COARSER if name == "densenet121" and len(known)}
         effect = maps.logits(study, model, name, twinned) - maps.logits(study, model, name, twinned, twins)
         own = {"localisation": saliency.localisation(located, masks, known, prior, **arguments),
                "counterfactuals": saliency.counterfactuals(
                    effect, of(model, pairs=twinned, methods=layers),
                    of(model, pairs=twinned, methods=layers, pictures=twins),
                    annotations.masks(study, twinned), twinned, **arguments)}
-        if run != WEAK:
+        if run != weak:
             own |= {"faithfulness": saliency.faithfulness(maps.predictor(study, model, name, few), images,
                                                           of(model, pairs=few, methods=every), few, **arguments),
                     "randomisation": saliency.randomisation(functools.partial(of, pairs=few, methods=layers), model,
@@ -175,11 +182,12 @@ def grid_differences(name: str, exhibits: tuple[str, ...] = tuple(PANELS)) -> pd
 
     Each difference is of plain means over the classes that both have, between two trainings of the same split and seed.
     """
-    grid = results.table(results.read("chest", f"grid/{name}", needs="aurocs")["aurocs"])
+    kept = results.read("chest", f"grid/{name}", needs="aurocs")
+    grid, few_epochs = results.table(kept["aurocs"]), kept["manifest"]["asked"]["settings"]["few_epochs"]
     parts = []
     for one in exhibits:
         for title, part, networks in PANELS[one]:
-            runs = [run for run in RUNS[one] if run.part in FITTED[part] and run.body in networks]
+            runs = [run for run in runs_of(one, few_epochs) if run.part in FITTED[part] and run.body in networks]
             parts.append(tables.grid_differences(grid, compared_runs(one, runs), part, panel=title))
     return pd.concat(parts, ignore_index=True)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdlib.study import tables
+from mdlib.widgets import dataframes
 
 
 @pytest.mark.parametrize("column, expected", [
@@ -25,7 +25,7 @@ from mdlib.study import tables
     (["0.71 (0.64–0.78)", None, (2, 2), pd.NaT], ["0.71 (0.64–0.78)", "–", "(2, 2)", "–"]),
     ([], [])])
 def test_values_as_text(column, expected):
-    assert tables.texts(column) == expected
+    assert dataframes.texts(column) == expected
 
 
 def cells(row: str) -> list[str]:
@@ -34,7 +34,7 @@ def cells(row: str) -> list[str]:
 
 def lines(table: pd.DataFrame) -> tuple[list[list[str]], list[list[str]]]:
     """The cells of the header's lines and of the body's."""
-    head, body = tables.html(table).split("</thead>")
+    head, body = dataframes.html(table).split("</thead>")
     return tuple([cells(row) for row in re.findall(r"<tr>(.*?)</tr>", part, re.S)] for part in (head, body))
 
 
@@ -70,7 +70,7 @@ def test_row_numbers_are_left_out_and_other_names_are_not():
 
 def rule(table: pd.DataFrame, selector: str) -> str:
     """The declarations of the rules of one selector."""
-    return " ".join(re.findall(rf"#T_\w+\s+{re.escape(selector)} \{{(.*?)\}}", tables.html(table), re.S))
+    return " ".join(re.findall(rf"#T_\w+\s+{re.escape(selector)} \{{(.*?)\}}", dataframes.html(table), re.S))
 
 
 def test_words_stand_on_the_left_and_wrap_and_numbers_do_not():
@@ -81,7 +81,7 @@ def test_words_stand_on_the_left_and_wrap_and_numbers_do_not():
 
 def test_an_interval_may_go_below_its_number_and_is_never_broken_itself():
     table = pd.DataFrame({"estimate": ["0.83 (−0.77 to +0.90); 19 of 50"], "said": ["Table 2 (five of them)"]})
-    text = tables.html(table)
+    text = dataframes.html(table)
     gap = '<span class="gap"> </span>'
     assert f">0.83{gap}(−0.77 to +0.90);{gap}19 of 50<" in text and ">Table 2 (five of them)<" in text
 
@@ -101,21 +101,23 @@ def test_no_word_of_a_level_is_wider_than_the_level():
 
 
 def test_a_long_table_is_cut_and_an_empty_one_says_so():
-    text = tables.html(pd.DataFrame({"a": range(1200)}), max_rows=20)
-    assert text.count("<td") == 20 and "first 20 of 1,200 rows" in text
-    assert "no rows" in tables.html(pd.DataFrame({"a": []})) and "no rows" in tables.html(pd.DataFrame())
-    assert "rows</p>" not in tables.html(SCORES)
+    text = dataframes.html(pd.DataFrame({"a": range(1200)}), max_rows=20)
+    assert text.count("<td") == 20 and "<p>first 20 of 1,200 rows</p>" in text
+    text = dataframes.html(pd.DataFrame(np.zeros((3, 500))), max_columns=20)
+    assert text.count("<td") == 60 and "<p>first 20 of 500 columns</p>" in text
+    assert "no rows" in dataframes.html(pd.DataFrame({"a": []})) and "no rows" in dataframes.html(pd.DataFrame())
+    assert "rows</p>" not in dataframes.html(SCORES)
 
 
 def test_the_table_itself_is_not_changed_and_equal_tables_look_the_same():
     table, before = SCORES.rename_axis(columns="measure"), SCORES.rename_axis(columns="measure")
-    assert tables.html(table) == tables.html(table)
+    assert dataframes.html(table) == dataframes.html(table)
     pd.testing.assert_frame_equal(table, before)
     assert table.index.names == ["network", "method"] and table.columns.name == "measure"
 
 
 def test_text_is_escaped():
-    text = tables.html(pd.DataFrame({"<b>a": ["<i>"]}, index=pd.Index(["<u>"], name="<s>")))
+    text = dataframes.html(pd.DataFrame({"<b>a": ["<i>"]}, index=pd.Index(["<u>"], name="<s>")))
     assert not re.search("<[bius]>", text) and text.count("&lt;") == 4
 
 
