@@ -38,7 +38,7 @@ def test_the_schedule_is_that_of_appendix_a(tiny_mims):
     table = exhibits.schedule(tiny_mims)
     assert table.loc[("Spectralis", "train"), "starts from"] == "the network of Cirrus"
     assert table.loc["CRC-MSI"].index.tolist() == ["train", "tuning", "tuning"]
-    assert table.loc[("Cirrus", "train"), "for"] == "4 iterations"
+    assert table.loc[("Cirrus", "train"), "for"] == "iterations: 4"
 
 
 def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(trained_mims):
@@ -95,14 +95,15 @@ def test_the_conclusions_are_computed_from_the_tables(trained_mims):
     said = attention.conclusions(choice, *others).data
     assert f"In {share:.0%} of the volumes" in said and said.count("**Effect.**") == 3
     table = attention.table(others[0], "measures")
-    assert "beyond" not in str(table.index.tolist()) and list(table.columns)[-1] == "mean of sizes"
+    assert "beyond" not in str(table.index.tolist()) and list(table.columns)[-1].startswith("mean of sizes, n = ")
 
 
 def test_a_table_has_dashes_for_nan_one_kind_of_minus_and_no_name_of_its_only_method():
-    found = pd.DataFrame({"measure": "effect", "method": "no image", "finding": [*mims.located.SIZES],
+    found = pd.DataFrame({"measure": "effect", "method": "no image", "finding": [*mims.located.SIZES], "pairs": 7,
                           "mean": [np.nan, -0.04, 0.5], "low": [np.nan, -0.14, 0.4], "high": [np.nan, 0.0, 0.6]})
     table = attention.table(found, "effect")
     assert table.index.tolist() == ["effect"]
+    assert table.columns.tolist() == [f"{size}, n = 7" for size in mims.located.SIZES]
     assert table.loc["effect"].tolist() == ["–", "−0.04 (−0.14 to +0.00)", "0.50 (0.40–0.60)"]
     two = attention.table(pd.concat([found, found.assign(method="picked instances")]), "effect")
     assert two.index.tolist() == [("effect", "no image"), ("effect", "picked instances")]

@@ -157,7 +157,7 @@ def responses(model: torch.nn.Module, slices: torch.Tensor) -> list[torch.Tensor
 def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
     """Means with intervals as text, of the measures in SHOWN: one row per measure and method, one column per size.
 
-    Without the names of methods where there is only one.
+    A column says of how many lesions it is. Without the names of methods where there is only one.
     """
     if found.empty:
         return UNKNOWN
@@ -168,8 +168,9 @@ def table(found: pd.DataFrame, which: str) -> pd.DataFrame | str:
     shown = shown.assign(text=[with_interval(*ends) for ends in shown[ENDS].to_numpy()])
     wide = shown.pivot_table(index=index, columns="finding", values="text", aggfunc="first", sort=False)
     columns = [name for name in (*located.SIZES, per_class.MEAN) if name in wide]
-    return wide[columns].rename(columns={per_class.MEAN: "mean of sizes"}).rename_axis(
-        index=[""] * len(index), columns="").fillna("")
+    of = shown.groupby("finding")["pairs"].max().reindex(columns)
+    titles = [f"{'mean of sizes' if name == per_class.MEAN else name}, n = {of[name]:.0f}" for name in columns]
+    return wide[columns].set_axis(titles, axis=1).rename_axis(index=[""] * len(index), columns="").fillna("")
 
 
 def volumes_table(found: pd.DataFrame) -> pd.DataFrame | str:
