@@ -244,7 +244,7 @@ def group_of(chapter: str, what: str) -> click.Group:
 
 
 chest_group = group_of("chest", "Chest X-rays: the paper's subset,")
-mims_group = group_of("mims", "OCT volumes and tissue tiles:")
+mims_group = group_of("mims", "OCT volumes, tissue tiles")
 mdnet_group = group_of("mdnet", "Images with reports: Table 1, counts,")
 
 
