@@ -25,7 +25,20 @@ def with_code(paragraph: str) -> str:
     return "".join(f"``{part}``" if i % 2 else plain[i] for i, part in enumerate(parts))
 
 
+def short(app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None,
+          returned: str | None) -> tuple[str | None, str | None]:
+    """A signature that names types without their modules, and no default that is made anew each time."""
+    return tuple(text and re.sub(r"~(\w+\.)+", "", text).replace("<factory>", "…") for text in (signature, returned))
+
+
+def is_field(app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
+    """Leave out the fields of named tuples, of which Python says their number only: the signature has them."""
+    return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", as_written)
+    app.connect("autodoc-process-signature", short)
+    app.connect("autodoc-skip-member", is_field)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

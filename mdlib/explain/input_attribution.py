@@ -80,7 +80,7 @@ def _maps(model: nn.Module, batch: Batch, classes: Sequence[int] | None, attribu
         inputs = batch if isinstance(batch, dict) else {"image": batch}
         # copied here, gradients pass through tensors of inference_mode too
         inputs = {name: value.detach().clone() for name, value in inputs.items()}
-        image, others = inputs.pop("image"), tuple(inputs.values())
+        image, others = inputs.pop("image").requires_grad_(), tuple(inputs.values())    # or captum warns of it
 
         def forward(image: Tensor, *others: Tensor) -> Tensor:
             named = {"image": image, **dict(zip(inputs, others, strict=True))}

@@ -59,11 +59,11 @@ def exchange_curves(table: pd.DataFrame, title: str = "", ylabel: str = "mean pr
     """
     points = table["measure"].astype(str).str.extract(r"^(?P<kind>\w+) (?P<order>map|random) (?P<step>\d+)$").dropna()
     points["step"] = points["step"].astype(float)
-    points = table[["mean"]].join(points, how="inner").sort_values(["kind", "step"])
+    points = table[["mean", "low", "high"]].join(points, how="inner").sort_values(["kind", "step"])
     points["share"] = points["step"] / max(points["step"].max(), 1)
     points["order"] = points["order"].map({"map": "order of the map", "random": "random order"})
     return curves(points, "share", "mean", series="order", panel="kind", sharey=True, title=title, ylabel=ylabel,
-                  xlabel="share of pixels replaced (deletion), put back (insertion)")
+                  xlabel="share of pixels replaced (deletion), put back (insertion); bands: 95 % interval")
 
 
 def randomisation(table: pd.DataFrame) -> Figure:

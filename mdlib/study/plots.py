@@ -4,7 +4,6 @@ Each says what is on its axes. The colours are safe for the colour-blind, and ea
 an empty table says that there is nothing to show.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -17,6 +16,7 @@ from mdlib.study.spec import RunSpec, labels
 
 COLOURS = sns.color_palette("colorblind")
 MARKERS, STYLES = "osD^vP*X", ("-", "--", "-.", ":")
+WIDEST, TALL = 9.5, 8   # inches: letters are too small in wider figures; the legend of a taller one stands above it
 
 
 def words(name: object) -> str:
@@ -58,8 +58,8 @@ def estimates(table: pd.DataFrame, value: str = "value", *, row: str | Sequence[
     panels, names = (list(dict.fromkeys(table[column])) for column in (panel, series))
     place = {key: y for y, key in enumerate(dict.fromkeys(_keys(table, keys)))}
     low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
-    figure, axes = grid_of_axes(1, len(panels), figsize=(2.5 + 2.4 * max(len(panels), 2), 0.34 * len(place) + 1.6),
-                                sharey=True, sharex=sharex, squeeze=False)
+    size = min(2.5 + 2.4 * max(len(panels), 2), WIDEST), 0.34 * len(place) + 1.6
+    figure, axes = grid_of_axes(1, len(panels), figsize=size, sharey=True, sharex=sharex, squeeze=False)
     for axis, of_panel in zip(axes[0], panels, strict=True):
         own = table[table[panel] == of_panel]
         shift = _shifts(own, keys, series)
@@ -113,17 +113,19 @@ def _mark(i: int, **options: object) -> dict[str, object]:
 
 
 def _finished(figure: Figure, axes: np.ndarray, xlabel: str, title: str) -> Figure:
-    """What is on the axes; what the marks mean below, clear of the data; the title above."""
+    """What is on the axes (once where it is long), what the marks mean, clear of the data, and the title above."""
     handles: dict[str, object] = {}
     for axis in axes.flat:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     handles.pop("", None)
+    place, shared = "upper" if figure.get_figheight() > TALL else "lower", axes.size > 1 and len(xlabel) > 24
     if handles:
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", frameon=False, fontsize=8,
-                      ncols=min(len(handles), 4))
-    for axis in axes.flat:
-        axis.set_xlabel(textwrap.fill(xlabel, 36) if axes.size > 1 else xlabel)
+        figure.legend(list(handles.values()), list(handles), title=xlabel if shared else None, title_fontsize=10,
+                      loc=f"outside {place} center", frameon=False, fontsize=8, ncols=min(len(handles), 4))
+    elif shared:
+        figure.supxlabel(xlabel, fontsize=10)
+    plt.setp(axes, xlabel="" if shared else xlabel)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -153,7 +155,8 @@ def curves(table: pd.DataFrame, x: str, y: str = "value", *, series: str = "seri
     if table.empty:
         return nothing()
     panels, names, styles = (list(dict.fromkeys(table[column])) for column in (panel, series, style))
-    figure, axes = grid_of_axes(1, len(panels), figsize=(1 + 3.6 * len(panels), 3.8), sharey=sharey, squeeze=False)
+    figure, axes = grid_of_axes(1, len(panels), figsize=(min(1 + 3.6 * len(panels), WIDEST), 3.8), sharey=sharey,
+                                squeeze=False)
     low, high = ("low", "high") if "low" in table else (y, y)
     for axis, of_panel in zip(axes[0], panels, strict=True):
         for (name, kind), of in table[table[panel] == of_panel].groupby([series, style], sort=False):
@@ -195,7 +198,7 @@ def heatmap(table: pd.DataFrame, value: str = "value", *, row: str = "row", colu
     if table.empty:
         return nothing()
     grid = table.pivot_table(index=row, columns=column, values=value, aggfunc="first", sort=False)
-    figure, axis = grid_of_axes(figsize=(3.2 + 0.52 * grid.shape[1], 0.26 * len(grid) + 2))
+    figure, axis = grid_of_axes(figsize=(3.2 + 0.45 * grid.shape[1], 0.26 * len(grid) + 2))
     sns.heatmap(grid, annot=True, fmt=".2f", cmap="cividis", vmin=0, annot_kws={"fontsize": 7}, ax=axis,
                 cbar_kws={"label": label or value})
     axis.set(xlabel="", ylabel="")
@@ -214,7 +217,7 @@ def reliability(table: pd.DataFrame, title: str = "", columns: int = 5) -> Figur
     classes = list(dict.fromkeys(table["class"]))
     columns = min(columns, len(classes))
     rows = -(-len(classes) // columns)
-    figure, axes = grid_of_axes(rows, columns, figsize=(max(2.2 * columns, 4), 2.3 * rows + 0.6), squeeze=False)
+    figure, axes = grid_of_axes(rows, columns, figsize=(max(1.9 * columns, 4), 2.1 * rows + 0.6), squeeze=False)
     for axis in axes.flat[len(classes):]:
         axis.set_axis_off()
     for axis, name in zip(axes.flat, classes, strict=False):

@@ -22,13 +22,11 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
 def count_differences(table: pd.DataFrame) -> pd.DataFrame:
     """How many differences of `subgroups.compare` have an interval that excludes 0: one row per value of `by`.
 
-    Columns: compared, `left blank` (too few patients), `interval excludes 0`, and `expected by chance`: 5 % of those
-    that are compared.
+    Columns: compared, `left blank` (too few patients), `interval excludes 0`, `expected by chance` (5 % of compared).
     """
     of = differences(table)
     known = of["difference"].notna() & of["difference_low"].notna()
-    each = pd.DataFrame({"by": of["by"], "compared": known, "left blank": ~known,
-                         "interval excludes 0": _decided(of)})
+    each = pd.DataFrame({"by": of["by"], "compared": known, "left blank": ~known, "interval excludes 0": _decided(of)})
     count = each.groupby("by", sort=False).sum().astype(int)
     return count.assign(**{"expected by chance": (0.05 * count["compared"]).round(1)})
 

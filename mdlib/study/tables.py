@@ -142,9 +142,11 @@ def with_verdicts(table: pd.DataFrame, value: str = "difference", *, digits: int
                   ) -> pd.DataFrame:
     """A table of differences for people: what is compared, "difference", "95 % interval", "verdict".
 
-    table: columns `value`, low, high; every other column says what is compared and stays as it is. verdict: higher or
-    lower where the interval leaves 0 out, else undecided. scale: 100 shows shares in points of percent.
+    table: columns `value`, low, high; all others say what is compared and stay as they are (but a nameless panel).
+    verdict: higher or lower where the interval leaves 0 out, else undecided. scale: 100 gives points of percent.
     """
+    if len(table) and "panel" in table and not any(table["panel"]):
+        table = table.drop(columns="panel")
     ends = scale * table[[value, "low", "high"]].to_numpy(float)
     return table.drop(columns=[value, "low", "high", "verdict"], errors="ignore").assign(**{
         "difference": ["–" if math.isnan(mean) else f"{mean:+.{digits}f}".replace("-", "−") for mean, _, _ in ends],
@@ -153,9 +155,10 @@ def with_verdicts(table: pd.DataFrame, value: str = "difference", *, digits: int
 
 
 def settings(this: Any, paper: Any) -> pd.DataFrame:
-    """The settings of a run beside the paper's, one row per field of their dataclass."""
+    """The settings of a run that differ from the paper's, beside them: one row per field of their dataclass."""
     table = pd.DataFrame({"this run": dataclasses.asdict(this), "paper profile": dataclasses.asdict(paper)})
-    return table.astype(str).rename_axis("setting")
+    table = table.map(lambda value: ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value))
+    return table[table["this run"] != table["paper profile"]].rename_axis("setting")
 
 
 def beside_paper(ours: Mapping[str, float] | pd.Series, paper: Mapping[str, float]) -> pd.DataFrame:

@@ -65,6 +65,17 @@ def test_each_estimate_is_a_point_with_its_interval_beside_its_row(table):
     assert legend(figure) == ["one", "two"] and figure.get_suptitle() == "of 3 images"
 
 
+def test_a_long_label_stands_once_below_all_panels_and_the_legend_of_a_tall_figure_above(table):
+    text = "pointing game; 95 % interval over patients"
+    figure = plots.estimates(table, xlabel=text)
+    assert figure.legends[0].get_title().get_text() == text and {axis.get_xlabel() for axis in figure.axes} == {""}
+    assert plots.estimates(table.drop(columns="series"), xlabel=text).get_supxlabel() == text
+    figure = plots.estimates(pd.concat([table.assign(row=table["row"] + str(i), panel="p") for i in range(12)]))
+    figure.draw_without_rendering()
+    (axis,), (above,) = figure.axes, figure.legends
+    assert above.get_window_extent().y0 > axis.get_window_extent().y1
+
+
 def test_a_series_has_one_colour_and_one_marker_in_all_panels(table):
     first, second = plots.estimates(table).axes
     one, two, other = first.lines[0], first.lines[1], second.lines[0]
@@ -192,7 +203,8 @@ def test_deletion_and_insertion_stand_beside_the_random_order():
               "deletion random 1": 0.6, "deletion random 2": 0.1, "insertion map 0": 0.1, "insertion map 2": 0.9,
               "deletion": 0.2}
     table = pd.DataFrame({"measure": list(points), "mean": list(points.values())})
-    deletion, insertion = map_plots.exchange_curves(table).axes
+    deletion, insertion = map_plots.exchange_curves(table.assign(low=table["mean"] / 2, high=1)).axes
+    assert {(0.5, 0.15), (0.5, 1)} <= {tuple(point) for point in deletion.collections[0].get_paths()[0].vertices}
     assert marks(deletion) == {"order of the map": [[0, 0.9], [0.5, 0.3], [1, 0.1]],
                                "random order": [[0, 0.9], [0.5, 0.6], [1, 0.1]]}
     assert (deletion.get_title(), insertion.get_title()) == ("deletion", "insertion")

@@ -144,9 +144,9 @@ def test_grid_differences_pair_trainings_of_the_same_fold_and_seed():
     assert table[["above 0", "pairs"]].to_numpy().tolist() == [[1, 2], [1, 1]]
 
 
-def test_settings_stand_beside_the_papers():
+def test_settings_that_differ_stand_beside_the_papers():
     table = tables.settings(Run("a", seed=1), Run("a"))
-    assert table.loc["seed"].tolist() == ["1", "0"] and table.index.name == "setting"
+    assert table.to_dict("index") == {"seed": {"this run": "1", "paper profile": "0"}} and table.index.name == "setting"
 
 
 def test_table_1_beside_ours_is_whole_numbers_with_their_difference():

@@ -79,6 +79,13 @@ def test_words_stand_on_the_left_and_wrap_and_numbers_do_not():
     assert "text-align: left" in rule(table, ".col1") and "white-space: normal" in rule(table, ".col1")
 
 
+def test_an_interval_may_go_below_its_number_and_is_never_broken_itself():
+    table = pd.DataFrame({"estimate": ["0.83 (−0.77 to +0.90); 19 of 50"], "said": ["Table 2 (five of them)"]})
+    text = dataframes.html(table)
+    gap = '<span class="gap"> </span>'
+    assert f">0.83{gap}(−0.77 to +0.90);{gap}19 of 50<" in text and ">Table 2 (five of them)<" in text
+
+
 def test_names_of_rows_stay_in_view_each_level_beside_the_one_before():
     assert "left: 0ch" in rule(SCORES, "tbody th.level0") and "sticky" in rule(SCORES, "tbody th.level0")
     width = re.search(r"max-width: (\d+)ch", rule(SCORES, "tbody th.level0"))[1]

@@ -33,8 +33,7 @@ NO_RULE = "From which grades these conclusions follow is not known."
 
 def settings(chapter: Chapter) -> pd.DataFrame:
     """The settings of this run that differ from the paper profile's."""
-    table = tables.settings(chapter.settings, PROFILES["paper"])
-    return table[table["this run"] != table["paper profile"]]
+    return tables.settings(chapter.settings, PROFILES["paper"])
 
 
 def collection(chapter: Chapter) -> pd.DataFrame:

@@ -34,8 +34,7 @@ NO_TILES = "This run has no tissue tiles."
 
 def settings(chapter: Chapter) -> pd.DataFrame:
     """The settings of this run that differ from the paper profile's."""
-    table = tables.settings(chapter.settings, PROFILES["paper"])
-    return table[table["this run"] != table["paper profile"]]
+    return tables.settings(chapter.settings, PROFILES["paper"])
 
 
 def parts(chapter: Chapter, collection: str) -> dict[str, np.ndarray]:
