@@ -58,7 +58,7 @@ async function card(model, place, rank, score, wanted) {
   const line = (className, textContent) => element("span", { className, textContent });
   return element("li", {}, image, line("mdx-name", `${rank}. ${name}`), line("", words(label)),
     ...(wanted ? [line(right ? "mdx-right" : "mdx-wrong", right ? "✓ as wanted" : "✗ not as wanted")] : []),
-    line("mdx-reference", `score ${Number(score.toPrecision(3))}`));
+    line("mdx-reference", `score ${String(Number(score.toPrecision(3))).replace("-", "−")}`));
 }
 
 // The list of prepared descriptions under the field, ARIA's editable combobox: arrows go through it, Enter takes one.

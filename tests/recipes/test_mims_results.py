@@ -97,7 +97,7 @@ def test_what_is_kept_of_a_run_is_what_the_pages_show(trained_mims, tmp_path, mo
     pd.testing.assert_frame_equal(kept.table("runs/own", "losses"), exhibits.losses(trained_mims))
     pd.testing.assert_frame_equal(kept.table("runs/own", "differences", "order"),
                                   results.differences(trained_mims, "order", results.order(trained_mims)))
-    assert "1 seeds, ResNet-14 of width 4, pre-trained on 100 drawn shapes" in kept.told("runs/own")
+    assert "1 seed, ResNet-14 of width 4, pre-trained on 100 drawn shapes" in kept.told("runs/own")
     assert "P001" not in (tmp_path / "runs/own.json").read_text(), "no name of a volume is kept"
     assert kept.sizes(trained_mims, "crc_msi")["train"] == {"bags": 30, "patients": 4, "slices": 30}
 

@@ -1,6 +1,7 @@
 """Whoever is timed computes the same as mdlib; and the arithmetic of the ratios. How fast is nobody's test."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -120,7 +121,8 @@ def test_what_is_kept_names_the_machine_and_is_found_again(tiny, tmp_path, monke
     assert performance.kept.others().empty
     performance.kept.keep(tiny, "here")
     others = performance.kept.others()
-    assert others.columns[0].startswith("here: ") and ("decode", "Pillow, one after the other") in others.index
+    assert others.columns[0].startswith("here: ") and others.loc[("decode", "Pillow, one after the other")].item()
+    assert exhibits.shown(pd.DataFrame({"ratio": [0.9, 310.4, 24300.0]}))["ratio"].tolist() == ["0.9", "310", "24,300"]
 
 
 @pytest.mark.parametrize("profile, overrides, said", [

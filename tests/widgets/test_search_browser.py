@@ -45,8 +45,8 @@ def test_the_first_description_is_answered_at_once_with_rank_name_conclusion_sig
     view = page()
     found, said = view.seen()
     assert len(found) == 10
-    assert found[:3] == ["1. image 2 high grade ✓ as wanted score 0", "2. image 0 normal ✗ not as wanted score -1",
-                         "3. image 6 high grade ✓ as wanted score -2"]  # fmt: skip
+    assert found[:3] == ["1. image 2 high grade ✓ as wanted score 0", "2. image 0 normal ✗ not as wanted score −1",
+                         "3. image 6 high grade ✓ as wanted score −2"]  # fmt: skip
     assert said == (f"10 pictures for “{FIRST}”, best first. Wanted: high grade. Cr@1 1.00, Cr@5 0.40, Cr@10 0.40: the "
                     "share of the first pictures with it.")  # fmt: skip
     images = view.root.locator("img")
@@ -117,7 +117,7 @@ def test_with_a_kernel_python_answers_any_description(page):
     assert view.status() == "Looking for “many mitoses” …" and view.found.count() == 10
     view.page.wait_for_function("() => document.querySelectorAll('.mdx-found li').length === 2")
     found, said = view.seen()
-    assert found == ["1. image 6 high grade score -3.25", "2. image 2 high grade score -4"]
+    assert found == ["1. image 6 high grade score −3.25", "2. image 2 high grade score −4"]
     assert said == "2 pictures for “many mitoses”, best first. No conclusion is known to be wanted."
     found, said = ask(view, "xyz")
     assert found == [] and said == "No answer. query: 'xyz' is unknown."

@@ -6,7 +6,7 @@ What needs the truth is a sentence where it is not known.
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -143,24 +143,18 @@ def twins(chapter: Chapter) -> Figure | str:
     return map_plots.images(pictures, titles, columns=3, width=9)
 
 
-def five(chapter: Chapter, row: int | None = None) -> HTML:
+def five(chapter: Chapter, row: int | None = None) -> pd.DataFrame:
     """The reports of an image side by side, one line per part; of the first high-grade one without `row`."""
     reports = chapter.reports
     row = int(np.flatnonzero(reports.targets == reports.classes.index("high grade"))[0]) if row is None else row
     columns = [f"report {number}" for number in range(1, len(reports.texts[row]) + 1)]
     table = pd.DataFrame([reports.sentences(row, part) for part in reports.parts], reports.parts, columns)
-    return lines(table.rename_axis(reports.table["image"].iloc[row]))
+    return table.rename_axis(reports.table["image"].iloc[row])
 
 
-def faults() -> HTML:
+def faults() -> pd.DataFrame:
     """What happens to input that is not as it should be: `bad_input.table`."""
-    return lines(bad_input.table())
-
-
-def lines(table: pd.DataFrame) -> HTML:
-    """A table whose texts are shown in full; pandas would cut them."""
-    with pd.option_context("display.max_colwidth", None):
-        return HTML(table.to_html(border=0))
+    return bad_input.table()
 
 
 def sentences(chapter: Chapter) -> pd.DataFrame:
@@ -189,7 +183,7 @@ def by_colour(chapter: Chapter) -> pd.DataFrame:
     Intervals (95 %) over patients; `difference` is that of the two, of the same patients.
     """
     return pd.DataFrame({name: {"images": of["images"].iloc[0], "patients": of["patients"].iloc[0]} | {
-        guess: f"{one.mean:.1f} ({interval(one.low, one.high, 1)})"
+        guess: tables.with_interval(one.mean, one.low, one.high, 1)
         for guess, one in zip(GUESSES, of.itertuples(), strict=True)} for name, of in shares(chapter).items()}).T
 
 

@@ -139,7 +139,8 @@ def verdicts(differences: pd.DataFrame) -> pd.DataFrame:
     """What each comparison decides: the claim, both sides, the difference with its interval, and a verdict."""
     said = np.select([differences["low"] > 0, differences["high"] < 0], ["as claimed", "the other way round"],
                      "not decided")
-    shown = [f"{100 * row.mean:+.1f} ({_points(row.low, row.high)})" for row in differences.itertuples()]
+    shown = [f"{100 * row.mean:+.1f} ({_points(row.low, row.high)})".replace("-", "−")
+             for row in differences.itertuples()]
     table = differences.assign(claim=[CLAIMS[key].text for key in differences["claim"]], verdict=said, points=shown)
     return table[["claim", "first", "second", "measure", "points", "seeds", "verdict"]].set_index(
         ["claim", "first", "second"])
@@ -223,7 +224,7 @@ def own_text() -> Markdown:
         values[DCA] = float(values[DCA].split()[0])
 
     def gain(first: str, second: str) -> str:
-        return f"{two[first][DCA] - two[second][DCA]:+.1f}"
+        return f"{two[first][DCA] - two[second][DCA]:+.1f}".replace("-", "−")
     lower = sum(two[f"baseline_en{tuned}"][metric] < two[f"baseline_gn{tuned}"][metric]
                 for tuned in ("", "_tuned") for metric in captions.METRICS)
     top = [metric for metric in captions.METRICS

@@ -31,7 +31,7 @@ from mdlib.recipes.mims.trainings import (
     train_all,
     trained,
 )
-from mdlib.study.plots import COLOURS, grid_of_axes
+from mdlib.study.plots import COLOURS, WIDEST, grid_of_axes
 from mdlib.study.results import table as as_table
 
 ROUNDS = 7          # of timed steps
@@ -66,7 +66,7 @@ def schedule(chapter: Chapter) -> pd.DataFrame:
         for stage in stages(chapter.settings, collection):
             rows.append({"collection": results.COLLECTION_NAMES.get(collection, collection), "part": stage.part,
                          "bags": len(samples_of(chapter, one, stage.part)), "learning rate": stage.rate,
-                         "for": f"{stage.iterations:,} iterations" if stage.iterations else f"{stage.epochs} epochs",
+                         "for": f"iterations: {stage.iterations:,}" if stage.iterations else f"epochs: {stage.epochs}",
                          "starts from": "the network of Cirrus" if collection == "spectralis" else
                          "random weights" if collection == pretext.COLLECTION else "the pre-trained backbone"})
     return pd.DataFrame(rows).set_index(["collection", "part"])
@@ -94,11 +94,11 @@ def losses(chapter: Chapter) -> pd.DataFrame:
 def curves(table: pd.DataFrame) -> Figure:
     """The `losses` of each method, one panel per collection."""
     names = list(dict.fromkeys(table["collection"]))
-    figure, axes = grid_of_axes(1, len(names), figsize=(3.9 * len(names), 3.6), squeeze=False)
+    figure, axes = grid_of_axes(1, len(names), figsize=(min(3.9 * len(names), WIDEST), 3.2), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         sns.lineplot(table[table["collection"] == name], x="pass over the bags", y="loss", hue="method",
                      style="method", palette="colorblind", errorbar=("pi", 100), ax=axis, legend=axis is axes[0][0])
-        axis.set(title=name, ylabel="mean cross-entropy")
+        axis.set(title=name, ylabel="mean cross-entropy" if axis is axes[0][0] else "")
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0][0].legend(frameon=False, fontsize=8)
     return figure

@@ -60,7 +60,8 @@ def told(name: str) -> str:
     manifest = keeping.read("mims", name)["manifest"]
     start, asked = manifest["steps"]["start"], manifest["asked"]
     where = "the phantoms" if start["data_dir"] == default_phantoms().name else start["data_dir"]
-    return (f"From a run of profile {asked['profile']} on {where}: {asked['settings']['seeds']} seeds, "
+    seeds = asked["settings"]["seeds"]
+    return (f"From a run of profile {asked['profile']} on {where}: {seeds} seed{'' if seeds == 1 else 's'}, "
             f"{backbone_of(Mims(**asked['settings']))}, on {start['name']}; code {manifest['code']}.")
 
 

@@ -214,9 +214,13 @@ def cell(row: pd.Series) -> str:
 
 
 def in_words(table: pd.DataFrame) -> Markdown:
-    """The sentences of `differences` as a list, by collection."""
-    return Markdown("\n".join(f"- *{COLLECTION_NAMES[row.collection]}.* {row.sentence}" for row in
-                              table.rename(columns={"in words": "sentence"}).itertuples()))
+    """`differences` as a list by collection, each with its interval, and what it is of below."""
+    lines = [f"- *{COLLECTION_NAMES[row.collection]}.* The AUROC of {row.first} is {abs(row.mean):.3f} "
+             f"{'above' if row.mean >= 0 else 'below'} that of {row.second} ({interval(row.low, row.high, digits=3)}"
+             f"{'' if row.low > 0 or row.high < 0 else ': not decided'})." for row in table.itertuples()]
+    one = " One training of each: how much another would differ is not known." * bool((table["seeds"] == 1).all())
+    lines += ["", f"*95 % intervals over patients; not decided: the interval includes 0.{one}*"]
+    return Markdown("\n".join(lines))
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def table(found: measurements.Measurement) -> pd.DataFrame:
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """A table as it is printed: three digits are more than such times are worth."""
-    return rows.map(lambda value: "" if pd.isna(value) else f"{value:.3g}")
+    return rows.map(lambda value: "" if pd.isna(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}")
 
 
 def all_tables(chapter: Chapter) -> dict[str, pd.DataFrame]:

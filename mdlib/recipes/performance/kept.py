@@ -24,4 +24,4 @@ def others() -> pd.DataFrame:
         kept = read_json(path)
         found[f"{path.stem}: {kept['manifest']['steps']['start']['name']}"] = pd.Series(
             {(task, job): row["times ours"] for task, rows in kept["tables"].items() for job, row in rows.items()})
-    return pd.DataFrame(found)
+    return exhibits.shown(pd.DataFrame(found))
