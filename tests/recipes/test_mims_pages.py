@@ -38,7 +38,7 @@ def test_the_schedule_is_that_of_appendix_a(tiny_mims):
     table = exhibits.schedule(tiny_mims)
     assert table.loc[("Spectralis", "train"), "starts from"] == "the network of Cirrus"
     assert table.loc["CRC-MSI"].index.tolist() == ["train", "tuning", "tuning"]
-    assert table.loc[("Cirrus", "train"), "for"] == "4 iterations"
+    assert table.loc[("Cirrus", "train"), "for"] == "iterations: 4"
 
 
 def test_each_scale_is_multiplied_by_sw_times_the_factor_of_its_batch_norm(trained_mims):
