@@ -169,7 +169,7 @@ def test_what_is_better_worse_and_open_is_told_from_the_intervals():
 def test_the_papers_text_is_held_against_its_own_tables():
     said = tables.own_text().data
     assert "+1.1 and +0.2 points; but lower in 11 of 14 caption scores" in said
-    assert "-1.1" in said and "highest in 5 of 7 caption scores; not in METEOR and CIDEr" in said
+    assert "−1.1" in said and "highest in 5 of 7 caption scores; not in METEOR and CIDEr" in said
 
 
 def test_every_name_that_a_claim_compares_is_known():
