@@ -11,7 +11,7 @@ from mdlib.batch import papermill_runs
 from mdlib.errors import MdlibError
 
 # Of the line of progress: about as many cells as drawing the phantoms of a chapter, and the site, take the time of.
-PHANTOMS, SITE = 12, 30
+PHANTOMS, SITE = 30, 45
 ALONE = ("performance",)        # chapters that measure time: nothing runs beside them
 
 
