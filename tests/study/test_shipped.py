@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -71,8 +72,21 @@ def test_one_of_other_settings_or_that_the_study_plans_itself_is_not_taken(tiny_
 def test_one_of_other_data_or_another_run_is_not_taken(tiny_shipped, trained_chest, tmp_path, monkeypatch):
     study = reader(trained_chest, tmp_path)
     assert not shipped.adopt(study, replace(RUN, seed=5))
+    assert not shipped.adopt(replace(study, seed=5), RUN), "another seed draws other parts"
     monkeypatch.setattr(type(study.data), "fingerprint", lambda self: "another")
     assert not shipped.adopt(study, RUN)
+
+
+def test_one_whose_weights_are_not_those_of_its_card_is_an_error(written, trained_chest, tmp_path, monkeypatch):
+    damaged = tmp_path / "networks" / written.name
+    shutil.copytree(written, damaged)
+    monkeypatch.setattr(shipped, "folder", lambda paper: damaged.parent)
+    weights = checkpoints.weights(damaged / checkpoints.SHIPPED)
+    checkpoints.write_half(damaged / checkpoints.SHIPPED, {name: value + 1 for name, value in weights.items()})
+    study = reader(trained_chest, tmp_path)
+    with pytest.raises(DataError, match="not the weights that the card was written for"):
+        study.train([RUN])
+    assert not study.is_trained(RUN)
 
 
 def test_it_is_a_bundle_in_half_precision(tiny_shipped):
