@@ -58,6 +58,12 @@ def test_crops_of_numbers_are_float64s(drawn):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
+def test_how_the_picture_lies_in_memory_does_not_matter(drawn):
+    picture, extent = drawn
+    last = picture.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(crops(last, extent, torch.tensor(BOXES), 16), crops(picture, extent, torch.tensor(BOXES), 16))
+
+
 def test_the_padding_is_never_seen(drawn):
     picture, extent = drawn
     other = picture.clone()
