@@ -1,0 +1,312 @@
+"""Conidial heads of Aspergillus: a stipe with a vesicle, phialides on it in one row or two, and chains of conidia.
+
+A head is laid out in space, its axis along x, the viewer above z, and looked at from there. How much of the vesicle
+bears phialides, whether they stand in two rows (on metulae), and whether the chains run outwards or along the axis is
+the key of a species; size, number of conidia and everything else is drawn for all species alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdlib.data.phantoms.drawing import Array, step
+from mdlib.data.phantoms.fungi_ink import Patch, Stamp, faded, mix, tube
+
+PARTS = ("vesicle", "metulae", "phialides", "conidia", "hulle", "stipe")
+HEAD = ("vesicle", "metulae", "phialides", "conidia", "hulle")     # what belongs to a head, and lies in its box
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells a species. `coverage` is the share of the way from the vesicle's top down to its stipe."""
+    coverage: float
+    rows: int
+    columnar: bool
+    taper: float            # how far the vesicle runs down into the stipe, in radii
+    hulle: bool = False     # Hülle cells below the head
+
+
+SPECIES = {"fumigatus": Key(0.67, 1, True, 0.9), "flavus": Key(0.90, 1, False, 0.1), "niger": Key(0.90, 2, False, 0.0),
+           "terreus": Key(0.48, 2, True, 0.4), "nidulans": Key(0.48, 1, True, 0.4, True)}
+
+CELL, WALL = (56, 3, 8), (122, 8, 128)                      # of the vesicle and the stipe
+METULA, PHIALIDE, EDGE = (74, 4, 10), (118, 14, 22), (140, 22, 140)
+CORE, RIM = (60, 95, 22), (66, 130, 104)                    # of a conidium
+FLASK = np.array([(0.00, 0.60), (0.15, 0.88), (0.35, 1.00), (0.55, 0.90), (0.72, 0.56), (0.85, 0.34), (1.00, 0.32)])
+WEDGE = np.array([(0.00, 0.62), (0.17, 0.68), (0.33, 0.75), (0.50, 0.84), (0.70, 0.94), (0.90, 1.00), (1.00, 0.84)])
+GRAIN = 2.3                                                 # radius of a conidium
+CIRCLE = np.pi / 2 - np.linspace(0, 2 * np.pi, 15)[:-1]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Metulae or phialides, those out of focus first: where they begin and end (N, 3), how sharp they are, width."""
+    base: Array
+    tip: Array
+    sharp: Array
+    width: float
+
+
+class Head:
+    """A conidial head that was laid out, `bare` for a vesicle that bears nothing; `at` and `angle` place it."""
+
+    def __init__(self, key: Key, rng: np.random.Generator, unit: float, bare: bool = False):
+        self.key, self.unit, self.bare = key, unit, bare
+        self.radius = unit * rng.uniform(12.0, 16.0) * (rng.uniform(0.75, 1.05) if bare else 1)
+        self.at, self.angle = np.zeros(2), -np.pi / 2 + rng.uniform(-1.0, 1.0)
+        self.pitch, self.blur, self.tone = rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.7), rng.uniform(0.9, 1.1, 3)
+        self.outline = self._outline(rng)
+        self.thick, self.grain = unit * rng.uniform(5.5, 7.5), unit * GRAIN
+        self.spine = self._stipe(rng)
+        self.foot = self._foot(rng)
+        self.rows = [] if bare else self._rows(rng)
+        self.chains = np.zeros((0, 3)) if bare else self._chains(rng)
+        self.hulle = self._hulle(rng) if key.hulle and not bare else np.zeros((0, 4))
+
+    def _outline(self, rng: np.random.Generator) -> Array:
+        """The vesicle's outline (N, 2), seen from the side."""
+        turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        uneven = 1 + sum(rng.normal(0, 0.018) * np.cos(k * turn + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4))
+        return uneven[:, None] * self._surface(np.stack([np.cos(turn), np.sin(turn)], axis=1))
+
+    def _surface(self, out: Array) -> Array:
+        """Where on the vesicle directions (N, 2 or 3) from its middle lead."""
+        down = np.clip(-out[:, :1], 0, None)
+        stretch = np.repeat(1 - 0.55 * self.key.taper * down ** 2, out.shape[1], axis=1)
+        stretch[:, :1] = 1 + self.key.taper * down
+        return self.radius * out * stretch
+
+    def _stipe(self, rng: np.random.Generator) -> Array:
+        """The middle of the stipe (N, 2), from within the vesicle downwards."""
+        length, steps = self.unit * rng.uniform(90, 260), 40
+        bend = np.cumsum(np.cumsum(rng.normal(0, 0.005, steps)) + rng.normal(0, 0.014))
+        ahead = length / steps * np.stack([-np.cos(bend), np.sin(bend)], axis=1)
+        return np.concatenate([[(-0.3 * self.radius, 0.0)], ahead]).cumsum(axis=0)
+
+    def _foot(self, rng: np.random.Generator) -> Array:
+        """The middle of the cell (N, 2) that the stipe stands on."""
+        ahead = _unit(self.spine[-1:] - self.spine[-2:-1])
+        along = self.thick * np.linspace(-rng.uniform(4, 16), rng.uniform(4, 16), 24)[:, None]
+        aside = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
+        bend = 0.006 / self.unit * rng.uniform(-1, 0.3) * along ** 2
+        wander = 0.5 * self.unit * np.cumsum(rng.standard_normal((24, 1)), axis=0)
+        return self.spine[-1] + along * aside + (bend + wander - wander[12]) * ahead
+
+    def _rows(self, rng: np.random.Generator) -> list[Cells]:
+        """The rows of cells on the vesicle, from the inside outwards."""
+        width, long = self.unit * rng.uniform(3.9, 4.6), self.unit * np.exp(rng.normal(0, 0.06))
+        out = self._sites(width, rng)
+        base, ahead = self._surface(out), self._lean(out, 0.9 / self.key.rows)
+        sharp = np.where(np.abs(out[:, 2]) < 0.3, 1.0, 0.22)
+        if self.key.rows == 1:
+            return [_row(base, ahead, sharp, 10.5 * long, width, rng)]
+        first = _row(base, ahead, sharp, 8.0 * long, 1.15 * width, rng)
+        aside = 0.26 * _unit(np.cross(ahead, [0, 0, 1]) + 1e-3)
+        base, ahead = np.concatenate([first.tip] * 2), np.concatenate([ahead + aside, ahead - aside])
+        front = sharp == 1
+        keep = np.concatenate([front, front | (rng.random(len(front)) < 0.3)])
+        second = _row(base[keep], self._lean(ahead[keep], 0.3), np.tile(sharp, 2)[keep], 7.2 * long, 0.8 * width, rng)
+        return [first, second]
+
+    def _sites(self, width: float, rng: np.random.Generator) -> Array:
+        """Directions (N, 3) in which cells of `width` stand: those round the vesicle's rim last, in focus."""
+        edge = np.pi * (self.key.coverage + rng.uniform(-0.02, 0.02))
+        gap = 1.12 * width / self.radius
+        polar = np.arange(-edge, edge + 1e-6, 2 * edge / round(2 * edge / gap)) + rng.normal(0, 0.06 * gap)
+        polar += rng.normal(0, 0.10 * gap, len(polar))
+        rim = np.stack([np.cos(polar), np.sin(polar), rng.normal(0, 0.1, len(polar))], axis=1)
+        count = int(4 * np.pi / gap ** 2)
+        along, turn = 1 - 2 * (np.arange(count) + 0.5) / count, np.arange(count) * np.pi * (3 - 5 ** 0.5)
+        aside = np.sqrt(1 - along ** 2)
+        ball = np.stack([along, aside * np.cos(turn), aside * np.sin(turn)], axis=1) + rng.normal(0, 0.04, (count, 3))
+        return _unit(np.concatenate([ball[(along > np.cos(edge)) & (ball[:, 2] > 0.5)], rim]))
+
+    def _lean(self, ahead: Array, share: float) -> Array:
+        """Directions (N, 3), turned towards the axis where the head is columnar."""
+        return _unit(ahead + np.array([share if self.key.columnar else 0.0, 0, 0]))
+
+    def _chains(self, rng: np.random.Generator) -> Array:
+        """The middles of the conidia (N, 3), the farthest first."""
+        wanted, cells = int(rng.uniform(150, 240)), self.rows[-1]
+        rim = cells.sharp == 1
+        behind, aside = rng.uniform(-0.5, 0.5, rim.sum()) * self.radius, np.pi * self.key.coverage / rim.sum()
+        turn = np.array([[np.cos(aside), np.sin(aside), 0], [-np.sin(aside), np.cos(aside), 0], [0, 0, 1]])
+        tip, front = cells.tip[rim], cells.tip[~rim][::5]
+        ahead = tip - cells.base[rim]
+        at = np.concatenate([tip, tip @ turn + behind[:, None] * [-0.08, 0, 1], front])
+        ahead = np.concatenate([ahead, ahead @ turn, front - cells.base[~rim][::5]])
+        keep = rng.permutation(len(at))[:wanted // 4]
+        ahead = _unit(ahead[keep] + 1e-6)
+        at = at[keep] + self.grain * ahead
+        uneven = 1 + sum(rng.normal(0, 0.018) * np.cos(k * turn + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4))
+        return uneven[:, None] * self._surface(np.stack([np.cos(turn), np.sin(turn)], axis=1))
+
+    def _surface(self, out: Array) -> Array:
+        """Where on the vesicle directions (N, 2 or 3) from its middle lead."""
+        down = np.clip(-out[:, :1], 0, None)
+        stretch = np.repeat(1 - 0.55 * self.key.taper * down ** 2, out.shape[1], axis=1)
+        stretch[:, :1] = 1 + self.key.taper * down
+        return self.radius * out * stretch
+
+    def _stipe(self, rng: np.random.Generator) -> Array:
+        """The middle of the stipe (N, 2), from within the vesicle downwards."""
+        length, steps = self.unit * rng.uniform(90, 260), 40
+        bend = np.cumsum(np.cumsum(rng.normal(0, 0.005, steps)) + rng.normal(0, 0.014))
+        ahead = length / steps * np.stack([-np.cos(bend), np.sin(bend)], axis=1)
+        return np.concatenate([[(-0.3 * self.radius, 0.0)], ahead]).cumsum(axis=0)
+
+    def _foot(self, rng: np.random.Generator) -> Array:
+        """The middle of the cell (N, 2) that the stipe stands on."""
+        ahead = _unit(self.spine[-1:] - self.spine[-2:-1])
+        along = self.thick * np.linspace(-rng.uniform(4, 16), rng.uniform(4, 16), 24)[:, None]
+        aside = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
+        bend = 0.006 / self.unit * rng.uniform(-1, 0.3) * along ** 2
+        wander = 0.5 * self.unit * np.cumsum(rng.standard_normal((24, 1)), axis=0)
+        return self.spine[-1] + along * aside + (bend + wander - wander[12]) * ahead
+
+    def _rows(self, rng: np.random.Generator) -> list[Cells]:
+        """The rows of cells on the vesicle, from the inside outwards."""
+        width, long = self.unit * rng.uniform(3.9, 4.6), self.unit * np.exp(rng.normal(0, 0.06))
+        out = self._sites(width, rng)
+        base, ahead = self._surface(out), self._lean(out, 0.9 / self.key.rows)
+        sharp = np.where(np.abs(out[:, 2]) < 0.3, 1.0, 0.22)
+        if self.key.rows == 1:
+            return [_row(base, ahead, sharp, 10.5 * long, width, rng)]
+        first = _row(base, ahead, sharp, 8.0 * long, 1.15 * width, rng)
+        aside = 0.26 * _unit(np.cross(ahead, [0, 0, 1]) + 1e-3)
+        base, ahead = np.concatenate([first.tip] * 2), np.concatenate([ahead + aside, ahead - aside])
+        front = sharp == 1
+        keep = np.concatenate([front, front | (rng.random(len(front)) < 0.3)])
+        second = _row(base[keep], self._lean(ahead[keep], 0.3), np.tile(sharp, 2)[keep], 7.2 * long, 0.8 * width, rng)
+        return [first, second]
+
+    def _sites(self, width: float, rng: np.random.Generator) -> Array:
+        """Directions (N, 3) in which cells of `width` stand: those round the vesicle's rim last, in focus."""
+        edge = np.pi * (self.key.coverage + rng.uniform(-0.02, 0.02))
+        gap = 1.12 * width / self.radius
+        polar = np.arange(-edge, edge + 1e-6, 2 * edge / round(2 * edge / gap)) + rng.normal(0, 0.06 * gap)
+        polar += rng.normal(0, 0.10 * gap, len(polar))
+        rim = np.stack([np.cos(polar), np.sin(polar), rng.normal(0, 0.1, len(polar))], axis=1)
+        count = int(4 * np.pi / gap ** 2)
+        along, turn = 1 - 2 * (np.arange(count) + 0.5) / count, np.arange(count) * np.pi * (3 - 5 ** 0.5)
+        aside = np.sqrt(1 - along ** 2)
+        ball = np.stack([along, aside * np.cos(turn), aside * np.sin(turn)], axis=1) + rng.normal(0, 0.04, (count, 3))
+        return _unit(np.concatenate([ball[(along > np.cos(edge)) & (ball[:, 2] > 0.5)], rim]))
+
+    def _lean(self, ahead: Array, share: float) -> Array:
+        """Directions (N, 3), turned towards the axis where the head is columnar."""
+        return _unit(ahead + np.array([share if self.key.columnar else 0.0, 0, 0]))
+
+    def _chains(self, rng: np.random.Generator) -> Array:
+        """The middles of the conidia (N, 3), the farthest first."""
+        wanted, cells = int(rng.uniform(150, 240)), self.rows[-1]
+        rim = cells.sharp == 1
+        at = np.concatenate([cells.tip[rim], cells.tip[rim], cells.tip[~rim][::5]])
+        ahead = np.concatenate([cells.tip[rim] - cells.base[rim]] * 2 + [(cells.tip - cells.base)[~rim][::5]])
+        at[rim.sum():2 * rim.sum()] += self.radius * np.array([[-0.08, 0, 1]]) * rng.uniform(-0.5, 0.5, (rim.sum(), 1))
+        keep = rng.permutation(len(at))[:wanted // 3]
+        ahead = _unit(ahead[keep] + 1e-6)
+        at = at[keep] + self.grain * ahead
+        uneven = 1 + rng.uniform(0, 0.5) * np.sin(np.arctan2(at[:, 1], at[:, 0]) + rng.uniform(0, 2 * np.pi))
+        lengths = np.maximum(np.rint(wanted / len(at) * uneven * rng.uniform(0.6, 1.4, len(at))), 1)
+        bend, found = 0.05 * rng.standard_normal(at.shape), []
+        for number in range(int(lengths.max())):
+            found.append(at[lengths > number])
+            ahead = _unit(self._lean(ahead, 0.7) + bend + 0.08 * rng.standard_normal(at.shape))
+            at = at + ahead * self.grain * rng.uniform(1.75, 2.0, (len(at), 1))
+            if self.key.columnar:
+                at[:, 1:] *= 0.96
+        found = np.concatenate(found)
+        return found[np.argsort(found[:, 2])]
+
+    def _hulle(self, rng: np.random.Generator) -> Array:
+        """Hülle cells round the stipe below the head: x, y, half axes (N, 4)."""
+        count = rng.integers(4, 8)
+        x = -self.radius * rng.uniform(1.3, 2.6, count)
+        y = self.radius * rng.uniform(0.45, 1.25, count) * rng.choice([-1, 1], count)
+        return np.column_stack([x, y, self.unit * rng.uniform([4.6, 3.8], [6.4, 5.4], (count, 2))])
+
+    def seen(self, points: Array) -> Array:
+        """Points (N, 2) or (N, 3) of the head -> (N, 2) x, y on the slide."""
+        if points.shape[1] == 3:
+            x = np.cos(self.pitch) * points[:, 0] + np.sin(self.pitch) * points[:, 2]
+            points = np.stack([x, points[:, 1]], axis=1)
+        c, s = np.cos(self.angle), np.sin(self.angle)
+        return points @ np.array([[c, s], [-s, c]]) + self.at
+
+    @property
+    def body(self) -> Array:
+        """Points (N, 2) x, y on the slide that the head without its stipe reaches to."""
+        flat = [self.outline, self.hulle[:, :2] - 6 * self.unit, self.hulle[:, :2] + 6 * self.unit]
+        return np.concatenate([self.seen(part) for part in (*flat, *(row.tip for row in self.rows), self.chains)])
+
+    def paint(self, shape: tuple[int, int], stamps: list[Stamp], bare: bool = False,
+              parts: tuple[str, ...] = ()) -> Patch:
+        """The head on a slide of `shape`, its conidia like `stamps`; with `bare`, only its vesicle and stipe."""
+        patch = Patch(np.concatenate([self.body, self.seen(self.spine), self.seen(self.foot)]), shape, parts)
+        self._paint_stalk(patch)
+        if not (bare or self.bare):
+            self._paint_hulle(patch)
+            self._paint_cells(patch)
+            depth = np.abs(self.chains[:, 2]) / self.radius
+            level = np.digitize(depth, (0.3, 0.7)) * 4 + np.arange(len(depth)) % 4
+            patch.stamp(self.seen(self.chains), [stamps[k] for k in level], "conidia")
+        return patch
+
+    def _paint_stalk(self, patch: Patch) -> None:
+        along = np.arange(len(self.spine))
+        widths = self.thick * (1 + 0.5 * step(1 - along / 8) + 0.004 * along)
+        line = self.unit * 1.0
+        patch.polygon(self.seen(tube(self.foot, 0.65 * self.thick)), WALL, "stipe")
+        patch.polygon(self.seen(tube(self.spine, widths)), WALL, "stipe")
+        patch.polygon(self.seen(self.outline), WALL, "vesicle")
+        patch.polygon(self.seen(tube(self.foot, 0.65 * self.thick - 2 * line)), CELL)
+        patch.polygon(self.seen(tube(self.spine, widths - 2 * line)), CELL)
+        for share, tone in ((1 - line / self.radius, 1.0), (0.72, 0.88), (0.42, 0.76)):
+            patch.polygon(self.seen(self.outline * share), faded(CELL, tone))
+
+    def _paint_cells(self, patch: Patch) -> None:
+        """Cells out of focus blend with the vesicle below them; those round its rim are drawn over the others."""
+        kinds = [("metulae", METULA, WEDGE), ("phialides", PHIALIDE, FLASK)][-len(self.rows):]
+        for rim in (False, True):
+            for row, (part, fill, profile) in zip(self.rows, kinds, strict=True):
+                which = (row.sharp == 1) == rim
+                outlines = _outlines(self.seen(row.base[which]), self.seen(row.tip[which]), row.width, profile)
+                middles = outlines.mean(axis=1, keepdims=True)
+                insides = middles + (outlines - middles) * (1 - 1.5 * self.unit / row.width)
+                for whole, inside, sharp in zip(outlines, insides, row.sharp[which].tolist(), strict=True):
+                    patch.polygon(whole, mix(CELL, EDGE, sharp), part)
+                    patch.polygon(inside, mix(CELL, fill, sharp))
+
+    def _paint_hulle(self, patch: Patch) -> None:
+        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        for x, y, a, b in self.hulle:
+            ring = np.stack([a * np.cos(turn), b * np.sin(turn)], axis=1)
+            for share, ink in ((1.0, WALL), (0.86, (30, 4, 24)), (0.56, faded(WALL, 0.8)), (0.44, faded(CELL, 0.9))):
+                patch.polygon(self.seen(ring * share + (x, y)), ink, "hulle" if share == 1 else "")
+
+
+def conidia(radius: float, rng: np.random.Generator) -> list[Stamp]:
+    """Twelve conidia that differ: four in focus, four less so, four out of it."""
+    return [Stamp(radius * np.exp(rng.normal(0, 0.07)), CORE, mix(CORE, RIM, sharp), 0.30 + 0.60 * sharp,
+                  tuple(rng.normal(0, 0.12, 2)), np.exp(abs(rng.normal(0, 0.06))), rng.uniform(0, np.pi))
+            for sharp in (1.0, 0.6, 0.25) for _ in range(4)]
+
+
+def _row(base: Array, ahead: Array, sharp: Array, long: float, width: float, rng: np.random.Generator) -> Cells:
+    return Cells(base, base + ahead * long * np.exp(rng.normal(0, 0.05, (len(base), 1))), sharp, width)
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _outlines(base: Array, tip: Array, width: float, profile: Array) -> Array:
+    """The outlines (N, 14, 2) of cells from `base` to `tip` (N, 2): seen from its end, a cell is round."""
+    ahead = tip - base
+    long = np.linalg.norm(ahead, axis=1)[:, None, None]
+    aside = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)[:, None] / (long + 1e-6) * width / 2
+    middle, half = base[:, None] + profile[:, :1] * ahead[:, None], profile[:, 1:] * aside
+    circle = width / 2 * np.stack([np.cos(CIRCLE), np.sin(CIRCLE)], axis=1)
+    flask = np.concatenate([middle + half, (middle - half)[:, ::-1]], axis=1)
+    return np.where(long < 1.1 * width, (base + tip)[:, None] / 2 + circle, flask)
