@@ -26,7 +26,7 @@ class Key:
     hulle: bool = False     # Hülle cells below the head
 
 
-SPECIES = {"fumigatus": Key(0.67, 1, True, 0.9), "flavus": Key(0.90, 1, False, 0.1), "niger": Key(0.90, 2, False, 0.0),
+SPECIES = {"fumigatus": Key(0.67, 1, True, 0.7), "flavus": Key(0.90, 1, False, 0.1), "niger": Key(0.90, 2, False, 0.0),
            "terreus": Key(0.48, 2, True, 0.4), "nidulans": Key(0.48, 1, True, 0.4, True)}
 
 CELL, WALL = (56, 3, 8), (122, 8, 128)                      # of the vesicle and the stipe
@@ -35,6 +35,7 @@ CORE, RIM = (60, 95, 22), (66, 130, 104)                    # of a conidium
 FLASK = np.array([(0.00, 0.60), (0.15, 0.88), (0.35, 1.00), (0.55, 0.90), (0.72, 0.56), (0.85, 0.34), (1.00, 0.32)])
 WEDGE = np.array([(0.00, 0.62), (0.17, 0.68), (0.33, 0.75), (0.50, 0.84), (0.70, 0.94), (0.90, 1.00), (1.00, 0.84)])
 GRAIN = 2.3                                                 # radius of a conidium
+LONGEST = 12                                                # chain, in conidia
 CIRCLE = np.pi / 2 - np.linspace(0, 2 * np.pi, 15)[:-1]
 
 
@@ -139,7 +140,7 @@ class Head:
         ahead = _unit(ahead[keep] + 1e-6)
         at = at[keep] + self.grain * ahead
         uneven = 1 + rng.uniform(0, 0.5) * np.sin(np.arctan2(at[:, 1], at[:, 0]) + rng.uniform(0, 2 * np.pi))
-        lengths = np.maximum(np.rint(wanted / len(at) * uneven * rng.uniform(0.6, 1.4, len(at))), 1)
+        lengths = np.clip(np.rint(wanted / len(at) * uneven * rng.uniform(0.6, 1.4, len(at))), 1, LONGEST)
         bend, found = 0.05 * rng.standard_normal(at.shape), []
         for number in range(int(lengths.max())):
             found.append(at[lengths > number])
