@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -99,15 +100,15 @@ def test_a_head_is_its_parts_without_its_stipe(truth):
         assert parts["stipe"].any() and parts["conidia"].sum() > parts["vesicle"].sum()
 
 
-@pytest.mark.parametrize("label, least, most", [("fumigatus", 0.60, 0.82), ("flavus", 0.86, 1.0), ("niger", 0.86, 1.0),
+@pytest.mark.parametrize("label, least, most", [("fumigatus", 0.60, 0.75), ("flavus", 0.86, 1.0), ("niger", 0.86, 1.0),
                                                 ("terreus", 0.38, 0.56), ("nidulans", 0.38, 0.56)])
 def test_phialides_cover_as_much_of_the_vesicle_as_the_key_says(truth, label, least, most):
     shares = []
-    for parts in heads(truth, label):   # the middle of a vesicle that runs down into its stipe lies below the sphere's
-        round_it = turns(parts["phialides"] | parts["metulae"], middle(parts["vesicle"]))
+    for parts in heads(truth, label):
+        round_it = turns((parts["phialides"] | parts["metulae"]) & ~parts["vesicle"], middle(parts["vesicle"]))
         shares.append((np.histogram(round_it, 36, (-np.pi, np.pi))[0] > 3).mean())
-    assert len(shares) >= 5 and least < np.mean(shares) < most
-    assert np.std(shares) < 0.08
+    assert len(shares) >= 5 and least < np.mean(shares) <= most
+    assert np.std(shares) < 0.05
 
 
 @pytest.mark.parametrize("label", CLASSES)
@@ -133,15 +134,17 @@ def test_huelle_cells_are_those_of_nidulans(truth):
         assert {bool(parts["hulle"].any()) for parts in heads(truth, label)} == {label == "nidulans"}
 
 
-def test_a_bare_twin_keeps_vesicle_and_stipe(folder, truth):
+def test_a_bare_twin_keeps_the_stipe_and_the_vesicle_and_loses_the_rest(truth):
     case = next(case for case in plan(truth.settings) if case.label == "flavus")
-    slide, nowhere = Slide(case, truth.settings.seed), np.zeros(SHAPE, bool)
-    bare, gone = slide.draw(bare=(1,)).astype(int), slide.draw(without=(1,)).astype(int)
-    stipe = slide.body(1) & truth.mask(case.image, "stipe") & (truth.labels(case.image) == 0)
-    stalk = np.abs(bare - gone).max(axis=2)
-    assert (stalk[stipe] > 8).mean() > 0.8 and not (stalk > 0)[~slide.body(1)].all()
-    assert np.abs(bare - slide.draw()).max(axis=2)[stipe].mean() < 2
-    assert (slide.draw(without=(1,)) == gone).all() and nowhere.shape == twin(folder, case.image).shape[:2]
+    slide = Slide(case, truth.settings.seed)
+    whole, bare, gone = (slide.draw(**left).astype(int) for left in ({}, {"bare": (1,)}, {"without": (1,)}))
+    parts = {part: slide.body(1) & truth.mask(case.image, part) for part in PARTS}
+    head = truth.labels(case.image) > 0
+    stipe, stalk = parts["stipe"] & ~head, parts["stipe"] | parts["vesicle"]
+    conidia = binary_erosion(parts["conidia"] & ~binary_dilation(stalk, iterations=4))
+    assert np.abs(whole - bare)[stipe].mean() < 2 and (np.abs(bare - gone).max(axis=2)[stipe] > 8).mean() > 0.8
+    assert (bare == gone)[conidia].all() and (np.abs(whole - bare).max(axis=2)[conidia] > 8).mean() > 0.8
+    assert (np.abs(bare - gone).max(axis=2)[parts["vesicle"]] > 8).mean() > 0.8
 
 
 def test_an_unknown_picture_head_or_part_is_refused(folder, truth):

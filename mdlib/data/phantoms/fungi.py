@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import find_objects
 
 from mdlib.data.phantoms import drawing, fungi_heads, fungi_ink, fungi_slide
 from mdlib.data.phantoms.collection import complete, description, write_csv
@@ -108,8 +109,8 @@ def _write_case(folder: Path, case: Case, seed: int) -> list[Box]:
     slide = Slide(case, seed)
     (folder / case.label / f"{case.image}.jpg").write_bytes(_jpeg(slide.draw()))
     heads, parts = slide.labels()
-    Image.fromarray(heads).save(folder / "truth" / "heads" / f"{case.image}.png")
-    Image.fromarray(parts).save(folder / "truth" / "parts" / f"{case.image}.png")
+    Image.fromarray(heads).save(folder / "truth" / "heads" / f"{case.image}.png", compress_level=2)
+    Image.fromarray(parts).save(folder / "truth" / "parts" / f"{case.image}.png", compress_level=2)
     return [*boxes("head", heads), *boxes("bare", slide.vesicles())]
 
 
@@ -121,9 +122,10 @@ def _jpeg(picture: Array) -> bytes:
 
 def boxes(kind: str, labels: Array) -> Iterator[Box]:
     """The box of each number of a label map (H, W), in order."""
-    for number in np.unique(labels[labels > 0]).tolist():
-        rows, columns = np.nonzero(labels == number)
-        yield Box(kind, number, *(int(end) for end in (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
+    for number, place in enumerate(find_objects(labels), 1):
+        if place:
+            rows, columns = place
+            yield Box(kind, number, columns.start, rows.start, columns.stop, rows.stop)
 
 
 @cache

@@ -172,18 +172,22 @@ class Head:
         flat = [self.outline, self.hulle[:, :2] - 6 * self.unit, self.hulle[:, :2] + 6 * self.unit]
         return np.concatenate([self.seen(part) for part in (*flat, *(row.tip for row in self.rows), self.chains)])
 
-    def paint(self, shape: tuple[int, int], stamps: list[Stamp], bare: bool = False,
-              parts: tuple[str, ...] = ()) -> Patch:
+    def paint(self, shape: tuple[int, int], stamps: list[Stamp], bare: bool = False) -> Patch:
         """The head on a slide of `shape`, its conidia like `stamps`; with `bare`, only its vesicle and stipe."""
-        patch = Patch(np.concatenate([self.body, self.seen(self.spine), self.seen(self.foot)]), shape, parts)
+        patch = Patch(np.concatenate([self.body, self.seen(self.spine), self.seen(self.foot)]), shape, PARTS)
         self._paint_stalk(patch)
         if not (bare or self.bare):
             self._paint_hulle(patch)
             self._paint_cells(patch)
             depth = np.abs(self.chains[:, 2]) / self.radius
             level = np.digitize(depth, (0.3, 0.7)) * 4 + np.arange(len(depth)) % 4
-            patch.stamp(self.seen(self.chains), [stamps[k] for k in level], "conidia")
+            patch.stamp(self.seen(self.chains), [stamps[k] for k in level])
         return patch
+
+    @staticmethod
+    def mask(patch: Patch, part: str) -> Array:
+        """Where one of PARTS lies in a painted patch, bool (h, w)."""
+        return patch.stamped() if part == "conidia" else patch.mask(part)
 
     def _paint_stalk(self, patch: Patch) -> None:
         along = np.arange(len(self.spine))

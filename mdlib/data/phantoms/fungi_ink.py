@@ -1,6 +1,7 @@
 """Ink of a phantom slide: shapes painted larger than they are seen, reduced, and put out of focus.
 
-An ink is the amount, [0, 255], of blue stain, of pigment and of what walls refract: three layers of one picture.
+An ink is the amount, [0, 255], of blue stain, of pigment and of what walls refract: three layers of one picture, of
+the four that Pillow holds in its mode CMYK. The fourth is what has been stamped.
 """
 
 import numpy as np
@@ -8,9 +9,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mdlib.data.phantoms.drawing import Array
 
-ZOOM = 2                        # painted at twice the size of the slide's pixels
+ZOOM = 2                        # stamps, and what is in focus, are painted at twice the size of the slide's pixels
 FULL = 2.2                      # the optical density that an ink of 255 stands for
 CAP = np.exp(1j * np.array([1.0, 0.5, 0.0, -0.5, -1.0]))       # a round end
+STAMPED = 55                    # of 255: half of a stamp out of focus
 Ink = tuple[int, int, int]
 
 
@@ -24,7 +26,7 @@ class Patch:
         self.corner, self.size = low, high - low
         self.place = (slice(low[1], high[1]), slice(low[0], high[0]))
         painted = tuple((self.size * ZOOM).tolist())
-        self.canvas = Image.new("RGB", painted)
+        self.canvas = Image.new("CMYK", painted)
         self._pen = ImageDraw.Draw(self.canvas)
         self._masks = {part: Image.new("L", painted) for part in parts}
         self._pens = {part: ImageDraw.Draw(mask) for part, mask in self._masks.items()}
@@ -32,22 +34,18 @@ class Patch:
     def polygon(self, points: Array, ink: Ink, part: str = "") -> None:
         """Fill the outline `points` (N, 2)."""
         corners = ((points - self.corner) * ZOOM - 0.5).ravel().tolist()
-        self._pen.polygon(corners, fill=ink)
+        self._pen.polygon(corners, fill=(*ink, 0))
         if part in self._pens:
             self._pens[part].polygon(corners, fill=255)
 
     def line(self, points: Array, width: float, ink: Ink) -> None:
         """A line along `points` (N, 2)."""
-        self._pen.line(((points - self.corner) * ZOOM - 0.5).ravel().tolist(), ink, round(width * ZOOM), "curve")
+        self._pen.line(((points - self.corner) * ZOOM - 0.5).ravel().tolist(), (*ink, 0), round(width * ZOOM), "curve")
 
-    def stamp(self, points: Array, stamps: list["Stamp"], part: str = "") -> None:
-        """Put a stamp round each of `points` (N, 2), one over the other."""
-        mask = self._masks.get(part)
+    def stamp(self, points: Array, stamps: list["Stamp"]) -> None:
+        """Put a stamp round each of `points` (N, 2), one over the other; nothing is painted over them."""
         for (x, y), stamp in zip(((points - self.corner) * ZOOM).tolist(), stamps, strict=True):
-            at = (round(x - stamp.middle), round(y - stamp.middle))
-            self.canvas.paste(stamp.ink, at, stamp.cover)
-            if mask is not None:
-                mask.paste(255, at, stamp.body)
+            self.canvas.paste(stamp.ink, (round(x - stamp.middle), round(y - stamp.middle)), stamp.cover)
 
     def density(self, blur: float) -> Array:
         """Optical density (h, w, 3) of stain, pigment and walls; what is in focus has a `blur` of less than a pixel."""
@@ -55,12 +53,18 @@ class Patch:
             small = self.canvas.reduce(ZOOM).filter(ImageFilter.BoxBlur(blur))
         else:       # fine detail is lost: a quarter of the pixels will do
             small = self.canvas.reduce(2 * ZOOM).filter(ImageFilter.GaussianBlur(0.4 * blur))
-            small = small.resize(self.size.tolist(), Image.Resampling.BICUBIC)
-        return np.asarray(small, np.float32) * np.float32(FULL / 255)
+            small = small.resize(self.size.tolist(), Image.Resampling.BILINEAR)
+        layers = np.asarray(small, np.float32)
+        layers *= np.float32(FULL / 255)
+        return layers[..., :3]
 
     def mask(self, part: str) -> Array:
         """Where a part covers at least half of a pixel (h, w)."""
         return np.asarray(self._masks[part].reduce(ZOOM)) >= 128
+
+    def stamped(self) -> Array:
+        """Where there are stamps (h, w)."""
+        return np.asarray(self.canvas.reduce(ZOOM))[..., 3] >= STAMPED
 
 
 class Stamp:
@@ -78,9 +82,10 @@ class Stamp:
         bright = np.exp(-(np.hypot(u - shift[0], v - shift[1]) / 0.45) ** 2)[..., None]
         core, rim = np.array(core, np.float32), np.array(rim, np.float32)
         inside = np.clip((1 - away) * radius * ZOOM + 0.5, 0, 1)
-        self.ink = Image.fromarray((core + (rim - core) * wall - 0.45 * core * bright).clip(0, 255).astype(np.uint8))
+        ink = (core + (rim - core) * wall - 0.45 * core * bright).clip(0, 255).astype(np.uint8)
+        ink = np.concatenate([ink, np.full((*away.shape, 1), 255, np.uint8)], axis=2)
+        self.ink = Image.frombytes("CMYK", away.shape, ink.tobytes())
         self.cover = Image.fromarray((255 * cover * inside).astype(np.uint8))
-        self.body = Image.fromarray((255 * inside).astype(np.uint8))
 
 
 def tube(spine: Array, width: Array | float) -> Array:

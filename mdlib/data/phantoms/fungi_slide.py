@@ -15,7 +15,7 @@ from mdlib.data.phantoms.fungi_heads import CELL, GRAIN, HEAD, PARTS, SPECIES, W
 from mdlib.data.phantoms.fungi_ink import Patch, Stamp, faded, tube
 
 SHAPE = (384, 512)
-HEAD_INK = np.array([2150.0, 1500.0, 1500.0], np.float32)     # optical density of the whole head, at a unit of 1
+HEAD_INK = np.array([2150.0, 1500.0, 1500.0], np.float32)   # optical density of the whole head, at a unit of 1
 STIPE_INK = np.array([0.55, 0.04, 0.35], np.float32)        # of each of the stipe's pixels
 TRIES = 80                                                  # to place a head where there is room
 # What conidia, green, brown or black, and walls take from red, green and blue.
@@ -65,8 +65,8 @@ class Slide:
         self.light = light(stream(seed, case.patient, "light"), self._stream("light"))
         rng = self._stream("place")
         self.unit = rng.uniform(1.05, 1.30)
-        rngs = [self._stream("head", number) for number in range(case.heads)]
-        self.heads = [Head(SPECIES[case.label], rng, self.unit) for rng in rngs]
+        self.heads = [Head(SPECIES[case.label], self._stream("head", number), self.unit)
+                      for number in range(case.heads)]
         keys = list(SPECIES.values())
         self.bare = [Head(keys[rng.integers(len(keys))], self._stream("bare", number), self.unit, bare=True)
                      for number in range(case.bare)]
@@ -95,7 +95,7 @@ class Slide:
         density = self._near.copy()
         for number in range(1, len(self.heads) + 1):
             if number not in without:
-                self._add(density, number - 1, number in bare)
+                self._add(density, number, number in bare)
         density *= self._texture[..., None]
         density += self._far
         seen = self._lit * np.exp(density.reshape(-1, 3) @ -self.light.density).reshape(density.shape)
@@ -106,20 +106,20 @@ class Slide:
     @cached_property
     def _whole(self) -> list[Patch]:
         """The heads, painted as they are."""
-        return [head.paint(SHAPE, self._conidia, parts=PARTS) for head in self.heads]
+        return [head.paint(SHAPE, self._conidia) for head in self.heads]
 
     @cached_property
     def _vesicles(self) -> list[Patch]:
         """The bare vesicles."""
-        return [vesicle.paint(SHAPE, self._conidia, parts=("vesicle",)) for vesicle in self.bare]
+        return [vesicle.paint(SHAPE, self._conidia) for vesicle in self.bare]
 
     def _add(self, density: Array, number: int, bare: bool) -> None:
         """Lay a head over what is there; what a whole one has of each ink is the same for all species."""
-        head, patch = self.heads[number], self._whole[number]
+        head, patch = self.heads[number - 1], self._whole[number - 1]
         ink = patch.density(head.blur)
         inside = ((head.seen(head.spine) > 0) & (head.seen(head.spine) < SHAPE[::-1])).all(axis=1).mean()
         stalk = inside * np.linalg.norm(np.diff(head.spine, axis=0), axis=1).sum() * head.thick * STIPE_INK
-        tone = head.tone * (HEAD_INK * self.unit ** 2 + stalk) / ink.sum(axis=(0, 1))
+        tone = head.tone * (HEAD_INK * self.unit ** 2 + stalk) / np.einsum("hwc->c", ink)
         if bare:
             patch = head.paint(SHAPE, self._conidia, bare=True)
             ink = patch.density(head.blur)
@@ -157,10 +157,10 @@ class Slide:
     @cached_property
     def _grain(self) -> Array:
         rng = self._stream("grain")
-        noise = rng.standard_normal((*SHAPE, 1), dtype=np.float32)
+        noise = rng.random((*SHAPE, 1), dtype=np.float32) - np.float32(0.5)
         noise[:, 1:] += noise[:, :-1]
         noise[1:] += noise[:-1]
-        return noise * np.float32(self.light.grain)
+        return noise * np.float32(self.light.grain * 12 ** 0.5)
 
     @cached_property
     def _lit(self) -> Array:
@@ -180,7 +180,7 @@ class Slide:
         numbers, parts = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
         for number, patch in enumerate(self._whole, 1):
             for bit, part in enumerate(PARTS):
-                mask = patch.mask(part)
+                mask = Head.mask(patch, part)
                 parts[patch.place] |= np.uint8(1 << bit) * mask
                 if part in HEAD:
                     numbers[patch.place][mask] = number
@@ -189,7 +189,7 @@ class Slide:
     def body(self, number: int) -> Array:
         """bool (H, W): a head with its stipe, whatever lies above it."""
         mask, patch = np.zeros(SHAPE, bool), self._whole[number - 1]
-        mask[patch.place] = np.any([patch.mask(part) for part in PARTS], axis=0)
+        mask[patch.place] = np.any([Head.mask(patch, part) for part in PARTS], axis=0)
         return mask
 
     def vesicles(self) -> Array:
@@ -201,22 +201,23 @@ class Slide:
 
 
 def _clouds(rng: np.random.Generator, *octaves: tuple[int, float]) -> Array:
-    """Smooth noise (H, W): of each of (lumps along the height, strength)."""
-    total = np.zeros(SHAPE, np.float32)
+    """Smooth noise (H, W): of each of (lumps along the height, strength), the coarse ones first."""
+    field = Image.new("F", (4, 3))
     for lumps, strength in octaves:
-        field = Image.fromarray(strength * rng.standard_normal((lumps, lumps * 4 // 3), dtype=np.float32))
-        total += np.asarray(field.resize(SHAPE[::-1], Image.Resampling.BICUBIC))
-    return total
+        size = (lumps * 4 // 3, lumps)
+        noise = strength * rng.standard_normal(size[::-1], dtype=np.float32)
+        field = Image.fromarray(np.asarray(field.resize(size, Image.Resampling.BICUBIC)) + noise)
+    return np.asarray(field.resize(SHAPE[::-1], Image.Resampling.BICUBIC))
 
 
 def _hyphae(patch: Patch, count: int, unit: float, rng: np.random.Generator) -> None:
     """Branching threads with cross walls, from the border or from one another."""
     threads: list[tuple[Array, float]] = []
+    size = np.array(SHAPE[::-1], float)
     for _ in range(count):
-        width = unit * rng.uniform(3.4, 5.6)
-        start = rng.uniform((0, 0), SHAPE[::-1]) * rng.choice([[0, 1], [1, 0]]) + rng.choice([-5, 0]) * np.ones(2)
-        start = np.where(rng.random(2) < 0.5, start, np.array(SHAPE[::-1]) - start)
-        ahead = np.arctan2(*(np.array(SHAPE[::-1]) / 2 - start)[::-1]) + rng.normal(0, 0.5)
+        width, start, side = unit * rng.uniform(3.4, 5.6), rng.uniform(0, size), rng.integers(2)
+        start[side] = rng.choice([-5, size[side] + 5])
+        ahead = np.arctan2(*(size / 2 - start)[::-1]) + rng.normal(0, 0.5)
         threads.append((_thread(start, ahead, int(rng.integers(40, 110)), unit, rng), width))
         for _ in range(rng.integers(0, 3)):
             spine = threads[-1][0]
