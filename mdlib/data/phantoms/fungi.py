@@ -40,8 +40,9 @@ NOTICE = """These pictures of Aspergillus are drawn by mdlib.data.phantoms.fungi
 
 A folder is a species; P012_03.jpg is the third picture of patient P012, who has one species. truth/heads/*.png holds
 the number of the conidial head in each pixel, 0 where there is none; truth/parts/*.png its parts, a bit for each: 1
-vesicle, 2 metulae, 4 phialides, 8 conidia, 16 Huelle cells, 32 stipe. truth/boxes.csv has the box of each head, without
-its stipe, and of each bare vesicle: first column and row in it, first column and row beyond it, in pixels.
+vesicle, 2 metulae, 4 phialides, 8 conidia, 16 what lies below it (Huelle cells in nidulans, else clumps of conidia),
+32 stipe. truth/boxes.csv has the box of each head, without its stipe, and of each bare vesicle: first column and row in
+it, first column and row beyond it, in pixels.
 """
 
 

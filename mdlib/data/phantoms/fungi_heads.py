@@ -12,8 +12,8 @@ import numpy as np
 from mdlib.data.phantoms.drawing import Array, step
 from mdlib.data.phantoms.fungi_ink import Patch, Stamp, faded, mix, tube
 
-PARTS = ("vesicle", "metulae", "phialides", "conidia", "hulle", "stipe")
-HEAD = ("vesicle", "metulae", "phialides", "conidia", "hulle")     # what belongs to a head, and lies in its box
+PARTS = ("vesicle", "metulae", "phialides", "conidia", "below", "stipe")
+HEAD = ("vesicle", "metulae", "phialides", "conidia", "below")     # what belongs to a head, and lies in its box
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,23 @@ class Key:
     rows: int
     columnar: bool
     taper: float            # how far the vesicle runs down into the stipe, in radii
-    hulle: bool = False     # Hülle cells below the head
+    hulle: bool = False     # Hülle cells lie below the head; below others, clumps of conidia that fell
 
 
-SPECIES = {"fumigatus": Key(0.67, 1, True, 0.7), "flavus": Key(0.90, 1, False, 0.1), "niger": Key(0.90, 2, False, 0.0),
+SPECIES = {"fumigatus": Key(0.67, 1, True, 0.5), "flavus": Key(0.90, 1, False, 0.1), "niger": Key(0.90, 2, False, 0.0),
            "terreus": Key(0.48, 2, True, 0.4), "nidulans": Key(0.48, 1, True, 0.4, True)}
 
 CELL, WALL = (56, 3, 8), (122, 8, 128)                      # of the vesicle and the stipe
-METULA, PHIALIDE, EDGE = (74, 4, 10), (118, 14, 22), (140, 22, 140)
+METULA, PHIALIDE, EDGE = (150, 12, 60), (104, 10, 18), (140, 22, 140)
 CORE, RIM = (60, 95, 22), (66, 130, 104)                    # of a conidium
+HULLE = ((1.0, (105, 70, 120)), (0.84, (28, 60, 30)), (0.56, (90, 95, 95)), (0.42, (50, 80, 10)))  # outside, inside
 FLASK = np.array([(0.00, 0.60), (0.15, 0.88), (0.35, 1.00), (0.55, 0.90), (0.72, 0.56), (0.85, 0.34), (1.00, 0.32)])
 WEDGE = np.array([(0.00, 0.62), (0.17, 0.68), (0.33, 0.75), (0.50, 0.84), (0.70, 0.94), (0.90, 1.00), (1.00, 0.84)])
+LENGTH = 13.0                                               # of a phialide, or of a metula and a phialide on it
 GRAIN = 2.3                                                 # radius of a conidium
+CHAIN = 4                                                   # conidia in one, of so many: about as many in all species
 LONGEST = 12                                                # chain, in conidia
+RING = np.stack([np.cos(np.arange(24) * np.pi / 12), np.sin(np.arange(24) * np.pi / 12)], axis=1)
 CIRCLE = np.pi / 2 - np.linspace(0, 2 * np.pi, 15)[:-1]
 
 
@@ -62,7 +66,7 @@ class Head:
         self.foot = self._foot(rng)
         self.rows = [] if bare else self._rows(rng)
         self.chains = np.zeros((0, 3)) if bare else self._chains(rng)
-        self.hulle = self._hulle(rng) if key.hulle and not bare else np.zeros((0, 4))
+        self.below = np.zeros((0, 4)) if bare else self._below(rng)
 
     def _outline(self, rng: np.random.Generator) -> Array:
         """The vesicle's outline (N, 2), seen from the side."""
@@ -95,19 +99,18 @@ class Head:
 
     def _rows(self, rng: np.random.Generator) -> list[Cells]:
         """The rows of cells on the vesicle, from the inside outwards."""
-        width, long = self.unit * rng.uniform(3.9, 4.6), self.unit * np.exp(rng.normal(0, 0.06))
+        width, long = self.unit * rng.uniform(3.6, 4.2), self.unit * np.exp(rng.normal(0, 0.06))
         out = self._sites(width, rng)
-        base, ahead = self._surface(out), self._lean(out, 0.9 / self.key.rows)
+        base, ahead = self._surface(out), self._lean(out, 0.9)
         sharp = np.where(np.abs(out[:, 2]) < 0.3, 1.0, 0.22)
         if self.key.rows == 1:
-            return [_row(base, ahead, sharp, 10.5 * long, width, rng)]
-        first = _row(base, ahead, sharp, 8.0 * long, 1.15 * width, rng)
-        aside = 0.26 * _unit(np.cross(ahead, [0, 0, 1]) + 1e-3)
-        base, ahead = np.concatenate([first.tip] * 2), np.concatenate([ahead + aside, ahead - aside])
-        front = sharp == 1
-        keep = np.concatenate([front, front | (rng.random(len(front)) < 0.3)])
-        second = _row(base[keep], self._lean(ahead[keep], 0.3), np.tile(sharp, 2)[keep], 7.2 * long, 0.8 * width, rng)
-        return [first, second]
+            return [_row(base, ahead, sharp, LENGTH * long, width, rng)]
+        first = _row(base, ahead, sharp, 0.52 * LENGTH * long, width, rng)
+        aside = 0.20 * _unit(np.cross(ahead, [0, 0, 1]) + 1e-3)
+        rim = sharp == 1        # a metula bears two phialides; on those that point to the viewer they hide one another
+        base, ahead = np.concatenate([first.tip, first.tip[rim]]), np.concatenate([ahead - aside, (ahead + aside)[rim]])
+        sharp = np.concatenate([sharp, sharp[rim]])
+        return [first, _row(base, _unit(ahead), sharp, 0.48 * LENGTH * long, 0.6 * width, rng)]
 
     def _sites(self, width: float, rng: np.random.Generator) -> Array:
         """Directions (N, 3) in which cells of `width` stand: those round the vesicle's rim last, in focus."""
@@ -128,17 +131,17 @@ class Head:
 
     def _chains(self, rng: np.random.Generator) -> Array:
         """The middles of the conidia (N, 3), the farthest first."""
-        wanted, cells = int(rng.uniform(150, 240)), self.rows[-1]
+        wanted, cells = int(rng.uniform(150, 240)), self.rows[0]
         rim = cells.sharp == 1
-        behind, aside = rng.uniform(-0.5, 0.5, rim.sum()) * self.radius, np.pi * self.key.coverage / rim.sum()
-        turn = np.array([[np.cos(aside), np.sin(aside), 0], [-np.sin(aside), np.cos(aside), 0], [0, 0, 1]])
-        tip, front = cells.tip[rim], cells.tip[~rim][::5]
-        ahead = tip - cells.base[rim]
-        at = np.concatenate([tip, tip @ turn + behind[:, None] * [-0.08, 0, 1], front])
-        ahead = np.concatenate([ahead, ahead @ turn, front - cells.base[~rim][::5]])
-        keep = rng.permutation(len(at))[:wanted // 4]
-        ahead = _unit(ahead[keep] + 1e-6)
-        at = at[keep] + self.grain * ahead
+        ahead = _unit(cells.tip[rim] - cells.base[rim])     # as if each cell, of one row or two, bore one chain
+        tip = cells.base[rim] + LENGTH * self.unit * ahead
+        more = max(wanted // CHAIN - len(tip), 0)       # in other planes, between those that are seen on phialides
+        which, aside = rng.integers(len(tip), size=more), rng.uniform(-0.18, 0.18, more)
+        c, s, behind = np.cos(aside), np.sin(aside), rng.uniform(-0.6, 0.6, more) * self.radius
+        turn = np.array([[c, s, 0 * c], [-s, c, 0 * c], [0 * c, 0 * c, 1 + 0 * c]])
+        at = np.concatenate([tip, np.einsum("ni,ijn->nj", tip[which], turn) + behind[:, None] * [-0.08, 0, 1]])
+        ahead = np.concatenate([ahead, np.einsum("ni,ijn->nj", ahead[which], turn)])
+        at = at + self.grain * ahead
         uneven = 1 + rng.uniform(0, 0.5) * np.sin(np.arctan2(at[:, 1], at[:, 0]) + rng.uniform(0, 2 * np.pi))
         lengths = np.clip(np.rint(wanted / len(at) * uneven * rng.uniform(0.6, 1.4, len(at))), 1, LONGEST)
         bend, found = 0.05 * rng.standard_normal(at.shape), []
@@ -151,12 +154,12 @@ class Head:
         found = np.concatenate(found)
         return found[np.argsort(found[:, 2])]
 
-    def _hulle(self, rng: np.random.Generator) -> Array:
-        """Hülle cells round the stipe below the head: x, y, half axes (N, 4)."""
+    def _below(self, rng: np.random.Generator) -> Array:
+        """Where Hülle cells or clumps of conidia lie, round the stipe below the head: x, y, half axes (N, 4)."""
         count = rng.integers(4, 8)
-        x = -self.radius * rng.uniform(1.3, 2.6, count)
+        x = -self.radius * rng.uniform(1.4, 2.7, count)
         y = self.radius * rng.uniform(0.45, 1.25, count) * rng.choice([-1, 1], count)
-        return np.column_stack([x, y, self.unit * rng.uniform([4.6, 3.8], [6.4, 5.4], (count, 2))])
+        return np.column_stack([x, y, self.unit * rng.uniform([4.4, 3.7], [5.8, 5.0], (count, 2))])
 
     def seen(self, points: Array) -> Array:
         """Points (N, 2) or (N, 3) of the head -> (N, 2) x, y on the slide."""
@@ -169,7 +172,7 @@ class Head:
     @property
     def body(self) -> Array:
         """Points (N, 2) x, y on the slide that the head without its stipe reaches to."""
-        flat = [self.outline, self.hulle[:, :2] - 6 * self.unit, self.hulle[:, :2] + 6 * self.unit]
+        flat = [self.outline, self.below[:, :2] - 6 * self.unit, self.below[:, :2] + 6 * self.unit]
         return np.concatenate([self.seen(part) for part in (*flat, *(row.tip for row in self.rows), self.chains)])
 
     def paint(self, shape: tuple[int, int], stamps: list[Stamp], bare: bool = False) -> Patch:
@@ -177,7 +180,7 @@ class Head:
         patch = Patch(np.concatenate([self.body, self.seen(self.spine), self.seen(self.foot)]), shape, PARTS)
         self._paint_stalk(patch)
         if not (bare or self.bare):
-            self._paint_hulle(patch)
+            self._paint_below(patch, stamps)
             self._paint_cells(patch)
             depth = np.abs(self.chains[:, 2]) / self.radius
             level = np.digitize(depth, (0.3, 0.7)) * 4 + np.arange(len(depth)) % 4
@@ -187,7 +190,7 @@ class Head:
     @staticmethod
     def mask(patch: Patch, part: str) -> Array:
         """Where one of PARTS lies in a painted patch, bool (h, w)."""
-        return patch.stamped() if part == "conidia" else patch.mask(part)
+        return patch.stamped() & ~patch.mask("below") if part == "conidia" else patch.mask(part)
 
     def _paint_stalk(self, patch: Patch) -> None:
         along = np.arange(len(self.spine))
@@ -214,12 +217,15 @@ class Head:
                     patch.polygon(whole, mix(CELL, EDGE, sharp), part)
                     patch.polygon(inside, mix(CELL, fill, sharp))
 
-    def _paint_hulle(self, patch: Patch) -> None:
-        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        for x, y, a, b in self.hulle:
-            ring = np.stack([a * np.cos(turn), b * np.sin(turn)], axis=1)
-            for share, ink in ((1.0, WALL), (0.86, (30, 4, 24)), (0.56, faded(WALL, 0.8)), (0.44, faded(CELL, 0.9))):
-                patch.polygon(self.seen(ring * share + (x, y)), ink, "hulle" if share == 1 else "")
+    def _paint_below(self, patch: Patch, stamps: list[Stamp]) -> None:
+        for k, (x, y, a, b) in enumerate(self.below):
+            ring = np.stack([a * RING[:, 0], b * RING[:, 1]], axis=1)
+            if self.key.hulle:
+                for share, ink in HULLE:
+                    patch.polygon(self.seen(ring * share + (x, y)), ink, "below" if share == 1 else "")
+            else:
+                patch.mark(self.seen(1.05 * ring + (x, y)), "below")
+                patch.stamp(self.seen(0.55 * ring[k % 3::6] + (x, y)), [stamps[(k + m) % 8] for m in range(4)])
 
 
 def conidia(radius: float, rng: np.random.Generator) -> list[Stamp]:

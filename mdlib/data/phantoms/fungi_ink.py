@@ -38,12 +38,16 @@ class Patch:
         if part in self._pens:
             self._pens[part].polygon(corners, fill=255)
 
+    def mark(self, points: Array, part: str) -> None:
+        """Let a part lie within the outline `points` (N, 2), and paint nothing."""
+        self._pens[part].polygon(((points - self.corner) * ZOOM - 0.5).ravel().tolist(), fill=255)
+
     def line(self, points: Array, width: float, ink: Ink) -> None:
         """A line along `points` (N, 2)."""
         self._pen.line(((points - self.corner) * ZOOM - 0.5).ravel().tolist(), (*ink, 0), round(width * ZOOM), "curve")
 
     def stamp(self, points: Array, stamps: list["Stamp"]) -> None:
-        """Put a stamp round each of `points` (N, 2), one over the other; nothing is painted over them."""
+        """Put a stamp round each of `points` (N, 2), one over the other. What is painted over them hides them."""
         for (x, y), stamp in zip(((points - self.corner) * ZOOM).tolist(), stamps, strict=True):
             self.canvas.paste(stamp.ink, (round(x - stamp.middle), round(y - stamp.middle)), stamp.cover)
 

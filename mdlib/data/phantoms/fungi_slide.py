@@ -15,8 +15,7 @@ from mdlib.data.phantoms.fungi_heads import CELL, GRAIN, HEAD, PARTS, SPECIES, W
 from mdlib.data.phantoms.fungi_ink import Patch, Stamp, faded, tube
 
 SHAPE = (384, 512)
-HEAD_INK = np.array([2150.0, 1500.0, 1500.0], np.float32)   # optical density of the whole head, at a unit of 1
-STIPE_INK = np.array([0.55, 0.04, 0.35], np.float32)        # of each of the stipe's pixels
+BORNE = np.array([1500.0, 1450.0, 1150.0])                  # optical density of what a vesicle bears, at a unit of 1
 TRIES = 80                                                  # to place a head where there is room
 # What conidia, green, brown or black, and walls take from red, green and blue.
 PIGMENTS = np.array([[0.85, 0.62, 0.42], [0.50, 0.55, 0.72], [0.75, 0.75, 0.72]])
@@ -64,7 +63,7 @@ class Slide:
         self.case, self.seed = case, seed
         self.light = light(stream(seed, case.patient, "light"), self._stream("light"))
         rng = self._stream("place")
-        self.unit = rng.uniform(1.05, 1.30)
+        self.unit = rng.uniform(0.90, 1.15)
         self.heads = [Head(SPECIES[case.label], self._stream("head", number), self.unit)
                       for number in range(case.heads)]
         keys = list(SPECIES.values())
@@ -113,17 +112,19 @@ class Slide:
         """The bare vesicles."""
         return [vesicle.paint(SHAPE, self._conidia) for vesicle in self.bare]
 
+    @cached_property
+    def _stalks(self) -> list[Patch]:
+        """The vesicles and stipes of the heads."""
+        return [head.paint(SHAPE, self._conidia, bare=True) for head in self.heads]
+
     def _add(self, density: Array, number: int, bare: bool) -> None:
-        """Lay a head over what is there; what a whole one has of each ink is the same for all species."""
-        head, patch = self.heads[number - 1], self._whole[number - 1]
-        ink = patch.density(head.blur)
-        inside = ((head.seen(head.spine) > 0) & (head.seen(head.spine) < SHAPE[::-1])).all(axis=1).mean()
-        stalk = inside * np.linalg.norm(np.diff(head.spine, axis=0), axis=1).sum() * head.thick * STIPE_INK
-        tone = head.tone * (HEAD_INK * self.unit ** 2 + stalk) / np.einsum("hwc->c", ink)
-        if bare:
-            patch = head.paint(SHAPE, self._conidia, bare=True)
-            ink = patch.density(head.blur)
-        density[patch.place] += ink * tone.astype(np.float32)
+        """Lay a head over what is there; what a vesicle bears has as much of each ink in all species."""
+        head, whole, stalk = self.heads[number - 1], self._whole[number - 1], self._stalks[number - 1]
+        ink = stalk.density(head.blur)
+        if not bare:
+            borne = whole.density(head.blur) - ink
+            ink += borne * (head.tone * BORNE * self.unit ** 2 / np.einsum("hwc->c", borne)).astype(np.float32)
+        density[whole.place] += ink
 
     def _plane(self, name: str, hyphae: tuple[int, int], spores: tuple[int, int], blur: float) -> Array:
         """Optical density (H, W, 3) of hyphae and spores in one plane of the slide."""
