@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from mdlib.data.chestxray14 import ChestXray14
-from mdlib.data.folders import crc_msi
-from mdlib.data.phantoms import chest, histology, oct, tiles
+from mdlib.data.folders import class_folders, crc_msi
+from mdlib.data.phantoms import chest, fungi, histology, oct, tiles
+from mdlib.data.phantoms.fungi_slide import SOFT, Slide
 from mdlib.data.phantoms.histology_reports import GRADES
 from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.data.phantoms.oct_scan import Scan
@@ -97,6 +99,22 @@ def histology_twins(folder: Path) -> Iterator[Twin]:
             yield Twin(original, histology.twin(folder, name, element), near, mask)
 
 
+def fungi_twins(folder: Path) -> Iterator[Twin]:
+    """JPEG spreads a change over the blocks of 16 pixels that it touches, and its colour a little further."""
+    truth = fungi.Truth(folder)
+    for case in fungi.plan(truth.settings)[::4]:
+        original = picture(folder / case.label / f"{case.image}.jpg")
+        nowhere = np.zeros(original.shape[:2], bool)
+        yield Twin(original, fungi.twin(folder, case.image), nowhere, nowhere)
+        slide, labels = Slide(case, truth.settings.seed), truth.labels(case.image)
+        near = binary_dilation(slide.body(1), np.ones((3, 3)), iterations=SOFT + 2)
+        blocks = near.reshape(24, 16, 32, 16).any(axis=(1, 3)).repeat(16, axis=0).repeat(16, axis=1)
+        may = binary_dilation(blocks, np.ones((3, 3)), iterations=2)
+        yield Twin(original, fungi.twin(folder, case.image, without=(1,)), may, labels == 1)
+        conidia = (labels == 1) & truth.mask(case.image, "conidia")
+        yield Twin(original, fungi.twin(folder, case.image, bare=(1,)), may, conidia)
+
+
 WRITERS = {
     "chest": Writer(
         chest, {"patients": 60, "side": 128, "seed": 3}, {"patients": 3}, {"patients": 4}, {},
@@ -118,4 +136,9 @@ WRITERS = {
         {"patients": 3}, "at least 4 patients", read_collection,
         lambda collection: collection.table[["image", "patient", "conclusion"]],
         lambda case: [(case.image, case.patient, case.reported)], histology_twins, 0.9),
+    "fungi": Writer(
+        fungi, {"patients": 2, "pictures": 2}, {"patients": 1, "pictures": 1}, {"pictures": 2}, {"patients": 8},
+        {"patients": 0}, "at least 1 patient", partial(class_folders, classes=fungi.CLASSES),
+        lambda collection: collection.table[["bag", "patient", "label"]],
+        lambda case: [(case.image, case.patient, case.label)], fungi_twins, 0.9),
 }
