@@ -11,9 +11,10 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from mdlib.data.bach import bach
 from mdlib.data.chestxray14 import ChestXray14
 from mdlib.data.folders import crc_msi
-from mdlib.data.phantoms import chest, histology, oct, tiles
+from mdlib.data.phantoms import breast, chest, histology, oct, tiles
 from mdlib.data.phantoms.histology_reports import GRADES
 from mdlib.data.phantoms.oct_places import Knobs
 from mdlib.data.phantoms.oct_scan import Scan
@@ -97,6 +98,17 @@ def histology_twins(folder: Path) -> Iterator[Twin]:
             yield Twin(original, histology.twin(folder, name, element), near, mask)
 
 
+def breast_twins(folder: Path) -> Iterator[Twin]:
+    """What surrounds a nest is a little paler; pictures that are not invasive stay as they are."""
+    truth = breast.Truth(folder)
+    for case in breast.plan(truth.settings):
+        if case.image.endswith("1.tif") or case.label == "Invasive":
+            changed = truth.mask(case.image, "gap") | truth.mask(case.image, "nests")
+            near = binary_dilation(changed, np.ones((3, 3)), iterations=9)
+            original = picture(folder / breast.HOME / "Photos" / case.label / case.image)
+            yield Twin(original, breast.twin(folder, case.image), near, changed)
+
+
 WRITERS = {
     "chest": Writer(
         chest, {"patients": 60, "side": 128, "seed": 3}, {"patients": 3}, {"patients": 4}, {},
@@ -118,4 +130,9 @@ WRITERS = {
         {"patients": 3}, "at least 4 patients", read_collection,
         lambda collection: collection.table[["image", "patient", "conclusion"]],
         lambda case: [(case.image, case.patient, case.reported)], histology_twins, 0.9),
+    "breast": Writer(
+        breast, {"patients": 3, "pictures": 2, "height": 256, "width": 320}, {"patients": 1, "pictures": 1},
+        {"width": 300}, {}, {"height": 200}, "256 pixels", bach,
+        lambda collection: collection.table[["bag", "label", "patient"]],
+        lambda case: [(Path(case.image).stem, case.label, str(case.patient))], breast_twins, 0.9),
 }

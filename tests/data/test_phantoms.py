@@ -34,7 +34,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def images(folder: Path) -> set[bytes]:
-    return {each for path, each in contents(folder).items() if path.suffix == ".png" and path.parts[0] != "truth"}
+    return {each for path, each in contents(folder).items()
+            if path.suffix in (".png", ".tif") and path.parts[0] != "truth"}
 
 
 def start(name: str, target: Path, stderr: int = subprocess.DEVNULL, **arguments) -> subprocess.Popen:

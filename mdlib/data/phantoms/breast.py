@@ -14,9 +14,11 @@ benign pictures may show normal ducts as well, and pictures of all classes lobul
 and spread of red, green and blue look at no class.
 """
 
+import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +129,8 @@ def _write_some(folder: Path, cases: Sequence[Case], settings: Settings) -> list
 
 def _write_case(folder: Path, case: Case, settings: Settings) -> list[tuple]:
     section, name = Section(case.look(settings)), Path(case.image).with_suffix(".png")
-    Image.fromarray(section.draw()).save(folder / HOME / "Photos" / case.label / case.image, compression="tiff_adobe_deflate")
+    path = folder / HOME / "Photos" / case.label / case.image
+    Image.fromarray(section.draw()).save(path, compression="tiff_adobe_deflate")
     bits = sum(mask.astype(np.uint8) << bit for bit, mask in enumerate(section.masks().values()))
     Image.fromarray(bits).save(folder / "truth" / "parts" / name)
     Image.fromarray(section.instances).save(folder / "truth" / "instances" / name)
@@ -152,6 +155,12 @@ def _cases(settings: Settings) -> dict[str, Case]:
     return {case.image: case for case in plan(settings)}
 
 
+def _case(settings: Settings, image: str) -> Case:
+    if image not in _cases(settings):
+        raise DataError("no such picture among the phantoms", image, "Choose one of microscopy_ground_truth.csv.")
+    return _cases(settings)[image]
+
+
 class Truth:
     """Reader of what a phantom collection knows: which pixels belong to which duct, and to membranes and nests."""
 
@@ -160,9 +169,7 @@ class Truth:
 
     def case(self, image: str) -> Case:
         """Whose and of which class a picture is. Raises DataError for one that is not in the collection."""
-        if image not in _cases(self.settings):
-            raise DataError("no such picture among the phantoms", image, "Choose one of microscopy_ground_truth.csv.")
-        return _cases(self.settings)[image]
+        return _case(self.settings, image)
 
     def instances(self, image: str) -> Array:
         """The number of the duct in each pixel, with what pours out of it, uint8 (H, W); 0 where there is none."""
@@ -176,10 +183,17 @@ class Truth:
 
     def boxes(self, image: str, shows: bool | None = None) -> list[Box]:
         """The ducts of a picture, as in truth/boxes.csv; with `shows`, only those that (do not) show its class."""
-        ducts, labels = Section(self.case(image).look(self.settings)).layout.ducts, self.instances(image)
-        found = [Box(int(number), ducts[number - 1].filling, ducts[number - 1].shows, *_box(labels == number))
-                 for number in np.unique(labels[labels > 0])]
-        return [box for box in found if shows is None or box.shows == shows]
+        self.case(image)
+        return [box for box in self._boxes.get(image, []) if shows is None or box.shows == shows]
+
+    @cached_property
+    def _boxes(self) -> dict[str, list[Box]]:
+        found: dict[str, list[Box]] = {}
+        with (self.folder / "truth" / "boxes.csv").open(newline="", encoding="utf-8") as file:
+            for image, number, filling, shows, *corners in islice(csv.reader(file), 1, None):
+                box = Box(int(number), filling, shows == "1", *map(int, corners))
+                found.setdefault(image, []).append(box)
+        return found
 
     def _read(self, kind: str, image: str) -> Array:
         self.case(image)
@@ -187,13 +201,10 @@ class Truth:
 
 
 def twin(collection: Path | str | Settings, image: str) -> Array:
-    """An invasive picture drawn again as uint8 (H, W, 3), its gaps closed and nests gone: the rest stays as it is.
+    """The picture drawn again as uint8 (H, W, 3), its gaps closed and nests gone: the rest stays as it is.
 
-    `collection` is a folder that was written, or its settings. Raises DataError for a picture that is not in it, or
-    is not invasive.
+    So do pictures that are not invasive. `collection` is a folder that was written, or its settings. Raises DataError
+    for a picture that is not in it.
     """
     settings = collection if isinstance(collection, Settings) else Truth(collection).settings
-    case = _cases(settings).get(image)
-    if case is None or case.label != "Invasive":
-        raise DataError("no invasive picture of this name among the phantoms", image, "Choose one of Photos/Invasive.")
-    return Section(case.look(settings)).draw(invasion=False)
+    return Section(_case(settings, image).look(settings)).draw(invasion=False)
