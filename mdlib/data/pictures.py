@@ -19,7 +19,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from mdlib.data.cache import open_cache
-from mdlib.data.images import BROKEN, is_dicom, read_colour
+from mdlib.data.images import BROKEN, read_colour
 from mdlib.data.samples import Mapped
 from mdlib.errors import DataError
 
@@ -110,10 +110,13 @@ def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[i
     which table the file stands.
     """
     path, where = Path(path), f"{path} ({row})" if row else str(path)
-    if is_dicom(path):
-        raise DataError("DICOM is not read as a colour picture", where, "Export it as TIFF or PNG.")
+    if not path.is_file():
+        raise DataError("no such picture", where, "Put the file there, or remove its row from the table.")
+    if not path.stat().st_size:
+        raise DataError("the file is empty (0 bytes)", where, "Copy or download it again.")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check(image, path, where)
@@ -123,7 +126,7 @@ def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[i
                         "Cut the region of interest out; or raise PIL.Image.MAX_IMAGE_PIXELS where the file can be "
                         "trusted.") from None
     except UnidentifiedImageError:
-        raise DataError("this is no image (known: TIFF, PNG, JPEG)", where, "Copy or download it again.") from None
+        raise DataError("this is no picture (known: TIFF, PNG, JPEG)", where, "Copy or download it again.") from None
     except DataError:
         raise
     except BROKEN as error:

@@ -85,5 +85,5 @@ def empty(path: Path) -> None:
 
 ODD = {cmyk: "the colours are CMYK", alpha: "alpha channel", sixteen_bits_grey: "more than 8 bits",
        sixteen_bits_colour: "more than 8 bits", sixteen_bits_png: "more than 8 bits",
-       turned: "EXIF orientation is 6", truncated: "cut off", header_only: "truncated or damaged|no image",
-       bomb: "decompression bomb", text: "no image", empty: "empty"}
+       turned: "EXIF orientation is 6", truncated: "cut off", header_only: "truncated or damaged|no picture",
+       bomb: "decompression bomb", text: "no picture", empty: "empty"}

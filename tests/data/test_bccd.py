@@ -44,7 +44,8 @@ def test_boxes_marked_as_invalid_are_set_apart(folder):
 
 FAULTS = [
     ("images.csv", "BloodImage_00003,images", "BloodImage_00002,images", r"row 5, column 'image_id': .* there twice"),
-    ("images.csv", "images/BloodImage_00003", "images/Blood_3", r"Blood_3\.jpg.*no such image"),
+    ("images.csv", "images/BloodImage_00003", "images/Blood_3",
+     r"Blood_3\.jpg \(row 5 of images\.csv\): no such picture"),
     ("images.csv", "00002.jpg,64,48", "00002.jpg,640,480",
      r"row 4, column 'width': the picture has 64 x 48 pixels, not 640 x 480"),
     ("images.csv", "1,val", "1,other", r"row 6, column 'bccd_split': unknown value 'other'"),

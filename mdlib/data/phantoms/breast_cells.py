@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mdlib.data.phantoms.breast_layout import Duct, Layout, Vessel
+from mdlib.data.phantoms.breast_layout import HYPERPLASIA, Duct, Layout, Vessel
 from mdlib.data.phantoms.drawing import Array
 
 BUMPS = (2, 3)      # waves of an outline
+THICK = {"mild": (0.55, 0.06), "moderate": (0.70, 0.16)}       # epithelium, as shares of the radius: mean, swing
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def of_duct(duct: Duct, rng: np.random.Generator) -> list[Nuclei]:
     if duct.filling == "acinus":
         return [_row(duct, 3.2, 8.5, "myoepithelial", rng, 0.85), _row(duct, 8.8, 6.4, "luminal", rng, 0.82)]
     myoepithelial = _row(duct, 4.2, 11.5, "myoepithelial", rng)
-    if duct.filling in ("open", "secretion"):
+    if duct.filling == "normal":
         return [myoepithelial, _row(duct, 11.5, 7.2, "luminal", rng)]
-    if duct.filling == "hyperplasia":
+    if duct.filling in HYPERPLASIA:
         return [myoepithelial, *_layers(duct, rng)]
     return [_row(duct, 3.6, 21.0, "myoepithelial", rng), *_filled(duct, rng)]
 
@@ -92,23 +93,27 @@ def lumen(duct: Duct, angle: Array, depth: Array) -> Array:
     """How far inside the lumen places lie, in pixels, negative in the epithelium."""
     if duct.filling == "acinus":
         return depth - 13.5 - 0.6 * np.cos(5 * angle + duct.waves[0][2])
-    if duct.filling in ("open", "secretion"):
+    if duct.filling == "normal":
         return depth - 19.0 - 1.3 * np.cos(7 * angle + duct.waves[1][2]) - 0.8 * np.cos(17 * angle)
-    if duct.filling == "hyperplasia":
+    if duct.filling in THICK:
         return depth - _thickness(duct, angle)
-    holes = _holes(duct)
     x, y = ((duct.outline(angle) - depth) * turn(angle) for turn in (np.cos, np.sin))
     inside = np.full(np.shape(depth), -np.inf, np.float32)
-    for u, v, radius in holes:
-        inside = np.maximum(inside, radius - np.hypot(x - u, y - v))
+    for u, v, radius in _holes(duct):
+        dx, dy, tilt = x - u, y - v, np.arctan2(v, u)
+        if duct.filling == "florid":                                # slits along the membrane
+            dx, dy = 1.7 * (np.cos(tilt) * dx + np.sin(tilt) * dy), 0.6 * (np.cos(tilt) * dy - np.sin(tilt) * dx)
+        inside = np.maximum(inside, radius - np.hypot(dx, dy))
     return inside
 
 
 def _thickness(duct: Duct, angle: Array) -> Array:
-    """Of an epithelium of two to four layers."""
+    """Of an epithelium of two to four layers, uneven."""
     (_, _, a), (_, _, b), (_, _, c) = duct.waves
-    return duct.radius * (0.68 + 0.17 * np.cos(2 * angle + a) + 0.10 * np.cos(3 * angle + b)
-                          + 0.05 * np.cos(5 * angle + c))
+    mean, swing = THICK[duct.filling]
+    mean = max(mean * duct.radius, 24.0)
+    waves = np.cos(2 * angle + a) + 0.6 * np.cos(3 * angle + b) + 0.3 * np.cos(5 * angle + c)
+    return mean + swing * duct.radius * waves
 
 
 def _holes(duct: Duct) -> list[tuple[float, float, float]]:
@@ -116,12 +121,14 @@ def _holes(duct: Duct) -> list[tuple[float, float, float]]:
     a, b, c = (phase for _, _, phase in duct.waves)
     if duct.filling == "comedo":
         return [(2 * np.cos(a), 2 * np.sin(a), 0.42 * duct.radius)]
-    if duct.filling != "cribriform":
+    if duct.filling not in ("cribriform", "florid"):
         return []
     count = 3 + int(duct.radius > 42) + int(duct.radius > 52)
-    turns = a + 2 * np.pi * np.arange(count) / count
-    return [(0.47 * duct.radius * np.cos(t + 0.2 * np.cos(b + k)), 0.47 * duct.radius * np.sin(t),
-             duct.radius * (0.15 + 0.05 * np.cos(c + 2 * k))) for k, t in enumerate(turns)]
+    number = np.arange(count)
+    turn = a + 2 * np.pi * number / count + 0.5 * np.cos(b + 2.4 * number)
+    away = duct.radius * (0.47 + 0.10 * np.cos(a + 1.7 * number))
+    size = duct.radius * (0.14 + 0.06 * np.cos(c + 2.0 * number))
+    return list(zip(away * np.cos(turn), away * np.sin(turn), size, strict=True))
 
 
 def _row(duct: Duct, depth: float, gap: float, kind: str, rng: np.random.Generator, size: float = 1.0) -> Nuclei:

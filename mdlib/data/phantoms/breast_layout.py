@@ -28,12 +28,15 @@ class Plan:
     lobules: tuple[int, int]
 
 
+TUMOUR = ("solid", "cribriform", "comedo")
+HYPERPLASIA = ("mild", "moderate", "florid")
 PLANS = {
-    "Normal": Plan((2, 4), (34, 58), ("open", "secretion", "secretion"), 26, (0, 0), (1, 2)),
-    "Benign": Plan((5, 8), (27, 46), ("hyperplasia",), 7, (0, 0), (0, 1)),
-    "InSitu": Plan((2, 4), (38, 66), ("solid", "cribriform", "comedo"), 26, (1, 2), (0, 1)),
-    "Invasive": Plan((2, 4), (38, 66), ("solid", "cribriform", "comedo"), 26, (1, 2), (0, 1)),
+    "Normal": Plan((2, 4), (30, 54), ("normal",), 20, (0, 0), (1, 2)),
+    "Benign": Plan((4, 7), (28, 50), HYPERPLASIA, 7, (0, 1), (0, 1)),
+    "InSitu": Plan((2, 4), (32, 60), TUMOUR, 24, (1, 2), (0, 2)),
+    "Invasive": Plan((2, 4), (32, 60), TUMOUR, 24, (1, 2), (0, 1)),
 }
+NORMAL = (20, 48)           # radius of normal ducts that do not show the class
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Look:
 class Duct:
     """A duct, or an acinus of a lobule: its middle, mean radius, waves of its outline (count, swing, phase), filling.
 
-    `shows` says whether it shows the class of the picture. `gaps`: angle and half width of each gap of the membrane.
+    `secretion`: whether its lumen holds some. `shows`: whether it shows the class of the picture. `gaps`: angle and
+    half width of each gap of the membrane.
     """
     key: str
     x: float
@@ -62,6 +66,7 @@ class Duct:
     radius: float
     waves: tuple[tuple[int, float, float], ...]
     filling: str
+    secretion: bool = False
     shows: bool = False
     gaps: tuple[tuple[float, float], ...] = ()
 
@@ -166,9 +171,9 @@ class Layout:
     def lymphocytes(self) -> Array:
         """Middles (N, 2): groups of them, and some here and there."""
         rng, found = self.look.stream("lymphocytes"), [np.zeros((0, 2))]
-        for place in self._free(rng, rng.integers(2, 6), 22):
-            count, stretch = rng.integers(10, 40), rng.uniform(0.5, 1.4)
-            spread = 1.5 * count ** 0.5 * np.array([stretch, 1 / stretch])
+        for place in self._free(rng, rng.integers(2, 9), 18):
+            count, stretch = rng.integers(5, 40), rng.uniform(0.5, 1.5)
+            spread = rng.uniform(1.4, 2.2) * count ** 0.5 * np.array([stretch, 1 / stretch])
             found.append(place + rng.standard_normal((count, 2)) * spread)
         found.append(rng.uniform(0, 1, (rng.integers(15, 50), 2)) * self.look.shape[::-1])
         return self.outside(np.concatenate(found), 5)
@@ -207,7 +212,7 @@ def _ducts(look: Look, rng: np.random.Generator, plan: Plan, count: int) -> Iter
     (height, width), home = look.shape, rng.uniform(0.35, 0.65, 2) * look.shape[::-1]
     for number in range(count + rng.integers(*plan.normal, endpoint=True)):
         shows = number < count
-        low, high = plan.radius if shows else (20, 34)
+        low, high = plan.radius if shows else NORMAL
         for attempt in range(60):
             radius = rng.uniform(low, high - (high - low) * attempt / 60)
             inset = min(1.14 * radius + 4, height / 2 - 1) if shows else 0
@@ -219,14 +224,12 @@ def _ducts(look: Look, rng: np.random.Generator, plan: Plan, count: int) -> Iter
                 break
         else:
             continue
-        filling = rng.choice(plan.fillings) if shows else rng.choice(["open", "secretion"])
-        duct = Duct(f"duct {number}", x, y, radius, _waves(rng, 0.05), str(filling), shows)
-        if look.label == "Invasive" and shows:
-            gap = rng.uniform(*GAP) / 2
-            towards = np.arctan2(height / 2 - y, width / 2 - x) + rng.uniform(-1.6, 1.6)
-            duct = Duct(duct.key, x, y, radius, duct.waves, duct.filling, True, ((float(towards), gap),))
-        taken.append(duct)
-        yield duct
+        filling = str(rng.choice(plan.fillings)) if shows else "normal"
+        secretion = bool(rng.random() < 0.6) and filling not in TUMOUR
+        towards = float(np.arctan2(height / 2 - y, width / 2 - x) + rng.uniform(-1.6, 1.6))
+        gaps = ((towards, rng.uniform(*GAP) / 2),) if look.label == "Invasive" and shows else ()
+        taken.append(Duct(f"duct {number}", x, y, radius, _waves(rng, 0.05), filling, secretion, shows, gaps))
+        yield taken[-1]
 
 
 def _waves(rng: np.random.Generator, swing: float) -> tuple[tuple[int, float, float], ...]:
@@ -263,7 +266,7 @@ def _nests(look: Look, rng: np.random.Generator, layout: Layout) -> None:
     """Nests in the stroma: cords, clumps and single cells, most of them not far from the gaps."""
     size = np.array(look.shape[::-1])
     near = [nest.cells[-1] for nest in layout.nests]
-    for _ in range(rng.integers(9, 16)):
+    for _ in range(rng.integers(6, 12)):
         start = near[rng.integers(len(near))] if near and rng.random() < 0.7 else rng.uniform(0, 1, 2) * size
         spots = layout.outside(start + rng.normal(0, 50, (12, 2)), 9)
         spots = spots[((spots > 6) & (spots < size - 6)).all(axis=1)]

@@ -101,7 +101,7 @@ class Stroma:
         column, row = np.clip(points, 0, size - 1).astype(int).T
         full = field[row, column] > np.quantile(field[::4, ::4], 1 - share)
         near = np.hypot(*(points[:, None] - points).transpose(2, 0, 1)) < 1.5 * gap
-        full &= near @ full > 3                                 # no fat cell without neighbours
+        full &= near.astype(int) @ full > 3                                 # no fat cell without neighbours
         fat, third, other = np.full((3, *(-(-size[::-1] // 2))), 2 * gap, np.float32)   # nearest middles, half size
         y, x = (np.arange(side, dtype=np.float32) for side in fat.shape)
         reach = int(0.8 * gap)

@@ -6,7 +6,7 @@ import numpy as np
 
 from mdlib.data.phantoms import breast_cells as cells
 from mdlib.data.phantoms.breast_cells import Drawn, Nuclei
-from mdlib.data.phantoms.breast_layout import FAR, Duct, Layout, Look, Nest, lay_out
+from mdlib.data.phantoms.breast_layout import FAR, TUMOUR, Duct, Layout, Look, Nest, lay_out
 from mdlib.data.phantoms.breast_stain import Stain, seen, stain, toned
 from mdlib.data.phantoms.breast_stroma import EMPTY, WALL, Stroma, amounts, lay
 from mdlib.data.phantoms.drawing import Array, smooth, step, stream
@@ -107,7 +107,7 @@ class Section:
         lay(part, (0.75 if acinus else 0.4) * collar, LOOSE + 0.05 * fine[..., None])
         inside, texture = np.clip(depth + 0.5, 0, 1), (0.03 * cloud + 0.03 * fine)[..., None] * amounts(0.6, 1.6)
         lay(part, inside, CYTOPLASM + texture)
-        if duct.filling in ("open", "secretion", "acinus", "hyperplasia"):
+        if duct.filling not in TUMOUR:
             lay(part, 0.6 * inside * step(1 - np.abs(depth - 4.2) / 4.0), CLEAR)       # of the myoepithelium
         hollow = cells.lumen(duct, angle, depth)
         lay(part, 0.35 * inside * step(1 - np.abs(hollow + 1.0) / 1.8), WALL)          # the luminal border
@@ -120,7 +120,7 @@ class Section:
     @staticmethod
     def _content(duct: Duct, hollow: Array, cloud: Array, fine: Array) -> Array:
         """What is in the lumen: nothing, a pink secretion drawn back from the border, or the debris of dead cells."""
-        if duct.filling == "secretion":
+        if duct.secretion:
             much = step(0.6 + 0.5 * cloud + (hollow - 3) / 4)[..., None]
             return EMPTY + much * (amounts(0.10, 0.56) + (0.06 * cloud + 0.03 * fine)[..., None])
         if duct.filling == "comedo":
