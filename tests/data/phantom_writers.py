@@ -102,10 +102,10 @@ def breast_twins(folder: Path) -> Iterator[Twin]:
     """What surrounds a nest is a little paler; pictures that are not invasive stay as they are."""
     truth = breast.Truth(folder)
     for case in breast.plan(truth.settings):
-        if case.image.endswith("1.tif") or case.label == "Invasive":
+        if case.image.endswith("1") or case.label == "Invasive":
             changed = truth.mask(case.image, "gap") | truth.mask(case.image, "nests")
             near = binary_dilation(changed, np.ones((3, 3)), iterations=9)
-            original = picture(folder / breast.HOME / "Photos" / case.label / case.image)
+            original = picture(folder / breast.HOME / "Photos" / case.label / f"{case.image}.tif")
             yield Twin(original, breast.twin(folder, case.image), near, changed)
 
 
@@ -134,5 +134,5 @@ WRITERS = {
         breast, {"patients": 3, "pictures": 2, "height": 256, "width": 320}, {"patients": 1, "pictures": 1},
         {"width": 300}, {}, {"height": 200}, "256 pixels", bach,
         lambda collection: collection.table[["bag", "label", "patient"]],
-        lambda case: [(Path(case.image).stem, case.label, str(case.patient))], breast_twins, 0.9),
+        lambda case: [(case.image, case.label, str(case.patient))], breast_twins, 0.9),
 }

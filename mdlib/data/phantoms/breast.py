@@ -2,10 +2,10 @@
 
     write("breast")         # ICIAR2018_BACH_Challenge/Photos/{Normal,Benign,InSitu,Invasive}/*.tif, its csv, truth/
     truth = Truth("breast")
-    truth.instances("iv012.tif")            # uint8 (H, W): 0, or the number of the duct
-    truth.mask("iv012.tif", "gap")          # bool (H, W): where the membrane is missing
-    truth.boxes("iv012.tif")                # Box(instance, filling, shows, xmin, ymin, xmax, ymax), …
-    twin("breast", "iv012.tif")             # uint8 (H, W, 3): the same picture, gaps closed and nests gone
+    truth.labels("iv012")                   # uint8 (H, W): 0, or the number of the duct
+    truth.mask("iv012", "gap")              # bool (H, W): where the membrane is missing
+    truth.boxes("iv012", shows=True)        # the ducts that show the class: Box(kind, number, shows, left, top, …)
+    twin("breast", "iv012")                 # uint8 (H, W, 3): the same picture, gaps closed and nests gone
 
 Normal: ducts of two layers of cells round a lumen that is empty or holds a secretion. Benign: more ducts, nearer one
 another, their epithelium of several layers of regular nuclei. In situ: ducts filled with tumour cells, the membrane
@@ -40,22 +40,22 @@ HOME = "ICIAR2018_BACH_Challenge"
 
 NOTICE = """These pictures of breast tissue are drawn by mdlib.data.phantoms.breast. They show no patient.
 
-truth/instances/*.png holds the number of the duct in each pixel, 0 where there is none; truth/boxes.csv has the box of
-each (xmax and ymax lie outside), what fills it, and whether it shows the class of its picture. In truth/parts/*.png,
-bit 0 is the basement membrane, bit 1 the gaps in it, bit 2 the nests of tumour cells outside the ducts, and bit 3 the
-nuclei of the epithelium.
+truth/ducts/*.png holds the number of the duct in each pixel, 0 where there is none; truth/boxes.csv has the box of
+each: first column and row in it, first column and row beyond it, in pixels; what fills the duct, and whether it shows
+the class of its picture. truth/parts/*.png has a bit for each part: 1 basement membrane, 2 gaps in it, 4 nests of
+tumour cells outside the ducts, 8 nuclei of the epithelium.
 """
 
 
 class Box(NamedTuple):
-    """A duct: its number, what fills it, whether it shows the class of the picture, and its box in pixels."""
-    instance: int
-    filling: str
+    """A duct: what fills it, its number in the label map, whether it shows the class of its picture; in pixels."""
+    kind: str
+    number: int
     shows: bool
-    xmin: int
-    ymin: int
-    xmax: int
-    ymax: int
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Case:
-    """A picture: its file, its class, whose it is."""
+    """A picture: its name, its class, whose it is."""
     image: str
     label: str
     patient: int
@@ -88,7 +88,7 @@ class Case:
 def plan(settings: Settings) -> tuple[Case, ...]:
     """Every picture of a collection, class by class; a patient has one class."""
     numbers = stream(settings.seed, "patients").permutation(len(CLASSES) * settings.patients) + 1
-    return tuple(Case(f"{prefix}{number + 1:03d}.tif", label,
+    return tuple(Case(f"{prefix}{number + 1:03d}", label,
                       int(numbers[rank * settings.patients + number // settings.pictures]))
                  for rank, (label, prefix) in enumerate(PREFIXES.items())
                  for number in range(settings.patients * settings.pictures))
@@ -111,16 +111,16 @@ def _write_all(folder: Path, settings: Settings, workers: int | None) -> None:
     home, cases = folder / HOME, plan(settings)
     for label in CLASSES:
         (home / "Photos" / label).mkdir(parents=True)
-    for kind in ("instances", "parts"):
+    for kind in ("ducts", "parts"):
         (folder / "truth" / kind).mkdir()
     jobs = [(folder, cases[i:i + 10], settings) for i in range(0, len(cases), 10)]
     boxes = [row for found in side_by_side(_write_some, jobs, "drawing breast tissue, 10 pictures at a time", workers)
              for row in found]
     write_csv(folder / "truth" / "boxes.csv", ",".join(("image", *Box._fields)), boxes)
-    first, *others = [(case.image, case.label) for case in cases]
+    first, *others = [(f"{case.image}.tif", case.label) for case in cases]
     write_csv(home / "Photos" / "microscopy_ground_truth.csv", ",".join(first), others)         # it has no header
     write_csv(home / "ICIAR2018_BACH_dataset_micro_patient.csv", "Histology,Label,Patient",
-              [(case.image, case.label, case.patient) for case in cases])
+              [(f"{case.image}.tif", case.label, case.patient) for case in cases])
 
 
 def _write_some(folder: Path, cases: Sequence[Case], settings: Settings) -> list[tuple]:
@@ -128,14 +128,14 @@ def _write_some(folder: Path, cases: Sequence[Case], settings: Settings) -> list
 
 
 def _write_case(folder: Path, case: Case, settings: Settings) -> list[tuple]:
-    section, name = Section(case.look(settings)), Path(case.image).with_suffix(".png")
-    path = folder / HOME / "Photos" / case.label / case.image
+    section, name = Section(case.look(settings)), f"{case.image}.png"
+    path = folder / HOME / "Photos" / case.label / f"{case.image}.tif"
     Image.fromarray(section.draw()).save(path, compression="tiff_adobe_deflate")
     bits = sum(mask.astype(np.uint8) << bit for bit, mask in enumerate(section.masks().values()))
     Image.fromarray(bits).save(folder / "truth" / "parts" / name)
-    Image.fromarray(section.instances).save(folder / "truth" / "instances" / name)
-    return [(number, duct.filling, int(duct.shows), *_box(section.instances == number))
-            for number, duct in enumerate(section.layout.ducts, start=1) if (section.instances == number).any()]
+    Image.fromarray(section.labels).save(folder / "truth" / "ducts" / name)
+    return [(duct.filling, number, int(duct.shows), *_box(section.labels == number))
+            for number, duct in enumerate(section.layout.ducts, start=1) if (section.labels == number).any()]
 
 
 def _box(mask: Array) -> tuple[int, int, int, int]:
@@ -171,9 +171,9 @@ class Truth:
         """Whose and of which class a picture is. Raises DataError for one that is not in the collection."""
         return _case(self.settings, image)
 
-    def instances(self, image: str) -> Array:
+    def labels(self, image: str) -> Array:
         """The number of the duct in each pixel, with what pours out of it, uint8 (H, W); 0 where there is none."""
-        return self._read("instances", image)
+        return self._read("ducts", image)
 
     def mask(self, image: str, part: str) -> Array:
         """Where one of PARTS is to be seen, bool (H, W)."""
@@ -190,14 +190,14 @@ class Truth:
     def _boxes(self) -> dict[str, list[Box]]:
         found: dict[str, list[Box]] = {}
         with (self.folder / "truth" / "boxes.csv").open(newline="", encoding="utf-8") as file:
-            for image, number, filling, shows, *corners in islice(csv.reader(file), 1, None):
-                box = Box(int(number), filling, shows == "1", *map(int, corners))
+            for image, kind, number, shows, *corners in islice(csv.reader(file), 1, None):
+                box = Box(kind, int(number), shows == "1", *map(int, corners))
                 found.setdefault(image, []).append(box)
         return found
 
     def _read(self, kind: str, image: str) -> Array:
         self.case(image)
-        return np.asarray(Image.open(self.folder / "truth" / kind / Path(image).with_suffix(".png")))
+        return np.asarray(Image.open(self.folder / "truth" / kind / f"{image}.png"))
 
 
 def twin(collection: Path | str | Settings, image: str) -> Array:

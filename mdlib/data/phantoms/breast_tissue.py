@@ -55,7 +55,7 @@ class Section:
     # ---- what is known about it
 
     @cached_property
-    def instances(self) -> Array:
+    def labels(self) -> Array:
         """Number, from 1, of the duct in each pixel, with its membrane and what pours out of it; 0 outside, uint8.
 
         The ducts are numbered as in the layout; acini have no number.
