@@ -28,9 +28,9 @@ class Kind:
 
 KINDS = {
     "luminal": Kind((4.7, 3.1), 0.07, (0.88, 0.07), 0.16, 0.18, 0.03, 0.0),
-    "regular": Kind((4.4, 3.1), 0.09, (0.85, 0.08), 0.18, 0.20, 0.05, 0.0),
+    "regular": Kind((4.7, 3.4), 0.09, (0.85, 0.08), 0.18, 0.20, 0.05, 0.0),
     "myoepithelial": Kind((4.4, 1.7), 0.12, (1.00, 0.10), 0.10, 0.05, 0.05, 0.0),
-    "tumour": Kind((6.0, 4.8), 0.17, (0.80, 0.14), 0.34, 0.42, 0.09, 1.25),
+    "tumour": Kind((5.7, 4.6), 0.20, (0.80, 0.15), 0.36, 0.44, 0.10, 1.25),
     "spindle": Kind((6.2, 1.25), 0.25, (0.85, 0.12), 0.10, 0.05, 0.05, 0.0),
     "lymphocyte": Kind((2.9, 2.7), 0.07, (1.18, 0.08), 0.22, 0.10, 0.03, 0.0),
     "debris": Kind((1.7, 1.2), 0.35, (1.15, 0.20), 0.05, 0.00, 0.15, 0.0),
@@ -146,8 +146,8 @@ def _row(duct: Duct, depth: float, gap: float, kind: str, rng: np.random.Generat
 def _layers(duct: Duct, rng: np.random.Generator) -> list[Nuclei]:
     """Regular nuclei in several layers, each turned its own way, with lumens like slits."""
     found = []
-    for depth in np.arange(11.0, duct.radius, 8.6):
-        count = int(2 * np.pi * (duct.radius - depth) / 8.6)
+    for depth in np.arange(11.0, duct.radius, 9.0):
+        count = int(2 * np.pi * (duct.radius - depth) / 9.0)
         angle = 2 * np.pi * (np.arange(count) + rng.uniform() + rng.uniform(-0.3, 0.3, count)) / max(count, 1)
         deep = depth + rng.normal(0, 1.6, count)
         kept = (lumen(duct, angle, deep) < -3.2) | (depth < 12)
@@ -158,7 +158,7 @@ def _layers(duct: Duct, rng: np.random.Generator) -> list[Nuclei]:
 
 def _filled(duct: Duct, rng: np.random.Generator) -> list[Nuclei]:
     """Tumour cells side by side, of any size and turned any way, round holes; debris where the middle has died."""
-    spots = np.add(lattice(duct.radius * 1.25, 11.4, rng), [duct.x, duct.y])
+    spots = np.add(lattice(duct.radius * 1.25, 10.8, rng), [duct.x, duct.y])
     depth, angle = duct.depth(*spots.T)
     kept = (depth > 7.5) & (lumen(duct, angle, depth) < -4.0)
     found = [nuclei("tumour", spots[kept], rng.uniform(0, np.pi, kept.sum()), rng)]
@@ -179,10 +179,11 @@ def lattice(reach: float, gap: float, rng: np.random.Generator) -> Array:
     return points + rng.uniform(-0.24, 0.24, points.shape) * gap
 
 
-def of_nests(layout: Layout) -> list[Nuclei]:
-    """The tumour nuclei of the nests."""
-    rng = layout.look.stream("nuclei of nests")
-    return [nuclei("tumour", nest.cells, rng.uniform(0, np.pi, len(nest.cells)), rng) for nest in layout.nests]
+def of_nests(layout: Layout, tumour: bool) -> list[Nuclei]:
+    """The nuclei of the nests of a tumour, or else of the ductules."""
+    rng = layout.look.stream("nuclei of nests", int(tumour))
+    return [nuclei("tumour" if tumour else "regular", nest.cells, rng.uniform(0, np.pi, len(nest.cells)), rng)
+            for nest in layout.nests if nest.tumour == tumour]
 
 
 def of_vessel(vessel: Vessel, rng: np.random.Generator) -> Nuclei:

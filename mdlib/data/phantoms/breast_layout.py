@@ -19,24 +19,22 @@ GAP = (6.0, 14.0)           # of the membrane of an invasive tumour, from end to
 
 @dataclass(frozen=True)
 class Plan:
-    """Of a class: how many ducts show it, their radius, what fills them, how near they lie; other ducts, lobules."""
+    """Of a class: how many ducts show it and what fills them; how many normal ducts lie beside them."""
     ducts: tuple[int, int]
-    radius: tuple[float, float]
     fillings: tuple[str, ...]
-    apart: float
-    normal: tuple[int, int]         # normal ducts that do not show the class
-    lobules: tuple[int, int]
+    normal: tuple[int, int]
 
 
 TUMOUR = ("solid", "cribriform", "comedo")
 HYPERPLASIA = ("mild", "moderate", "florid")
 PLANS = {
-    "Normal": Plan((2, 4), (30, 54), ("normal",), 20, (0, 0), (1, 2)),
-    "Benign": Plan((4, 7), (28, 50), HYPERPLASIA, 7, (0, 1), (0, 1)),
-    "InSitu": Plan((2, 4), (32, 60), TUMOUR, 24, (1, 2), (0, 2)),
-    "Invasive": Plan((2, 4), (32, 60), TUMOUR, 24, (1, 2), (0, 1)),
+    "Normal": Plan((2, 4), ("normal",), (0, 0)),
+    "Benign": Plan((3, 6), HYPERPLASIA, (0, 2)),
+    "InSitu": Plan((2, 4), TUMOUR, (1, 2)),
+    "Invasive": Plan((2, 4), TUMOUR, (1, 2)),
 }
-NORMAL = (20, 48)           # radius of normal ducts that do not show the class
+RADIUS, NORMAL = (30, 56), (22, 50)     # of ducts that show the class, and of normal ones beside them
+APART = 16                              # at least, from duct to duct
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,12 @@ class Duct:
 
 @dataclass(frozen=True)
 class Nest:
-    """A group of tumour cells outside the ducts: middles of its cells (N, 2), and the duct it grew out of, or -1."""
+    """A group of cells outside the ducts: middles of its cells (N, 2), and the duct it grew out of, or -1.
+
+    It is of a tumour, or else a ductule, cut lengthwise: regular cells within a membrane.
+    """
     cells: Array
+    tumour: bool
     duct: int = -1
 
     def window(self, shape: tuple[int, int]) -> tuple[slice, slice]:
@@ -195,32 +197,26 @@ class Layout:
 
 def lay_out(look: Look) -> Layout:
     """The layout of a picture."""
-    plan, layout = PLANS[look.label], Layout(look)
-    rng = look.stream("ducts")
-    count = rng.integers(*plan.ducts, endpoint=True)
-    layout.ducts.extend(_ducts(look, rng, plan, count))
-    _lobules(look, look.stream("lobules"), layout, plan)
-    if look.label == "Invasive":
-        layout.nests.extend(_tongue(look, duct, number) for number, duct in enumerate(layout.ducts) if duct.gaps)
-        _nests(look, look.stream("nests"), layout)
+    layout = Layout(look)
+    layout.ducts.extend(_ducts(look, look.stream("ducts"), PLANS[look.label]))
+    _lobules(look, look.stream("lobules"), layout)
+    layout.nests.extend(_beside(look, duct, number) for number, duct in enumerate(layout.ducts) if duct.shows)
+    _nests(look, look.stream("nests"), layout)
     return layout
 
 
-def _ducts(look: Look, rng: np.random.Generator, plan: Plan, count: int) -> Iterator[Duct]:
+def _ducts(look: Look, rng: np.random.Generator, plan: Plan) -> Iterator[Duct]:
     """Ducts that show the class, whole inside the picture, then normal ones, which its border may cut."""
     taken: list[Duct] = []
-    (height, width), home = look.shape, rng.uniform(0.35, 0.65, 2) * look.shape[::-1]
+    (height, width), count = look.shape, rng.integers(*plan.ducts, endpoint=True)
     for number in range(count + rng.integers(*plan.normal, endpoint=True)):
         shows = number < count
-        low, high = plan.radius if shows else NORMAL
+        low, high = RADIUS if shows else NORMAL
         for attempt in range(60):
             radius = rng.uniform(low, high - (high - low) * attempt / 60)
             inset = min(1.14 * radius + 4, height / 2 - 1) if shows else 0
             x, y = rng.uniform(inset, width - inset), rng.uniform(inset, height - inset)
-            if plan.apart < 20 and shows and attempt < 40:          # crowded: near the others
-                x, y = np.clip(home + rng.normal(0, 45 + 1.2 * attempt, 2), inset, [width - inset, height - inset])
-            if all(np.hypot(x - d.x, y - d.y) > 1.08 * (radius + d.radius) + (plan.apart if shows else 16)
-                   for d in taken):
+            if all(np.hypot(x - d.x, y - d.y) > 1.08 * (radius + d.radius) + APART for d in taken):
                 break
         else:
             continue
@@ -237,9 +233,9 @@ def _waves(rng: np.random.Generator, swing: float) -> tuple[tuple[int, float, fl
                  for count in (2, 3, 5))
 
 
-def _lobules(look: Look, rng: np.random.Generator, layout: Layout, plan: Plan) -> None:
+def _lobules(look: Look, rng: np.random.Generator, layout: Layout) -> None:
     """Groups of acini, each in loose stroma, where the ducts leave room."""
-    for lobule in range(rng.integers(*plan.lobules, endpoint=True)):
+    for lobule in range(rng.integers(0, 3)):
         places = layout.outside(rng.uniform(0, 1, (40, 2)) * look.shape[::-1], 48)
         if not len(places):
             return
@@ -252,26 +248,27 @@ def _lobules(look: Look, rng: np.random.Generator, layout: Layout, plan: Plan) -
         layout.ducts.extend(acini)
 
 
-def _tongue(look: Look, duct: Duct, number: int) -> Nest:
-    """The cells that pour out through the gap of a duct."""
-    rng, (angle, half) = look.stream(duct.key, "tongue"), duct.gaps[0]
-    cells = [duct.at(np.array(angle), np.array(depth)) for depth in (2.0, -8.5)]
+def _beside(look: Look, duct: Duct, number: int) -> Nest:
+    """The cells that pour out through the gap of a duct, or a ductule beside one that has none."""
+    rng = look.stream(duct.key, "beside")
+    angle, far = duct.gaps[0][0] if duct.gaps else rng.uniform(0, 2 * np.pi), 0 if duct.gaps else 7
+    cells = [duct.at(np.array(angle), np.array(depth)) for depth in ((2.0, -8.5) if duct.gaps else (-15.5,))]
     for _ in range(rng.integers(3, 8)):
-        spread = angle + rng.normal(0, (half + 7) / duct.radius, 12)
-        _add(cells, duct.at(spread, -rng.uniform(9, 30, 12)), 9.0)
-    return Nest(np.array(cells), number)
+        spread = angle + rng.normal(0, 12 / duct.radius, 12)
+        _add(cells, duct.at(spread, -rng.uniform(9 + far, 30 + far, 12)), 9.0)
+    return Nest(np.array(cells), bool(duct.gaps), number if duct.gaps else -1)
 
 
 def _nests(look: Look, rng: np.random.Generator, layout: Layout) -> None:
-    """Nests in the stroma: cords, clumps and single cells, most of them not far from the gaps."""
-    size = np.array(look.shape[::-1])
+    """Nests, or ductules, in the stroma: cords, clumps and single cells, most of them not far from the ducts."""
+    size, tumour = np.array(look.shape[::-1]), look.label == "Invasive"
     near = [nest.cells[-1] for nest in layout.nests]
     for _ in range(rng.integers(6, 12)):
         start = near[rng.integers(len(near))] if near and rng.random() < 0.7 else rng.uniform(0, 1, 2) * size
         spots = layout.outside(start + rng.normal(0, 50, (12, 2)), 9)
         spots = spots[((spots > 6) & (spots < size - 6)).all(axis=1)]
         if len(spots):
-            layout.nests.append(Nest(layout.outside(_cord(rng, spots[0]), 8)))
+            layout.nests.append(Nest(layout.outside(_cord(rng, spots[0]), 8), bool(tumour and rng.random() < 0.8)))
 
 
 def _cord(rng: np.random.Generator, spot: Array) -> Array:

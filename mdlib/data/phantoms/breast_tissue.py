@@ -64,7 +64,7 @@ class Section:
         for number, (duct, place, depth, _) in enumerate(self._fields, start=1):
             if duct.filling != "acinus":
                 labels[place][depth > -MEMBRANE] = number
-        for nest, place, body in self._bodies:
+        for nest, place, body, _ in self._bodies:
             if nest.duct >= 0:
                 labels[place][(body > 0.5) & (labels[place] == 0)] = nest.duct + 1
         return labels
@@ -76,8 +76,8 @@ class Section:
             line, gap = np.abs(depth + MEMBRANE / 2) < MEMBRANE / 2 + 0.3, duct.open(angle) > 0.5
             found["membrane"][place] |= line & ~gap
             found["gap"][place] |= line & gap
-        for _, place, body in self._bodies:
-            found["nests"][place] |= body > 0.5
+        for nest, place, body, rim in self._bodies:
+            found["nests" if nest.tumour else "membrane"][place] |= (body if nest.tumour else rim) > 0.5
         found["membrane"] &= ~found["nests"]
         cover = self._drawn.cover * self._nuclei.epithelial[self._drawn.number]
         found["nuclei"].ravel()[self._drawn.where] = cover > 0.5
@@ -90,12 +90,14 @@ class Section:
         canvas = self._stroma.draw()
         for each in self._fields:
             self._duct(canvas, *each, invasion)
-        if not invasion:
-            nuclei = cells.joined(self._cells)
+        for number, (nest, place, body, rim) in enumerate(self._bodies):
+            if invasion or not nest.tumour:
+                self._nest(canvas[place], place, number, nest, body, rim)
+        if invasion:
+            self._paint(canvas, self._nuclei, self._drawn)
+        else:
+            nuclei = cells.joined([*self._cells, *cells.of_nests(self.layout, tumour=False)])
             self._paint(canvas, nuclei, cells.draw(nuclei, self.shape))
-            return canvas
-        self._nests(canvas)
-        self._paint(canvas, self._nuclei, self._drawn)
         return canvas
 
     def _duct(self, canvas: Array, duct: Duct, place: tuple[slice, slice], depth: Array, angle: Array,
@@ -129,24 +131,24 @@ class Section:
         return EMPTY
 
     @cached_property
-    def _bodies(self) -> list[tuple[Nest, tuple[slice, slice], Array]]:
-        """Of each nest a window round it, and how much of each pixel its cells cover."""
+    def _bodies(self) -> list[tuple[Nest, tuple[slice, slice], Array, Array]]:
+        """Of each nest a window round it, and how much of each pixel its cells and its membrane cover."""
         found, rng = [], self.look.stream("outlines of nests")
         for nest in self.layout.nests:
             place = nest.window(self.shape)
             x, y = self._x[place], self._y[place]
             field = nest.field(x, y) + 0.05 * smooth(rng, x.shape, (12, 12))
             reaches = np.clip((3.0 if nest.duct >= 0 else 0.5) - self._depth[place], 0, 1)
-            found.append((nest, place, step((field - 0.30) * 5 + 0.5) * reaches))
+            rim = step(1.6 - np.abs(field - 0.27) * 14) * reaches * (not nest.tumour)
+            found.append((nest, place, step((field - 0.30) * 5 + 0.5) * reaches, rim))
         return found
 
-    def _nests(self, canvas: Array) -> None:
-        rng = self.look.stream("ground of nests")
-        for nest, place, body in self._bodies:
-            fine = smooth(rng, body.shape, tuple(size // 3 + 1 for size in body.shape))
-            halo = step((nest.field(self._x[place], self._y[place]) - 0.08) * 5) * np.clip(0.5 + 0.3 * fine, 0, 1)
-            lay(canvas[place], halo * np.clip(0.5 - self._depth[place], 0, 1), LOOSE)
-            lay(canvas[place], body, CYTOPLASM + 0.05 * fine[..., None])
+    def _nest(self, part: Array, place: tuple[slice, slice], number: int, nest: Nest, body: Array, rim: Array) -> None:
+        fine = smooth(self.look.stream("nest", number), body.shape, tuple(size // 3 + 1 for size in body.shape))
+        halo = step((nest.field(self._x[place], self._y[place]) - 0.08) * 5) * np.clip(0.5 + 0.3 * fine, 0, 1)
+        lay(part, halo * np.clip(0.5 - self._depth[place], 0, 1), LOOSE)
+        lay(part, body, CYTOPLASM + 0.05 * fine[..., None])
+        lay(part, 0.85 * rim, LINE)
 
     # ---- nuclei
 
@@ -168,7 +170,8 @@ class Section:
 
     @cached_property
     def _nuclei(self) -> Nuclei:
-        return cells.joined([*self._cells, *cells.of_nests(self.layout)])
+        return cells.joined([*self._cells, *(found for tumour in (False, True)
+                                             for found in cells.of_nests(self.layout, tumour))])
 
     @cached_property
     def _drawn(self) -> Drawn:
