@@ -12,9 +12,10 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from mdlib.data.bach import bach
 from mdlib.data.chestxray14 import ChestXray14
 from mdlib.data.folders import class_folders, crc_msi
-from mdlib.data.phantoms import chest, fungi, histology, oct, tiles
+from mdlib.data.phantoms import breast, chest, fungi, histology, oct, tiles
 from mdlib.data.phantoms.fungi_slide import SOFT, Slide
 from mdlib.data.phantoms.histology_reports import GRADES
 from mdlib.data.phantoms.oct_places import Knobs
@@ -115,6 +116,17 @@ def fungi_twins(folder: Path) -> Iterator[Twin]:
         yield Twin(original, fungi.twin(folder, case.image, bare=(1,)), may, conidia)
 
 
+def breast_twins(folder: Path) -> Iterator[Twin]:
+    """What surrounds a nest is a little paler; pictures that are not invasive stay as they are."""
+    truth = breast.Truth(folder)
+    for case in breast.plan(truth.settings):
+        if case.image.endswith("1") or case.label == "Invasive":
+            changed = truth.mask(case.image, "gap") | truth.mask(case.image, "nests")
+            near = binary_dilation(changed, np.ones((3, 3)), iterations=9)
+            original = picture(folder / breast.HOME / "Photos" / case.label / f"{case.image}.tif")
+            yield Twin(original, breast.twin(folder, case.image), near, changed)
+
+
 WRITERS = {
     "chest": Writer(
         chest, {"patients": 60, "side": 128, "seed": 3}, {"patients": 3}, {"patients": 4}, {},
@@ -141,4 +153,9 @@ WRITERS = {
         {"patients": 0}, "at least 1 patient", partial(class_folders, classes=fungi.CLASSES),
         lambda collection: collection.table[["bag", "patient", "label"]],
         lambda case: [(case.image, case.patient, case.label)], fungi_twins, 0.9),
+    "breast": Writer(
+        breast, {"patients": 3, "pictures": 2, "height": 256, "width": 320}, {"patients": 1, "pictures": 1},
+        {"width": 300}, {}, {"height": 200}, "256 pixels", bach,
+        lambda collection: collection.table[["bag", "label", "patient"]],
+        lambda case: [(case.image, case.label, str(case.patient))], breast_twins, 0.9),
 }

@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def images(folder: Path) -> set[bytes]:
     return {each for path, each in contents(folder).items()
-            if path.suffix in (".png", ".jpg") and path.parts[0] != "truth"}
+            if path.suffix in (".png", ".jpg", ".tif") and path.parts[0] != "truth"}
 
 
 def start(name: str, target: Path, stderr: int = subprocess.DEVNULL, **arguments) -> subprocess.Popen:

@@ -1,0 +1,162 @@
+"""Colour pictures at their own resolution, mapped into memory as bytes: what networks that crop are given (Fan et al.).
+
+    pictures = open_pictures(bags.paths(), "cache/pictures")
+    pictures.picture(7)             # uint8 (H, W, 3): a view of the mapped file
+    pictures.batch([7, 0, 3])       # {"picture": uint8 (B, 3, H, W), "extent": int64 (B, 2), "index": int64 (B,)}
+
+Pictures of different sizes lie in one cache, each padded with 0 at the bottom and right to the largest height and
+width of the collection; a batch is padded to the largest of its own.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from mdlib.data.cache import open_cache
+from mdlib.data.images import BROKEN, read_colour
+from mdlib.data.samples import Mapped
+from mdlib.errors import DataError
+
+MODES = ("1", "L", "P", "RGB", "YCbCr")         # of Pillow: what becomes red, green and blue without loss
+ORIENTATION, BITS, TIFF_PARTS = 274, 258, ((273, 279), (324, 325))      # tags: strips and tiles, where and how long
+
+
+class Pictures(Mapped):
+    """Pictures of a collection as bytes. `sizes`: int64 (N, 2), the height and width of each.
+
+    A sample: picture uint8 (3, H, W), extent int64 (2,), its own height and width, index int64, the row in the
+    collection. A batch is padded with 0 at the bottom and right to its largest picture.
+    """
+
+    def __init__(self, pixels: np.ndarray, sizes: np.ndarray, rows: Sequence[int] | np.ndarray | None = None):
+        if pixels.ndim != 4 or len(pixels) != len(sizes) or (sizes > pixels.shape[1:3]).any():
+            raise DataError(f"{len(sizes)} sizes for pixels {pixels.shape}", "parameters pixels, sizes",
+                            "Give pixels (N, H, W, 3) and the height and width of each picture.")
+        super().__init__(pixels, np.arange(len(sizes)) if rows is None else rows, len(sizes))
+        self.sizes = np.asarray(sizes, np.int64)
+
+    def picture(self, row: int) -> np.ndarray:
+        """The picture in one row of the collection, uint8 (H, W, 3), a view."""
+        height, width = self.sizes[row]
+        return self.pixels[row, :height, :width]
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = self.rows[np.asarray(indices, dtype=np.int64)]
+        height, width = self.sizes[rows].max(axis=0)
+        cut = torch.from_numpy(np.stack([self.pixels[row, :height, :width] for row in rows]))
+        return {"picture": cut.permute(0, 3, 1, 2), "extent": torch.from_numpy(self.sizes[rows]),
+                "index": torch.from_numpy(rows)}
+
+
+class PictureSamples(Mapped):
+    """Some rows of a collection, for networks that look at a thumbnail and cut from the original (Fan et al., Fig. 2).
+
+    A batch: image float32 (B, 3, h, w) in [0, 1], the thumbnails; picture, extent and index as of `Pictures`; target
+    int64 (B,). `thumbnails` uint8 (N, h, w, 3), usually `Bags.pixels`, and `targets` (N,) have one row per picture.
+    Raises DataError where lengths or rows do not fit.
+    """
+
+    def __init__(self, thumbnails: np.ndarray, pictures: Pictures, targets: np.ndarray,
+                 rows: Sequence[int] | np.ndarray):
+        lengths = {"thumbnails": len(thumbnails), "pictures": len(pictures.sizes), "targets": len(targets)}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"{lengths} are not of one length", "parameters of PictureSamples",
+                            "Give one row per picture of the collection.")
+        super().__init__(thumbnails, rows, len(thumbnails))
+        self.targets = np.asarray(targets, np.int64)
+        self.pictures = Pictures(pictures.pixels, pictures.sizes, self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = self.rows[np.asarray(indices, dtype=np.int64)]
+        image = torch.from_numpy(np.asarray(self.pixels[rows])).permute(0, 3, 1, 2)
+        return {"image": image.float().div_(255).contiguous(), **self.pictures.__getitems__(indices),
+                "target": torch.from_numpy(self.targets[rows])}
+
+
+def open_pictures(paths: Sequence[Path | str], folder: Path | str, smallest: int = 1, workers: int | None = None
+                  ) -> Pictures:
+    """The pictures of these files, from the cache in `folder`; decoded where needed, as by `cache.open_cache`.
+
+    Raises DataError naming the file as `check_picture` and `open_cache` do: for one with a side of less than
+    `smallest` pixels (that of a crop) before any is decoded.
+    """
+    sizes = np.array([check_picture(path, smallest) for path in paths], np.int64).reshape(-1, 2)
+    height, width = sizes.max(axis=0, initial=1).tolist()
+
+    def decode(row: int) -> np.ndarray:
+        image = read_colour(paths[row])
+        return np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)])
+    return Pictures(open_cache(paths, (height, width, 3), folder, decode, workers), sizes)
+
+
+def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[int, int]:
+    """Height and width of a picture file, from its header; its pixels are not read.
+
+    Raises DataError for one that other programs would show otherwise, or that cannot be read: CMYK and other colour
+    spaces, alpha, more than 8 bits, turned by its EXIF orientation, a TIFF that is cut off, more pixels than Pillow
+    reads from unknown sources (`Image.MAX_IMAGE_PIXELS`), a side of less than `smallest`. `row` says in which row of
+    which table the file stands.
+    """
+    path, where = Path(path), f"{path} ({row})" if row else str(path)
+    if not path.is_file():
+        raise DataError("no such picture", where, "Put the file there, or remove its row from the table.")
+    if not path.stat().st_size:
+        raise DataError("the file is empty (0 bytes)", where, "Copy or download it again.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check(image, path, where)
+                height, width = image.height, image.width
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: this may be a decompression bomb", where,
+                        "Cut the region of interest out; or raise PIL.Image.MAX_IMAGE_PIXELS where the file can be "
+                        "trusted.") from None
+    except UnidentifiedImageError:
+        raise DataError("this is no picture (known: TIFF, PNG, JPEG)", where, "Copy or download it again.") from None
+    except DataError:
+        raise
+    except BROKEN as error:
+        raise DataError(f"the picture is truncated or damaged ({error})", where, "Copy or download it again.") from None
+    if min(height, width) < smallest:
+        raise DataError(f"{height} x {width} pixels (height x width) are fewer than a crop of {smallest}", where,
+                        "Leave it out, use the original in place of a reduced copy, or choose a smaller crop.")
+    return height, width
+
+
+def _check(image: Image.Image, path: Path, where: str) -> None:
+    if image.mode.startswith(("I", "F")) or any(";16" in str(part) for part in image.tile):
+        raise DataError("more than 8 bits for each colour", where, "Save it with 8 bits: which range of 16 bits is "
+                        "meant differs between programs.")
+    if "A" in image.mode.removeprefix("LAB") or image.mode in ("PA", "RGBa", "La") or "transparency" in image.info:
+        raise DataError("the picture has an alpha channel", where, "Save it without, on the background it should have.")
+    if image.mode not in MODES:
+        raise DataError(f"the colours are {image.mode}, not red, green and blue", where, "Convert it to RGB with the "
+                        "colour profile it was made with.")
+    turned = image.getexif().get(ORIENTATION, 1)
+    if turned not in (0, 1):
+        raise DataError(f"its EXIF orientation is {turned}: some programs show it turned, and boxes and masks do not "
+                        "say which way", where, "Save it upright, with orientation 1.")
+    tags, size = getattr(image, "tag_v2", {}), os.path.getsize(path)
+    for begin, length in TIFF_PARTS:
+        ends = [a + b for a, b in zip(_all(tags.get(begin, ())), _all(tags.get(length, ())), strict=False)]
+        if max(ends, default=0) > size:
+            raise DataError(f"the TIFF is cut off: {max(ends):,} bytes are announced, {size:,} are there", where,
+                            "Copy or download it again.")
+
+
+def _all(value: Any) -> Sequence[int]:
+    return value if isinstance(value, tuple) else (value,)

@@ -1,0 +1,107 @@
+"""Pictures of different sizes in one cache: their own bytes and sizes, padded batches, and files that are refused."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from odd_pictures import ODD, PIXELS, plain, truncated
+from PIL import Image
+
+from mdlib.data.pictures import Pictures, PictureSamples, check_picture, open_pictures
+from mdlib.errors import DataError
+
+SIZES = [(48, 64), (40, 80), (60, 30), (48, 64)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f"{number}.tif" for number in range(len(SIZES))]
+    for number, (path, (height, width)) in enumerate(zip(paths, SIZES, strict=True)):
+        pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+@pytest.fixture
+def pictures(files, tmp_path):
+    return open_pictures(files, tmp_path / "cache", workers=1)
+
+
+def test_each_picture_has_its_own_bytes_and_size(files, pictures):
+    assert pictures.sizes.tolist() == [list(size) for size in SIZES] and isinstance(pictures.pixels, np.memmap)
+    for row, path in enumerate(files):
+        assert np.array_equal(pictures.picture(row), np.asarray(Image.open(path)))
+        assert np.shares_memory(pictures.picture(row), pictures.pixels)
+
+
+def test_a_batch_is_padded_to_its_largest_picture(pictures):
+    batch = pictures.batch([2, 0])
+    assert batch["picture"].shape == (2, 3, 60, 64) and batch["picture"].dtype == torch.uint8
+    assert batch["extent"].tolist() == [[60, 30], [48, 64]] and batch["index"].tolist() == [2, 0]
+    for number, row in enumerate((2, 0)):
+        height, width = SIZES[row]
+        own = batch["picture"][number].permute(1, 2, 0).numpy()
+        assert np.array_equal(own[:height, :width], pictures.picture(row))
+        assert not own[height:].any() and not own[:, width:].any()
+    assert pictures[1]["picture"].shape == (3, 40, 80)
+
+
+def test_rows_choose_among_the_pictures(pictures):
+    some = Pictures(pictures.pixels, pictures.sizes, [3, 1])
+    assert len(some) == 2 and some.batch(2)["index"].tolist() == [3, 1]
+    with pytest.raises(DataError, match="3 sizes for pixels"):
+        Pictures(pictures.pixels, pictures.sizes[:3])
+
+
+def test_samples_have_thumbnail_picture_and_target(pictures):
+    thumbnails = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), dtype=np.uint8)
+    samples = PictureSamples(thumbnails, pictures, np.array([0, 1, 2, 1]), [3, 1, 0])
+    batch = samples.batch([1, 2])
+    assert batch["index"].tolist() == [1, 0] and batch["target"].tolist() == [1, 0]
+    assert batch["image"].shape == (2, 3, 6, 8) and batch["extent"].tolist() == [[40, 80], [48, 64]]
+    torch.testing.assert_close(batch["image"][0], torch.from_numpy(thumbnails[1]).permute(2, 0, 1) / 255)
+    assert samples[0]["index"] == 3 and samples[0]["picture"].shape == (3, 48, 64)
+    with pytest.raises(DataError, match="are not of one length"):
+        PictureSamples(thumbnails[:3], pictures, np.zeros(4), [0])
+
+
+def test_a_worker_process_is_sent_no_pixels(pictures):
+    thumbnails = np.zeros((4, 6, 8, 3), np.uint8)
+    sent = pickle.dumps(PictureSamples(thumbnails, pictures, np.zeros(4), [3, 1]))
+    assert len(sent) < pictures.pixels.nbytes / 4
+    assert pickle.loads(sent).batch(1)["picture"].equal(pictures.batch([3])["picture"])
+
+
+@pytest.mark.parametrize("write, words", ODD.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_what_programs_do_not_agree_about_is_refused_by_its_header(tmp_path, write, words):
+    path = tmp_path / "odd.tif"
+    write(path)
+    with pytest.raises(DataError, match=rf"odd\.tif \(row 7 of table\.csv\): .*({words}).*\. [A-Z]"):
+        check_picture(path, row="row 7 of table.csv")
+
+
+def test_a_picture_of_ordinary_kind_is_not_refused(tmp_path):
+    for kind in ("RGB", "L", "P"):
+        Image.fromarray(PIXELS).convert(kind).save(tmp_path / f"{kind}.png")
+        assert check_picture(tmp_path / f"{kind}.png") == (48, 64)
+    Image.fromarray(PIXELS).save(tmp_path / "packed.tif", compression="tiff_lzw")
+    assert check_picture(tmp_path / "packed.tif", smallest=48) == (48, 64)
+
+
+def test_a_picture_smaller_than_the_crop_is_refused_before_any_is_decoded(files, tmp_path):
+    with pytest.raises(DataError, match=r"2\.tif: 60 x 30 pixels .* fewer than a crop of 32"):
+        open_pictures(files, tmp_path / "cache", smallest=32)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_missing_picture_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.tif: no such picture"):
+        check_picture(tmp_path / "none.tif")
+
+
+def test_a_truncated_jpeg_is_named_when_it_is_decoded(tmp_path):
+    truncated(tmp_path / "cut.jpg")
+    plain(tmp_path / "whole.jpg")
+    with pytest.raises(DataError, match=r"cut\.jpg: the image is truncated"):
+        open_pictures([tmp_path / "whole.jpg", tmp_path / "cut.jpg"], tmp_path / "cache", workers=1)
