@@ -64,8 +64,8 @@ class InstanceFusion(nn.Module):
             local = layer_channels(instance_features) * (1 if pool else n)
             self.head = nn.Linear(local + (channels if fusion == "both" else 0), classes)
 
-    def forward(self, image: Tensor, picture: Tensor | None = None, extent: Tensor | None = None, *,
-                local: bool = True) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, picture: Tensor | None = None, extent: Tensor | None = None,
+                boxes: Tensor | None = None, *, local: bool = True) -> dict[str, Tensor]:
         """image: thumbnails (B, 1 or 3, h, w) in [0, 1]; picture: the originals (B, 1 or 3, H, W) uint8, each padded at
 
         the bottom and right to the largest; extent: int (B, 2), their own heights and widths -> dict of
@@ -77,6 +77,7 @@ class InstanceFusion(nn.Module):
         `boxes` (B, n, 4): top, left, bottom, right in fractions of the picture, the best first; `found` (B, n) bool:
         False for a box that repeats the first, or is the whole picture. Not there where the local branch is left out.
 
+        boxes: (B, n, 4), known ones in place of the sampler's, for instance to see what perfect boxes would give (ours).
         local: leave it out while its loss has the weight 0 (eq. 3, lambda = 1); picture and extent are then not used.
         Raises DataError for a picture smaller than a crop, a box or extent that does not fit, or maps that are NaN.
         """
@@ -90,7 +91,8 @@ class InstanceFusion(nn.Module):
             return out
         if picture is None or extent is None:
             raise SettingsError("missing", "picture or extent", "Pass both, or local=False for the thumbnail alone.")
-        boxes, found = self.sampler(refined["attention"], extent, n=self.n)
+        boxes, found = self.sampler(refined["attention"], extent, n=self.n) if boxes is None else Instances(
+            boxes, torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device))
         instances = self.instances(image, picture, extent, boxes)                          # (B, n, D)
         return {**out, "logits": self._fuse(vector, instances, found), "boxes": boxes, "found": found}
 
