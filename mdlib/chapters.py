@@ -13,7 +13,7 @@ from mdlib.errors import SettingsError
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPERS, RECIPES = ("chest",), ("mims", "mdnet")
+PAPERS, RECIPES = ("chest", "gated"), ("mims", "mdnet")
 CHAPTERS = (*PAPERS, *RECIPES)              # they have networks that are trained
 PAGES = (*CHAPTERS, "performance")          # all that has notebooks
 

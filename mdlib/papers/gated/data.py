@@ -1,7 +1,6 @@
 """The collections of a run, and which of their pictures train and test."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from mdlib.models import instances
 from mdlib.papers.gated.networks import Run
 from mdlib.papers.gated.settings import Gated
 
+PARTS = ("train", "test")
 EDGES = ("top", "left", "bottom", "right")
 MARGIN = 0.1        # of `models.instances.component_boxes`
 
@@ -68,7 +68,7 @@ READERS: Mapping[str, Callable[[Path, int], Bags]] = {"fungi": _species, "breast
 
 
 def read(name: str, folder: Path, crop: int) -> Bags:
-    """A collection by name. Raises DataError, also for a picture that is smaller than a crop, or of no patient's own."""
+    """A collection by name. Raises DataError, also for a picture smaller than a crop, and a patient in two parts."""
     bags = READERS[name](folder, crop)
     if "part" in bags.table:
         splits.refuse_shared_patients(bags.table, bags.table.groupby("part").indices, str(folder))
@@ -144,24 +144,18 @@ class GatedData:
         """Whether a training sees colours."""
         return run.colour or run.collection not in self.settings.grey
 
-    @functools.cache                                                      # noqa: B019: as long as the study lives
-    def _parts(self, collection: str, split: str) -> dict[str, np.ndarray]:
-        bags, test = self.collections[collection], self.settings.test
-        if "part" in bags.table:                        # the collection says it
-            return {part: np.flatnonzero(bags.table["part"] == part) for part in ("train", "test")}
-        if split == "patient":
-            pair = bach.split(bags.table, test, self.seed) if collection == "breast" else \
-                splits.bag_split(bags.table, test, self.seed)
-        else:                                           # the paper's: at random within each class
-            pair = splits.bag_split(bags.table.assign(patient=bags.table["bag"]), test, self.seed)
-        return dict(zip(("train", "test"), pair, strict=True))
-
     def rows(self, part: str, run: Run) -> np.ndarray:
         """The rows of `train` or `test`. Raises SettingsError for another part."""
-        if part not in ("train", "test"):
-            raise SettingsError("no such part", f"part {part!r}", "Known: train, test.")
-        self.of(run)
-        return self._parts(run.collection, run.split)[part]
+        if part not in PARTS:
+            raise SettingsError("no such part", f"part {part!r}", f"Known: {', '.join(PARTS)}.")
+        bags, test = self.of(run), self.settings.test
+        if "part" in bags.table:                        # the collection says it
+            return np.flatnonzero(bags.table["part"] == part)
+        if run.split == "picture":                      # the paper's: at random within each class
+            pair = splits.bag_split(bags.table.assign(patient=bags.table["bag"]), test, self.seed)
+        else:
+            pair = (bach.split if run.collection == "breast" else splits.bag_split)(bags.table, test, self.seed)
+        return pair[PARTS.index(part)]
 
     def _thumbnails(self, run: Run) -> np.ndarray:
         bags = dataclasses.replace(self.of(run), colour=self.in_colour(run))
@@ -211,7 +205,8 @@ class GatedData:
     def labels(self, part: str, run: Run) -> pd.DataFrame:
         """One row per picture of a part: index its name, its patient, and 0 or 1 for each class."""
         bags, rows = self.of(run), self.rows(part, run)
-        table = pd.DataFrame(np.eye(len(bags.classes), dtype=np.float32)[bags.targets[rows]], columns=list(bags.classes),
+        table = pd.DataFrame(np.eye(len(bags.classes), dtype=np.float32)[bags.targets[rows]],
+                             columns=list(bags.classes),
                              index=pd.Index(bags.table["bag"].iloc[rows].to_numpy(), name="picture"))
         table.insert(0, "patient", bags.table["patient"].iloc[rows].to_numpy())
         return table
