@@ -45,7 +45,7 @@ class Gated:
 
 
 SMALL = {"exhibits": (), "thumbnail": (96, 128), "crop": 64, "tone": 0.4, "pretrained": False, "dilations": (1, 2),
-         "layers": (1, 1, 1, 1), "width": 8, "strides": (2, 1, 1, 2, 2, 1), "instance_block": "basic",
+         "layers": (1, 1, 1, 1), "width": 8, "strides": (2, 2, 1, 2, 1, 1), "instance_block": "basic",
          "instance_layers": (1, 1, 1, 1), "instance_width": 8, "instance_strides": (2, 1, 1, 2, 2, 2),
          "channels_last": True, "n_bootstrap": 500, "epochs": 40}
 PROFILES = {
