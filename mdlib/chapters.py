@@ -46,8 +46,8 @@ class PaperChapter:
         from mdlib.study import shipped
 
         study = self.open(**parameters)
-        networks = [dataclasses.replace(run, seed=study.seed) for run in self.paper.shipped]
-        study.train(networks)
+        networks = [dataclasses.replace(run, seed=study.seed) for run in self.paper.shipped(study)]
+        study.train(networks, adopt=False)
         for run in networks:
             shipped.ship(study, run, command)
         return shipped.table(self.paper.name)

@@ -1,4 +1,4 @@
-"""Which trainings each exhibit needs, and what the paper prints for them. What several exhibits need is trained once."""
+"""Which trainings each exhibit needs, and what the paper prints. What several exhibits need is trained once."""
 
 from dataclasses import replace
 
@@ -18,7 +18,8 @@ def _changed(**labels: dict) -> dict[str, Run]:
 
 
 def _baselines(collection: str) -> dict[str, Run]:
-    runs = {REFERENCE: OURS, "thumbnail alone": THUMBNAIL, "crops at the true boxes": TRUTH, "ResNet-50": Run("resnet50")}
+    runs = {REFERENCE: OURS, "thumbnail alone": THUMBNAIL, "crops at the true boxes": TRUTH,
+            "ResNet-50": Run("resnet50")}
     return {label: replace(run, collection=collection) for label, run in runs.items()}
 
 

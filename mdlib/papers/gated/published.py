@@ -1,17 +1,18 @@
 """The figures that the book quotes: accuracies, differences and coverage of trainings, written once, read as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mdlib.evaluate import classification, paired, resampling
+from mdlib.models.channel_attention import MECHANISMS
 from mdlib.papers.gated import coverage_tables
-from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
+from mdlib.papers.gated.data import PARTS
+from mdlib.papers.gated.exhibits import ACCURACY, RUNS, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
-from mdlib.study.predictions import Predictions
 from mdlib.study.study import Study
 
 BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
@@ -41,7 +42,7 @@ def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_b
     names = [str(k) for k in range(targets.shape[1])]
     auroc = classification.bootstrap(targets, scores, patients, names=names, n_bootstrap=n_bootstrap, seed=seed)
     auroc = auroc.loc[classification.PLAIN, ["auroc", "low", "high"]]
-    return pd.DataFrame([*zip(MEASURES, value, low, high), (MEASURES[2], *auroc)],
+    return pd.DataFrame([*zip(MEASURES[:2], value, low, high, strict=True), (MEASURES[2], *auroc)],
                         columns=["measure", "value", "low", "high"])
 
 
@@ -95,3 +96,57 @@ def colour_baseline(study: Study, run: Run, part: str = "test") -> np.ndarray:
     found = np.zeros((len(rows[part]), len(study.data.classes(run))))
     found[:, model.classes_] = model.predict_proba(features[part])
     return found
+
+
+def publish(study: Study) -> dict[str, Any]:
+    """The figures of a run, JSON-able; no image, no image name."""
+    study.train(study.planned)
+    names = [name for name in study.settings.exhibits if exhibit(name, study)]
+    return {"parts": parts(study),
+            "evaluation": {name: results.records(evaluate(study, name), digits=4) for name in names},
+            "coverage": {name: results.records(coverage(study, name), digits=4) for name in names if name in COVERED}}
+
+
+def coverage(study: Study, name: str) -> pd.DataFrame:
+    """`coverage_tables.measures` of the trainings of an exhibit, by label; of this run, or as published."""
+    if name not in study.settings.exhibits:
+        return read("coverage", name)
+    found = [coverage_tables.measures(study, runs).assign(label=label) for label, runs in exhibit(name, study).items()
+             if runs[0].network in MECHANISMS and runs[0].sampler != "truth"]
+    return pd.concat(found, ignore_index=True)
+
+
+def parts(study: Study) -> list[dict[str, Any]]:
+    """Pictures and patients of each part of each collection."""
+    rows = []
+    for name in study.data.names:
+        run = Run("gated", collection=name)
+        for part in PARTS:
+            labels = study.data.labels(part, run)
+            rows.append({"collection": name, "part": part, "pictures": len(labels),
+                         "patients": int(labels["patient"].nunique())})
+    return rows
+
+
+def read(part: str, name: str) -> pd.DataFrame:
+    """A published table: part `evaluation` or `coverage`, and the exhibit; empty where it is not published."""
+    return results.table(results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, []))
+
+
+def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> pd.DataFrame:
+    """Tables 1 to 3: what the paper prints with its 95 % interval (Wilson), and ours beside it, one row per method.
+
+    The paper gives no interval; it follows from the number of test pictures, TESTED.
+    """
+    printed, ours = ACCURACY[name], table[table["measure"] == measure].set_index("label")
+    total = TESTED[name]
+    rows = {}
+    for label in dict.fromkeys([*printed, *ours.index]):
+        own = ours.loc[label] if label in ours.index else None
+        paper = "–"
+        if label in printed:
+            low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
+            paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
+        rows[label] = {f"paper, {total} pictures": paper, "here": "not rebuilt" if own is None else
+                       tables.with_interval(own["value"], own["low"], own["high"], digits=3)}
+    return pd.DataFrame(rows).T.rename_axis("method")
