@@ -38,6 +38,7 @@ class PaperChapter:
         from mdlib.study import results
 
         study = self.open(**parameters)
+        grid = grid or self.paper.publish is None
         figures = (self.paper.publish_grid if grid else self.paper.publish)(study)
         return results.write(self.paper.name, f"{'grid' if grid else 'runs'}/{name}", study.run, figures)
 

@@ -168,7 +168,8 @@ def publish(chapter: str, networks_only: bool, **asked) -> None:
     click.echo(table.to_string())
     if not networks_only:
         click.echo(f"Published: {pages.publish(profile, True, **parameters)}")
-        click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
+        if pages.paper.publish:
+            click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
 
 
 @main.command()

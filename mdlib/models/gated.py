@@ -65,8 +65,7 @@ class GatedAttention(nn.Module):
 
     def semantic(self, x: Tensor) -> Tensor:
         """X (B, C, H, W) -> the semantic map S (B, H, W), which sums to 1."""
-        outputs = [block(x).relu() if self.block_relu else block(x) for block in self.blocks]
-        total = sum(output.sum(dim=1) for output in outputs).flatten(1)                    # M, (B, H W)
+        total = self.summed(x).flatten(1)                                                  # M, (B, H W)
         if self.normalise == "mean":
             total = total / x.shape[1]
         elif self.normalise == "standard":
@@ -74,6 +73,11 @@ class GatedAttention(nn.Module):
         if self.scale is not None:
             total = self.scale * total
         return total.softmax(dim=1).view(-1, *x.shape[2:])                                 # eq. 1
+
+    def summed(self, x: Tensor) -> Tensor:
+        """X (B, C, H, W) -> M (B, H, W), the blocks' outputs summed over their channels, before it is normalised."""
+        outputs = [block(x).relu() if self.block_relu else block(x) for block in self.blocks]
+        return sum(output.sum(dim=1) for output in outputs)
 
 
 def pooled(reading: str, features: Tensor, refined: dict[str, Tensor]) -> Tensor:

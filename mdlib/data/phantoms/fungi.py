@@ -59,7 +59,7 @@ class Box(NamedTuple):
 @dataclass(frozen=True)
 class Settings:
     """What decides every pixel of a collection: patients of each species, pictures of each patient."""
-    patients: int = 20
+    patients: int = 30
     pictures: int = 5
     seed: int = 0
 
@@ -79,7 +79,7 @@ def plan(settings: Settings) -> tuple[Case, ...]:
                  for patient, label in enumerate(labels.tolist(), 1) for picture in range(1, settings.pictures + 1))
 
 
-def write(folder: Path | str, patients: int = 20, pictures: int = 5, seed: int = 0,
+def write(folder: Path | str, patients: int = 30, pictures: int = 5, seed: int = 0,
           workers: int | None = None) -> Path:
     """Draw a collection into `folder`: SPECIES/P012_03.jpg and truth/; returns the folder.
 

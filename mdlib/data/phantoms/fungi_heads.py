@@ -30,13 +30,13 @@ SPECIES = {"fumigatus": Key(0.67, 1, True, 0.5), "flavus": Key(0.90, 1, False, 0
            "terreus": Key(0.48, 2, True, 0.4), "nidulans": Key(0.48, 1, True, 0.4, True)}
 
 CELL, WALL = (56, 3, 8), (122, 8, 128)                      # of the vesicle and the stipe
-METULA, PHIALIDE, EDGE = (190, 22, 95), (104, 10, 18), (140, 22, 140)
-UPPER = (74, 7, 11)                                         # a phialide on a metula, paler than one on the vesicle
+METULA, PHIALIDE, EDGE = (205, 26, 110), (104, 10, 18), (140, 22, 140)
+UPPER = (66, 6, 9)                                          # a phialide on a metula, paler than one on the vesicle
 CORE, RIM = (60, 95, 22), (66, 130, 104)                    # of a conidium
 HULLE = ((1.0, (105, 70, 120)), (0.84, (28, 60, 30)), (0.56, (90, 95, 95)), (0.42, (50, 80, 10)))  # outside, inside
 FLASK = np.array([(0.00, 0.60), (0.15, 0.88), (0.35, 1.00), (0.55, 0.90), (0.72, 0.56), (0.85, 0.34), (1.00, 0.32)])
 WEDGE = np.array([(0.00, 0.62), (0.17, 0.68), (0.33, 0.75), (0.50, 0.84), (0.70, 0.94), (0.90, 1.00), (1.00, 0.84)])
-LENGTH = 15.0                                               # of a phialide, or of a metula and a phialide on it
+LENGTH = 16.0                                               # of a phialide, or of a metula and a phialide on it
 GRAIN = 2.3                                                 # radius of a conidium
 CHAIN = 4                                                   # conidia in one, of so many: about as many in all species
 LONGEST = 12                                                # chain, in conidia
@@ -207,9 +207,10 @@ class Head:
 
     def _paint_cells(self, patch: Patch) -> None:
         """Cells out of focus blend with the vesicle below them; those round its rim are drawn over the others."""
-        one, two = [("phialides", PHIALIDE, EDGE, FLASK)], [("metulae", METULA, METULA, WEDGE), ("phialides", UPPER, PHIALIDE, FLASK)]
+        kinds = [("phialides", PHIALIDE, EDGE, FLASK)] if len(self.rows) == 1 else [
+            ("metulae", METULA, METULA, WEDGE), ("phialides", UPPER, PHIALIDE, FLASK)]
         for rim in (False, True):
-            for row, (part, fill, edge, profile) in zip(self.rows, one if len(self.rows) == 1 else two, strict=True):
+            for row, (part, fill, edge, profile) in zip(self.rows, kinds, strict=True):
                 which = (row.sharp == 1) == rim
                 outlines = _outlines(self.seen(row.base[which]), self.seen(row.tip[which]), row.width, profile)
                 middles = outlines.mean(axis=1, keepdims=True)

@@ -2,9 +2,9 @@
 
 import functools
 
-from mdlib.papers.gated import training
+from mdlib.papers.gated import predict, published, training
 from mdlib.papers.gated.data import open_data, write_phantoms
-from mdlib.papers.gated.exhibits import exhibit, planned
+from mdlib.papers.gated.exhibits import OURS, exhibit, planned, shipped
 from mdlib.papers.gated.networks import Run, build, inputs, network, weights
 from mdlib.papers.gated.settings import GRID, PROFILES, Gated, choose
 from mdlib.study import study
@@ -12,8 +12,9 @@ from mdlib.study.paper import Paper
 
 PAPER = Paper(
     name="gated", profiles=PROFILES, choose=choose, open_data=open_data, write_phantoms=write_phantoms, planned=planned,
-    build=build, fit=training.fit, predict=training.predict, parts=lambda run: ("test",), weights=weights,
-    default_run=Run("gated"), grid=GRID)
+    build=build, fit=training.fit, predict=training.predict, parts=training.parts, weights=weights, default_run=OURS,
+    card=predict.card, reference=predict.reference, inference="mdlib.papers.gated.predict", shipped=shipped,
+    metrics=published.metrics, grid=GRID, publish_grid=published.publish)
 open = functools.partial(study.open, PAPER)
 
-__all__ = ["PAPER", "PROFILES", "Gated", "Run", "exhibit", "inputs", "network", "open", "weights"]
+__all__ = ["OURS", "PAPER", "PROFILES", "Gated", "Run", "exhibit", "inputs", "network", "open", "weights"]

@@ -77,6 +77,17 @@ def planned(study: Study) -> list[Run]:
     return sorted(every, key=lambda run: run.seed)
 
 
+def shipped(study: Study) -> list[Run]:
+    """The networks that come with mdlib: on fungi those of Table 2, the thumbnail's and one with the paper's schedule.
+
+    On breast tissue and blood cells, where these are there, the gated network and, of blood cells, the thumbnail's.
+    """
+    every = [*RUNS["table2"].values(), THUMBNAIL, RUNS["schedule"]["λ and rate of the paper"],
+             replace(OURS, collection="breast"), replace(OURS, collection="bccd"),
+             replace(THUMBNAIL, collection="bccd")]
+    return [run for run in every if run.collection in study.data.names]
+
+
 def overview(study: Study) -> pd.DataFrame:
     """One row per exhibit: collection, trainings for one seed, how many of them are new, whether they are trained."""
     seen, rows = set(), {}

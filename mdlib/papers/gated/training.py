@@ -77,6 +77,11 @@ def fit(study: Study, run: Run, fabric: Fabric) -> tuple[nn.Module, list[dict]]:
     return model, history
 
 
+def parts(_run: Run) -> tuple[str, ...]:
+    """The parts that a training predicts once it is complete."""
+    return ("test",)
+
+
 def predict(study: Study, run: Run, model: nn.Module, fabric: Fabric, part: str) -> pd.DataFrame:
     """The probability of each class for every picture of a part, one row per picture, indexed by its name."""
     logits = outputs(fabric, model, study.samples(part, run))["logits"]

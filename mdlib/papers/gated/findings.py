@@ -1,0 +1,101 @@
+"""What the text of Fan et al. does not say: how the mechanisms start, what the gates shut, what the schedule leaves."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mdlib.models.channel_attention import MECHANISMS
+from mdlib.models.gated import BEFORE, GatedAttention
+from mdlib.models.instances import lit_pixels
+from mdlib.papers.gated.training import RATE_STEPS, global_weight
+
+NEAR = 1e-6         # gates that differ by less are the same
+
+
+@torch.no_grad()
+def at_start(features: Tensor, seed: int = 0) -> pd.DataFrame:
+    """Each mechanism of Table 2 before any training, beside the plain mean of X over its channels.
+
+    features X (B, C, H, W). One row per mechanism; identical: bit by bit; cells moved: of the thresholded map, of
+    `cells` in all; correlation: of the two maps, the mean over pictures.
+    """
+    plain, rows = features.mean(dim=1), {}
+    before = lit_pixels(plain.numpy(), upsample=1)[1]
+    for name, mechanism in MECHANISMS.items():
+        torch.manual_seed(seed)
+        attention = mechanism(features.shape[1]).eval()(features)["attention"]
+        pairs = torch.stack([plain.flatten(1), attention.flatten(1)], dim=1)
+        rows[name] = {"identical": bool(torch.equal(attention, plain)),
+                      "cells moved": int((lit_pixels(attention.numpy(), upsample=1)[1] != before).sum()),
+                      "cells": before.size,
+                      "correlation": float(np.mean([torch.corrcoef(pair)[0, 1] for pair in pairs.double()]))}
+    return pd.DataFrame(rows).T.rename_axis("mechanism")
+
+
+@torch.no_grad()
+def gates(before_relu: Tensor, seed: int = 0) -> pd.DataFrame:
+    """What the ReLU of eq. 2 does, one row for each choice of what S is compared with.
+
+    before_relu (B, C, H, W): X before its last ReLU. shut: share of gates that are 0; changed: whether the ReLU of the
+    gates changes any of them; dead: share of channels of X that are 0 everywhere, so that their gates are 0 whatever is
+    done.
+    """
+    x, rows = before_relu.relu(), {}
+    dead = (x == 0).all(dim=3).all(dim=2).float().mean().item()
+    for before in BEFORE:
+        torch.manual_seed(seed)
+        module = GatedAttention(x.shape[1], before=before)
+        compared = {"relu": x, "prerelu": before_relu, "centred": x - x.mean(dim=(2, 3), keepdim=True)}[before]
+        agreement = torch.einsum("bchw,bhw->bc", compared, module.semantic(x)).tanh()
+        found = module(before_relu if before == "prerelu" else x)["gates"]
+        rows[before] = {"shut": (found == 0).float().mean().item(), "dead": dead,
+                        "changed": bool((found - agreement).abs().max() > NEAR), "lowest": found.min().item(),
+                        "highest": found.max().item()}
+    return pd.DataFrame(rows).T.rename_axis("compared with S")
+
+
+def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
+    """How concentrated S is for each way to sum over channels, and the gradient that is left for the dilated blocks.
+
+    features X (B, C, H, W). One row per `normalise` and size of the blocks: standard deviation of M over the pixels,
+    largest value of S, its entropy in bits, norm of the gradient of the squared global vector.
+    """
+    rows = []
+    for full, normalise in ((True, "sum"), (True, "mean"), (True, "standard"), (False, "sum"), (False, "standard")):
+        torch.manual_seed(seed)
+        module = GatedAttention(features.shape[1], full=full, normalise=normalise)
+        with torch.no_grad():
+            summed = module.summed(features).flatten(1)
+        s = module.semantic(features).flatten(1)
+        module(features)["features"].mean(dim=(2, 3)).square().sum().backward()
+        norm = math.sqrt(sum(block.weight.grad.square().sum().item() for block in module.blocks))
+        rows.append({"blocks": "C → C" if full else "C → 1", "M": normalise,
+                     "std of M": summed.std(dim=1).mean().item(), "largest S": s.amax(dim=1).mean().item(),
+                     "bits": -(s * s.clamp(min=1e-30).log2()).sum(dim=1).mean().item(), "gradient": norm})
+    return pd.DataFrame(rows).set_index(["blocks", "M"])
+
+
+def taps_inside(cells: int = 7, rates: Sequence[int] = (1, 2, 3, 4, 6)) -> pd.Series:
+    """The share of the taps of a 3 x 3 kernel that lie inside a map of cells x cells, by its dilation."""
+    found = {}
+    for rate in rates:
+        conv = nn.Conv2d(1, 1, 3, padding=rate, dilation=rate, bias=False)
+        nn.init.ones_(conv.weight)
+        found[rate] = conv(torch.ones(1, 1, cells, cells)).mean().item() / 9
+    return pd.Series(found, name="taps inside").rename_axis("dilation")
+
+
+def schedule(epochs: int = 200, learning_rate: float = 0.05) -> pd.DataFrame:
+    """Section 3's schedule, one row per epoch: lambda, learning rate, and the share of all learning for each loss.
+
+    global, fusion: the weight of the loss times the rate, over the sum of the rates of all epochs.
+    """
+    shares = np.arange(epochs) / epochs
+    weight = np.array([global_weight(share, "paper") for share in shares])
+    rate = learning_rate * 0.1 ** np.searchsorted(RATE_STEPS, shares + 1e-9)
+    return pd.DataFrame({"lambda": weight, "rate": rate, "global": weight * rate / rate.sum(),
+                         "fusion": (1 - weight) * rate / rate.sum()}, index=pd.RangeIndex(epochs, name="epoch"))
