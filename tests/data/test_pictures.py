@@ -8,6 +8,7 @@ import torch
 from odd_pictures import ODD, PIXELS, plain, truncated
 from PIL import Image
 
+from mdlib.data.folders import class_folders
 from mdlib.data.pictures import Pictures, PictureSamples, check_picture, open_pictures
 from mdlib.errors import DataError
 
@@ -95,13 +96,38 @@ def test_a_picture_smaller_than_the_crop_is_refused_before_any_is_decoded(files,
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of two pictures each, as a folder for each class."""
+    for label in ("flavus", "niger"):
+        (tmp_path / label).mkdir()
+        for number in (1, 2):
+            plain(tmp_path / label / f"{label}{number}_01.tif")
+    return tmp_path
+
+
+@pytest.mark.parametrize("write, words", ODD.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_an_odd_picture_in_the_folder_of_a_class_is_named_before_any_is_decoded(folder, write, words):
+    write(folder / "niger" / "niger2_01.tif")
+    paths = class_folders(folder, ("flavus", "niger")).paths()
+    with pytest.raises(DataError, match=rf"niger/niger2_01\.tif: .*({words}).*\. [A-Z]"):
+        open_pictures(paths, folder / "cache")
+    assert not (folder / "cache").exists()
+
+
+def test_a_picture_in_the_folder_of_a_class_that_is_smaller_than_the_crop_is_named(folder):
+    with pytest.raises(DataError, match=r"flavus/flavus1_01\.tif: 48 x 64 pixels .* fewer than a crop of 49\. Leave"):
+        open_pictures(class_folders(folder, ("flavus", "niger")).paths(), folder / "cache", smallest=49)
+
+
 def test_a_missing_picture_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.tif: no such picture"):
         check_picture(tmp_path / "none.tif")
 
 
-def test_a_truncated_jpeg_is_named_when_it_is_decoded(tmp_path):
-    truncated(tmp_path / "cut.jpg")
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_truncated_picture_that_is_no_tiff_is_named_at_the_latest_when_it_is_decoded(tmp_path, ending):
+    truncated(tmp_path / f"cut.{ending}")
     plain(tmp_path / "whole.jpg")
-    with pytest.raises(DataError, match=r"cut\.jpg: the image is truncated"):
-        open_pictures([tmp_path / "whole.jpg", tmp_path / "cut.jpg"], tmp_path / "cache", workers=1)
+    with pytest.raises(DataError, match=rf"cut\.{ending}: the (image|picture) is truncated .*\. Copy or download it"):
+        open_pictures([tmp_path / "whole.jpg", tmp_path / f"cut.{ending}"], tmp_path / "cache", workers=1)
