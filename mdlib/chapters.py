@@ -13,7 +13,7 @@ from mdlib.errors import SettingsError
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPERS, RECIPES = ("chest",), ("mims", "mdnet")
+PAPERS, RECIPES = ("chest", "gated"), ("mims", "mdnet")
 CHAPTERS = (*PAPERS, *RECIPES)              # they have networks that are trained
 PAGES = (*CHAPTERS, "performance")          # all that has notebooks
 
@@ -46,8 +46,8 @@ class PaperChapter:
         from mdlib.study import shipped
 
         study = self.open(**parameters)
-        networks = [dataclasses.replace(run, seed=study.seed) for run in self.paper.shipped]
-        study.train(networks)
+        networks = [dataclasses.replace(run, seed=study.seed) for run in self.paper.shipped(study)]
+        study.train(networks, adopt=False)
         for run in networks:
             shipped.ship(study, run, command)
         return shipped.table(self.paper.name)

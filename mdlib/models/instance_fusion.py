@@ -77,7 +77,7 @@ class InstanceFusion(nn.Module):
         `boxes` (B, n, 4): top, left, bottom, right in fractions of the picture, the best first; `found` (B, n) bool:
         False for a box that repeats the first, or is the whole picture. Not there where the local branch is left out.
 
-        boxes: (B, n, 4), known ones in place of the sampler's, for instance to see what perfect boxes would give (ours).
+        boxes: (B, n, 4), known ones in place of the sampler's, to see what perfect boxes would give (ours).
         local: leave it out while its loss has the weight 0 (eq. 3, lambda = 1); picture and extent are then not used.
         Raises DataError for a picture smaller than a crop, a box or extent that does not fit, or maps that are NaN.
         """

@@ -74,11 +74,8 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     everywhere, has n times the whole picture, not found. Raises DataError for a map that is not finite, SettingsError
     for n below 1 or an unknown threshold.
     """
-    refuse_unknown("threshold", threshold, THRESHOLDS)
     values = checked_maps(maps, n)
-    scale = {"scale_factor": upsample, "mode": "bilinear"}
-    large = F.interpolate(torch.from_numpy(values)[:, None], **scale)[:, 0].numpy()
-    lit = (large > THRESHOLDS[threshold](large)[:, None, None]) & ~flat(values)[:, None, None]
+    large, lit = lit_pixels(values, threshold, upsample)
     labels, count = ndimage.label(lit, NEIGHBOURS)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     total = np.bincount(labels.ravel(), weights=large.ravel(), minlength=count + 1)[1:]
@@ -90,6 +87,17 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     image, edges, total = image[kept], edges[kept], total[kept]
     boxes = squares(edges, extent.cpu().numpy()[image], margin)
     return Instances(*(part.to(maps.device) for part in best(boxes, image, total, len(values), n)))
+
+
+def lit_pixels(maps: np.ndarray, threshold: str = "mean", upsample: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Maps (B, h, w) upsampled, and where they are above their threshold: float64 and bool (B, upsample h, upsample w).
+
+    A map that is the same everywhere is nowhere lit. Raises SettingsError for an unknown threshold.
+    """
+    refuse_unknown("threshold", threshold, THRESHOLDS)
+    scale = {"scale_factor": upsample, "mode": "bilinear"}
+    large = F.interpolate(torch.from_numpy(np.asarray(maps, float))[:, None], **scale)[:, 0].numpy()
+    return large, (large > THRESHOLDS[threshold](large)[:, None, None]) & ~flat(maps)[:, None, None]
 
 
 def checked_maps(maps: Tensor, n: int) -> np.ndarray:

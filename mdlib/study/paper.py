@@ -64,9 +64,10 @@ class Paper:
     card: Callable[..., dict[str, Any] | None] | None = None                # study, run -> facts for prediction
     reference: Callable[..., dict[str, np.ndarray]] | None = None           # study, run -> statistics of its training
     inference: str = ""                                     # the module with its `Predictor`, for `mdlib predict`
-    shipped: Sequence[RunSpec] = ()                         # networks that come with mdlib (`study.shipped`)
+    shipped: Callable[..., Sequence[RunSpec]] | None = None     # study -> which networks of these collections come with
+                                                                # mdlib (`study.shipped`)
     metrics: Callable[..., pd.DataFrame] | None = None      # study, run -> what their cards say: columns measure,
                                                             # value, low, high, baseline; first the summary
     publish: Callable[..., dict[str, Any]] | None = None    # study -> tables for data/results, as JSON
     grid: Mapping[str, Any] | None = None                   # settings of `mdlib publish`
-    publish_grid: Callable[..., dict[str, Any]] | None = None
+    publish_grid: Callable[..., dict[str, Any]] | None = None   # the same, of its many trainings

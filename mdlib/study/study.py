@@ -89,23 +89,25 @@ class Study:
         """Whether a training is complete."""
         return (self.run_folder(run) / HISTORY).exists()
 
-    def train(self, runs: Sequence[RunSpec], executor: Executor | None = None) -> dict[RunSpec, list[dict]]:
+    def train(self, runs: Sequence[RunSpec], executor: Executor | None = None, adopt: bool = True
+              ) -> dict[RunSpec, list[dict]]:
         """Train each run once and return its history, one dict per epoch; what was trained before is read.
 
-        A run that is not `planned` is not trained where mdlib ships its network (`shipped.adopt`). An interrupted
-        training resumes with its last finished epoch. executor: any `concurrent.futures.Executor` that runs one job at
-        a time in a process (trainings seed the random numbers of their process); None: on a CPU local processes with
-        one thread each (small networks gain little from a second thread, and one thread adds in the same order on every
-        machine), on another device this process. What a run starts from is trained first. Raises SettingsError for an
-        executor of several threads.
+        adopt: a run that is not `planned` is not trained where mdlib ships its network (`shipped.adopt`). An
+        interrupted training resumes with its last finished epoch. executor: any `concurrent.futures.Executor` that runs
+        one job at a time in a process (trainings seed the random numbers of their process); None: on a CPU local
+        processes with one thread each (small networks gain little from a second thread, and one thread adds in the same
+        order on every machine), on another device this process. What a run starts from is trained first. Raises
+        SettingsError for an executor of several threads.
         """
         if isinstance(executor, ThreadPoolExecutor) and executor._max_workers > 1:
             raise SettingsError("several trainings in one process would share its random numbers", "parameter executor",
                                 "Use processes, or one thread.")
-        waiting = [run for run in dict.fromkeys(runs) if not (self.is_trained(run) or shipped.adopt(self, run))]
+        waiting = [run for run in dict.fromkeys(runs)
+                   if not (self.is_trained(run) or (adopt and shipped.adopt(self, run)))]
         starts_from = self.paper.starts_from or (lambda run, settings: None)
         if before := {starts_from(run, self.settings) for run in waiting} - {None}:
-            self.train(sorted(before, key=lambda run: run.slug), executor)
+            self.train(sorted(before, key=lambda run: run.slug), executor, adopt)
         waiting = [run for run in waiting if not self.is_trained(run)]
         if waiting:
             self.data.prepare(waiting)

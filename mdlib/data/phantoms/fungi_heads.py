@@ -30,12 +30,13 @@ SPECIES = {"fumigatus": Key(0.67, 1, True, 0.5), "flavus": Key(0.90, 1, False, 0
            "terreus": Key(0.48, 2, True, 0.4), "nidulans": Key(0.48, 1, True, 0.4, True)}
 
 CELL, WALL = (56, 3, 8), (122, 8, 128)                      # of the vesicle and the stipe
-METULA, PHIALIDE, EDGE = (150, 12, 60), (104, 10, 18), (140, 22, 140)
+METULA, PHIALIDE, EDGE = (190, 22, 95), (104, 10, 18), (140, 22, 140)
+UPPER = (74, 7, 11)                                         # a phialide on a metula, paler than one on the vesicle
 CORE, RIM = (60, 95, 22), (66, 130, 104)                    # of a conidium
 HULLE = ((1.0, (105, 70, 120)), (0.84, (28, 60, 30)), (0.56, (90, 95, 95)), (0.42, (50, 80, 10)))  # outside, inside
 FLASK = np.array([(0.00, 0.60), (0.15, 0.88), (0.35, 1.00), (0.55, 0.90), (0.72, 0.56), (0.85, 0.34), (1.00, 0.32)])
 WEDGE = np.array([(0.00, 0.62), (0.17, 0.68), (0.33, 0.75), (0.50, 0.84), (0.70, 0.94), (0.90, 1.00), (1.00, 0.84)])
-LENGTH = 13.0                                               # of a phialide, or of a metula and a phialide on it
+LENGTH = 15.0                                               # of a phialide, or of a metula and a phialide on it
 GRAIN = 2.3                                                 # radius of a conidium
 CHAIN = 4                                                   # conidia in one, of so many: about as many in all species
 LONGEST = 12                                                # chain, in conidia
@@ -105,12 +106,12 @@ class Head:
         sharp = np.where(np.abs(out[:, 2]) < 0.3, 1.0, 0.22)
         if self.key.rows == 1:
             return [_row(base, ahead, sharp, LENGTH * long, width, rng)]
-        first = _row(base, ahead, sharp, 0.52 * LENGTH * long, width, rng)
+        first = _row(base, ahead, sharp, 0.50 * LENGTH * long, 1.15 * width, rng)
         aside = 0.20 * _unit(np.cross(ahead, [0, 0, 1]) + 1e-3)
         rim = sharp == 1        # a metula bears two phialides; on those that point to the viewer they hide one another
         base, ahead = np.concatenate([first.tip, first.tip[rim]]), np.concatenate([ahead - aside, (ahead + aside)[rim]])
         sharp = np.concatenate([sharp, sharp[rim]])
-        return [first, _row(base, _unit(ahead), sharp, 0.48 * LENGTH * long, 0.6 * width, rng)]
+        return [first, _row(base, _unit(ahead), sharp, 0.50 * LENGTH * long, 0.55 * width, rng)]
 
     def _sites(self, width: float, rng: np.random.Generator) -> Array:
         """Directions (N, 3) in which cells of `width` stand: those round the vesicle's rim last, in focus."""
@@ -206,15 +207,15 @@ class Head:
 
     def _paint_cells(self, patch: Patch) -> None:
         """Cells out of focus blend with the vesicle below them; those round its rim are drawn over the others."""
-        kinds = [("metulae", METULA, WEDGE), ("phialides", PHIALIDE, FLASK)][-len(self.rows):]
+        one, two = [("phialides", PHIALIDE, EDGE, FLASK)], [("metulae", METULA, METULA, WEDGE), ("phialides", UPPER, PHIALIDE, FLASK)]
         for rim in (False, True):
-            for row, (part, fill, profile) in zip(self.rows, kinds, strict=True):
+            for row, (part, fill, edge, profile) in zip(self.rows, one if len(self.rows) == 1 else two, strict=True):
                 which = (row.sharp == 1) == rim
                 outlines = _outlines(self.seen(row.base[which]), self.seen(row.tip[which]), row.width, profile)
                 middles = outlines.mean(axis=1, keepdims=True)
                 insides = middles + (outlines - middles) * (1 - 1.5 * self.unit / row.width)
                 for whole, inside, sharp in zip(outlines, insides, row.sharp[which].tolist(), strict=True):
-                    patch.polygon(whole, mix(CELL, EDGE, sharp), part)
+                    patch.polygon(whole, mix(CELL, edge, sharp), part)
                     patch.polygon(inside, mix(CELL, fill, sharp))
 
     def _paint_below(self, patch: Patch, stamps: list[Stamp]) -> None:

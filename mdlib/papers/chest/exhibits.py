@@ -100,6 +100,11 @@ def planned(study: Study) -> list[Run]:
     return sorted(every, key=lambda run: run.seed)
 
 
+def shipped(_study: Study) -> list[Run]:
+    """The networks that come with mdlib: those of Fig. 9, and the repaired ones."""
+    return [*(Run(name) for name in BUILD), *(Run(name, normalise="sigmoid") for name in ATTENTION)]
+
+
 def _has_leak(study: Study) -> bool:
     try:
         study.data.rows("leaky")

@@ -1,7 +1,6 @@
 """The collections of a run, and which of their pictures train and test."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from mdlib.models import instances
 from mdlib.papers.gated.networks import Run
 from mdlib.papers.gated.settings import Gated
 
+PARTS = ("train", "test")
 EDGES = ("top", "left", "bottom", "right")
 MARGIN = 0.1        # of `models.instances.component_boxes`
 
@@ -68,7 +68,7 @@ READERS: Mapping[str, Callable[[Path, int], Bags]] = {"fungi": _species, "breast
 
 
 def read(name: str, folder: Path, crop: int) -> Bags:
-    """A collection by name. Raises DataError, also for a picture that is smaller than a crop, or of no patient's own."""
+    """A collection by name. Raises DataError, also for a picture smaller than a crop, and a patient in two parts."""
     bags = READERS[name](folder, crop)
     if "part" in bags.table:
         splits.refuse_shared_patients(bags.table, bags.table.groupby("part").indices, str(folder))
@@ -76,16 +76,16 @@ def read(name: str, folder: Path, crop: int) -> Bags:
 
 
 def _known_boxes(bags: Bags, name: str, phantom: bool) -> pd.DataFrame:
-    """bag, kind, decides, and the edges in pixels."""
+    """bag, kind, number (in the map of labels of phantoms), decides, and the edges in pixels."""
     rows = []
     if name == "bccd":
-        rows = [(box.bag, box.label, box.label == "WBC", box.ymin, box.xmin, box.ymax, box.xmax)
+        rows = [(box.bag, box.label, 0, box.label == "WBC", box.ymin, box.xmin, box.ymax, box.xmax)
                 for box in bags.boxes.itertuples()]
     elif phantom:
         truth = (phantom_fungi if name == "fungi" else phantom_breast).Truth(bags.data_dir)
-        rows = [(bag, box.kind, box.kind == "head" if name == "fungi" else box.shows, box.top, box.left, box.bottom,
-                 box.right) for bag in bags.table["bag"] for box in truth.boxes(bag)]
-    return pd.DataFrame(rows, columns=["bag", "kind", "decides", *EDGES])
+        rows = [(bag, box.kind, box.number, box.kind == "head" if name == "fungi" else box.shows, box.top, box.left,
+                 box.bottom, box.right) for bag in bags.table["bag"] for box in truth.boxes(bag)]
+    return pd.DataFrame(rows, columns=["bag", "kind", "number", "decides", *EDGES])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ class GatedData:
     def description(self, run: Run) -> dict[str, Any]:
         """Of the collection of a training: name, whether it is phantoms, and its fingerprint."""
         return {"name": self.of(run).data_dir.name, "phantoms": self.is_phantom(run),
-                "fingerprint": self.fingerprint()[run.collection]}
+                "fingerprint": self.fingerprint()[run.collection], "colour": self.in_colour(run)}
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Decode the pictures, once for all workers."""
@@ -144,24 +144,18 @@ class GatedData:
         """Whether a training sees colours."""
         return run.colour or run.collection not in self.settings.grey
 
-    @functools.cache                                                      # noqa: B019: as long as the study lives
-    def _parts(self, collection: str, split: str) -> dict[str, np.ndarray]:
-        bags, test = self.collections[collection], self.settings.test
-        if "part" in bags.table:                        # the collection says it
-            return {part: np.flatnonzero(bags.table["part"] == part) for part in ("train", "test")}
-        if split == "patient":
-            pair = bach.split(bags.table, test, self.seed) if collection == "breast" else \
-                splits.bag_split(bags.table, test, self.seed)
-        else:                                           # the paper's: at random within each class
-            pair = splits.bag_split(bags.table.assign(patient=bags.table["bag"]), test, self.seed)
-        return dict(zip(("train", "test"), pair, strict=True))
-
     def rows(self, part: str, run: Run) -> np.ndarray:
         """The rows of `train` or `test`. Raises SettingsError for another part."""
-        if part not in ("train", "test"):
-            raise SettingsError("no such part", f"part {part!r}", "Known: train, test.")
-        self.of(run)
-        return self._parts(run.collection, run.split)[part]
+        if part not in PARTS:
+            raise SettingsError("no such part", f"part {part!r}", f"Known: {', '.join(PARTS)}.")
+        bags, test = self.of(run), self.settings.test
+        if "part" in bags.table:                        # the collection says it
+            return np.flatnonzero(bags.table["part"] == part)
+        if run.split == "picture":                      # the paper's: at random within each class
+            pair = splits.bag_split(bags.table.assign(patient=bags.table["bag"]), test, self.seed)
+        else:
+            pair = (bach.split if run.collection == "breast" else splits.bag_split)(bags.table, test, self.seed)
+        return pair[PARTS.index(part)]
 
     def _thumbnails(self, run: Run) -> np.ndarray:
         bags = dataclasses.replace(self.of(run), colour=self.in_colour(run))
@@ -181,27 +175,31 @@ class GatedData:
         return pictures.PictureSamples(self._thumbnails(run), self._pictures(run), self.of(run).targets,
                                        self.rows(part, run), how if augment else None, boxes)
 
+    def sizes(self, run: Run) -> np.ndarray:
+        """Height and width of each picture of a collection, int64 (N, 2)."""
+        return self._pictures(run).sizes
+
     def boxes(self, run: Run) -> pd.DataFrame:
         """The known boxes of a collection, those that decide the class first in each picture; empty where none are.
 
-        Columns: row (of the picture), kind, decides (whether it shows the class: conidial heads, ducts of the picture's
-        class, white cells), top, left, bottom, right in fractions of the picture.
+        Columns: row (of the picture), kind, number (in the label map of a phantom), decides (whether it shows the
+        class: conidial heads, ducts of the picture's class, white cells), top, left, bottom, right in fractions.
         """
-        bags, sizes = self.of(run), self._pictures(run).sizes
+        bags, sizes = self.of(run), self.sizes(run)
         found = _known_boxes(bags, run.collection, self.is_phantom(run))
         found = found.assign(row=pd.Index(bags.table["bag"]).get_indexer(found["bag"])).query("row >= 0")
         height, width = sizes[found["row"]].T
         found = found.assign(top=found["top"] / height, left=found["left"] / width, bottom=found["bottom"] / height,
                              right=found["right"] / width)
         ordered = found.sort_values(["row", "decides"], ascending=[True, False], kind="stable").reset_index(drop=True)
-        return ordered[["row", "kind", "decides", *EDGES]]
+        return ordered[["row", "kind", "number", "decides", *EDGES]]
 
     def true_boxes(self, run: Run) -> np.ndarray:
         """The n largest boxes that decide the class of each picture, as a sampler would cut them, (N, n, 4) (ours).
 
         A picture without such a box has its largest other ones, one without any the whole picture.
         """
-        known, sizes = self.boxes(run), self._pictures(run).sizes
+        known, sizes = self.boxes(run), self.sizes(run)
         known = known[known["decides"] | ~known["row"].isin(known["row"][known["decides"]])]
         edges = known[list(EDGES)].to_numpy().reshape(-1, 2, 2)
         area = (edges[:, 1] - edges[:, 0]).prod(axis=1)
@@ -211,7 +209,8 @@ class GatedData:
     def labels(self, part: str, run: Run) -> pd.DataFrame:
         """One row per picture of a part: index its name, its patient, and 0 or 1 for each class."""
         bags, rows = self.of(run), self.rows(part, run)
-        table = pd.DataFrame(np.eye(len(bags.classes), dtype=np.float32)[bags.targets[rows]], columns=list(bags.classes),
+        table = pd.DataFrame(np.eye(len(bags.classes), dtype=np.float32)[bags.targets[rows]],
+                             columns=list(bags.classes),
                              index=pd.Index(bags.table["bag"].iloc[rows].to_numpy(), name="picture"))
         table.insert(0, "patient", bags.table["patient"].iloc[rows].to_numpy())
         return table

@@ -58,7 +58,7 @@ class Run(RunSpec):
         """The value of one field, for people."""
         value = getattr(self, field)
         if field in ("pool", "colour"):
-            return {"pool": ("one behind the other", "mean of the instances"), "colour": ("grey", "colour")}[field][value]
+            return {"pool": ("concatenated", "mean of the instances"), "colour": ("grey", "colour")}[field][value]
         return WORDS[field].format(value) if field in WORDS else str(value).replace("_", " ")
 
 

@@ -1,0 +1,134 @@
+"""Instances of pictures for the explorer: what a network cut out, what is known of the picture, and its twins."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+from torch import Tensor
+
+from mdlib.data.images import resized
+from mdlib.data.phantoms import breast as phantom_breast
+from mdlib.data.phantoms import fungi as phantom_fungi
+from mdlib.data.pictures import Pictures, PictureSamples
+from mdlib.models.crops import crops
+from mdlib.papers.gated.data import EDGES
+from mdlib.papers.gated.networks import Run, inputs
+from mdlib.study import cases as study_cases
+from mdlib.study import pages
+from mdlib.study.study import Study
+from mdlib.widgets.records import Case
+
+MAPS = {"attention": "attention Ω", "semantic": "semantic map S"}
+
+
+def of_batch(model: torch.nn.Module, batch: Mapping[str, Tensor], size: int) -> list[dict[str, np.ndarray]]:
+    """What a network gives for each picture of a batch as arrays, its `crops` uint8 (n, size, size[, 3]) beside it."""
+    with torch.inference_mode():
+        out = model(**inputs(dict(batch), model))
+    found = {name: value.float().cpu().numpy() for name, value in out.items()}
+    if "boxes" in out:
+        cut = crops(batch["picture"], batch["extent"], out["boxes"], size).mul(255).round().byte()
+        found["crops"] = _channels_last(cut.cpu().numpy())
+    return [{name: value[i] for name, value in found.items()} for i in range(len(out["logits"]))]
+
+
+def shown(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of `Case` that one picture's output of a network fills: maps, instances and gates."""
+    fields: dict[str, Any] = {"maps": {words: found[name][None] for name, words in MAPS.items() if name in found}}
+    if "crops" in found:
+        fields["instances"] = [(crop, (left, top, right - left, bottom - top), bool(is_found), "") for
+                               crop, (top, left, bottom, right), is_found in
+                               zip(found["crops"], found["boxes"].tolist(), found["found"], strict=True)]
+    if "gates" in found:
+        fields["gates"] = found["gates"]
+    return fields
+
+
+def cases(study: Study, run: Run, model: torch.nn.Module, rows: Sequence[int]) -> list[Case]:
+    """Pictures of the test part, at these places in it, for the explorer; phantoms with their twins.
+
+    A twin of a fungus lacks its first head that is wholly in the picture and of breast tissue what invades the stroma.
+    """
+    samples, of_part = study.samples("test", run), study.data.rows("test", run)
+    found = of_batch(model, samples.batch(list(rows)), study.settings.crop)
+    return [_case(study, run, model, int(of_part[place]), out) for place, out in zip(rows, found, strict=True)]
+
+
+def _case(study: Study, run: Run, model: torch.nn.Module, row: int, out: dict[str, np.ndarray]) -> Case:
+    bags, classes = study.data.of(run), study.data.classes(run)
+    name, picture = bags.table["bag"].iat[row], bags.read(row)
+    case = {"classes": classes, "truth": np.eye(len(classes))[bags.targets[row]], "outline": "instance"}
+    drawn = twin(study, run, row)
+    twins = {} if drawn is None else {drawn[0]: Case(**case, name=f"{name}, {drawn[0]}", **_seen(
+        study, run, model, drawn[1], f"{name}, drawn again, {drawn[0]}"))}
+    return Case(**case, name=name, twins=twins, contours={classes[bags.targets[row]]: outlines(study, run, row)},
+                **_shown(picture, out, f"The picture {name}, {classes[bags.targets[row]]}"))
+
+
+def _seen(study: Study, run: Run, model: torch.nn.Module, picture: np.ndarray, alt: str) -> dict[str, Any]:
+    """A picture uint8 (H, W, 3) that is in no file, with what the network gives for it."""
+    return _shown(picture, of_batch(model, as_batch(study, run, picture), study.settings.crop)[0], alt)
+
+
+def _shown(picture: np.ndarray, out: dict[str, np.ndarray], alt: str) -> dict[str, Any]:
+    return {"image": pages.shown(picture), "logits": out["logits"], "probability": softmax(out["logits"]), "alt": alt,
+            **shown(out)}
+
+
+def as_batch(study: Study, run: Run, picture: np.ndarray) -> dict[str, Tensor]:
+    """A picture uint8 (H, W, 3) as the network of a run gets it: a batch of one."""
+    if not study.data.in_colour(run):
+        picture = grey(picture)
+    samples = PictureSamples(resized(picture, tuple(study.settings.thumbnail))[None],
+                             Pictures(picture[None], np.array([picture.shape[:2]])), np.zeros(1), [0])
+    return samples.batch(1)
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) -> (H, W), as files are read in grey."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).convert("L"))
+
+
+def twin(study: Study, run: Run, row: int) -> tuple[str, np.ndarray] | None:
+    """What a phantom is drawn without, in words, and the picture, uint8 (H, W, 3); None where there is none."""
+    bags = study.data.of(run)
+    name = bags.table["bag"].iat[row]
+    if not study.data.is_phantom(run):
+        return None
+    if run.collection == "fungi":
+        return "without head 1", phantom_fungi.twin(bags.data_dir, name, without=(1,))
+    if bags.table["label"].iat[row] != "Invasive":
+        return None
+    return "without invasion", phantom_breast.twin(bags.data_dir, name)
+
+
+def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
+    """The outlines of the instances that decide the class of a picture, (n, 2) each, in fractions: shapes, or boxes."""
+    boxes = study.data.boxes(run).query("row == @row and decides")
+    bags = study.data.of(run)
+    if study.data.is_phantom(run):
+        truth = (phantom_fungi if run.collection == "fungi" else phantom_breast).Truth(bags.data_dir)
+        labels = truth.labels(bags.table["bag"].iat[row])
+        return [line for number in boxes["number"] for line in study_cases.outlines(labels == number)]
+    return [np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+            for top, left, bottom, right in boxes[list(EDGES)].to_numpy()]
+
+
+def per_picture(boxes: pd.DataFrame) -> pd.DataFrame:
+    """Fig. 1: of each picture with known boxes, how many instances decide its class, and what share of it they cover.
+
+    The share of a picture is that of its largest instance, and of all of them together (their boxes may overlap).
+    """
+    own = boxes[boxes["decides"]]
+    area = (own["bottom"] - own["top"]) * (own["right"] - own["left"])
+    return area.groupby(own["row"]).agg(instances="size", largest="max", together="sum")
+
+
+def _channels_last(pixels: np.ndarray) -> np.ndarray:
+    """(..., C, H, W) -> (..., H, W, 3), or (..., H, W) of one channel."""
+    return pixels[..., 0, :, :] if pixels.shape[-3] == 1 else np.moveaxis(pixels, -3, -1)

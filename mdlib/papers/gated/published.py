@@ -1,0 +1,152 @@
+"""The figures that the book quotes: accuracies, differences and coverage of trainings, written once, read as tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdlib.evaluate import classification, paired, resampling
+from mdlib.models.channel_attention import MECHANISMS
+from mdlib.papers.gated import coverage_tables
+from mdlib.papers.gated.data import PARTS
+from mdlib.papers.gated.exhibits import ACCURACY, RUNS, TESTED, exhibit
+from mdlib.papers.gated.networks import Run
+from mdlib.study import results, tables
+from mdlib.study.study import Study
+
+BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
+MEASURES = ("accuracy", "balanced accuracy", "macro AUROC")
+COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits whose attention is measured
+
+
+def correct(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Whether the most probable class is the true one: (S, N, K) and (N, K) -> 0 or 1, (S, N)."""
+    return (scores.argmax(axis=2) == targets.argmax(axis=1)).astype(float)
+
+
+def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_bootstrap: int, seed: int
+             ) -> pd.DataFrame:
+    """Accuracy, balanced accuracy (mean recall over classes) and macro AUROC of S trainings: measure, value, low, high.
+
+    scores (S, N, K), targets (N, K) 0 or 1, patients (N,). Means over trainings, intervals over patients.
+    """
+    right = correct(scores, targets).mean(axis=0)
+
+    def both(weights: np.ndarray) -> np.ndarray:
+        exact = weights.T.astype(float)
+        recall = resampling.ratio(exact @ (right[:, None] * targets), exact @ targets)
+        return np.stack([exact @ right / exact.sum(axis=1), resampling.mean_of_known(recall, axis=1)], axis=1)
+    value = resampling.once(both, patients)
+    low, high = resampling.interval(resampling.resample(both, patients, n_bootstrap, seed), paired.LEVEL)
+    names = [str(k) for k in range(targets.shape[1])]
+    auroc = classification.bootstrap(targets, scores, patients, names=names, n_bootstrap=n_bootstrap, seed=seed)
+    auroc = auroc.loc[classification.PLAIN, ["auroc", "low", "high"]]
+    return pd.DataFrame([*zip(MEASURES[:2], value, low, high, strict=True), (MEASURES[2], *auroc)],
+                        columns=["measure", "value", "low", "high"])
+
+
+def evaluate(study: Study, name: str) -> pd.DataFrame:
+    """The measures of the trainings of an exhibit, and their differences of accuracy to the first: one row per measure.
+
+    Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure "difference of
+    accuracy" is that to REFERENCE on the same pictures. Of this run where its settings train the exhibit, else as
+    published.
+    """
+    if name not in study.settings.exhibits:
+        return read("evaluation", name)
+    options, rows, first = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}, [], None
+    for label, runs in exhibit(name, study).items():
+        of = study.predict(runs)
+        (scores,) = of.scores.values()
+        found = measures(scores, of.targets, of.patients, **options)
+        right = correct(scores, of.targets)
+        first = (of.labels.index, right) if first is None else first
+        if label != next(iter(RUNS[name])) and of.labels.index.equals(first[0]):
+            apart = paired.difference(right, first[1], of.patients, **options)
+            found.loc[len(found)] = ["difference of accuracy", apart.mean, apart.low, apart.high]
+        rows.append(found.assign(label=label, collection=runs[0].collection, seeds=len(runs), pictures=len(of.targets),
+                                 patients=len(set(of.patients))))
+    return pd.concat(rows, ignore_index=True) if rows else read("evaluation", name)
+
+
+def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
+    """Accuracy and more of one training beside the colour baseline: measure, value, low, high, baseline."""
+    of = study.predict([run], part)
+    options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
+    found = measures(of.stacked()[run.series], of.targets, of.patients, **options)
+    blind = measures(colour_baseline(study, run, part)[None], of.targets, of.patients, **options)
+    return found.assign(baseline=blind["value"])
+
+
+def colour_baseline(study: Study, run: Run, part: str = "test") -> np.ndarray:
+    """Probabilities (N, K) from six numbers of a thumbnail: mean and spread of red, green and blue, or two of grey.
+
+    A logistic regression, fitted to the training part. It sees no shape.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    pixels, rows = study.samples("train", run).pixels, {name: study.data.rows(name, run) for name in ("train", part)}
+    features = {name: np.concatenate([np.atleast_2d(pixels[own].mean(axis=(1, 2)).T), np.atleast_2d(
+        pixels[own].std(axis=(1, 2)).T)]).T for name, own in rows.items()}
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
+    model.fit(features["train"], study.data.of(run).targets[rows["train"]])
+    found = np.zeros((len(rows[part]), len(study.data.classes(run))))
+    found[:, model.classes_] = model.predict_proba(features[part])
+    return found
+
+
+def publish(study: Study) -> dict[str, Any]:
+    """The figures of a run, JSON-able; no image, no image name."""
+    study.train(study.planned)
+    names = [name for name in study.settings.exhibits if exhibit(name, study)]
+    return {"parts": parts(study),
+            "evaluation": {name: results.records(evaluate(study, name), digits=4) for name in names},
+            "coverage": {name: results.records(coverage(study, name), digits=4) for name in names if name in COVERED}}
+
+
+def coverage(study: Study, name: str) -> pd.DataFrame:
+    """`coverage_tables.measures` of the trainings of an exhibit, by label; of this run, or as published."""
+    if name not in study.settings.exhibits:
+        return read("coverage", name)
+    found = [coverage_tables.measures(study, runs).assign(label=label) for label, runs in exhibit(name, study).items()
+             if runs[0].network in MECHANISMS and runs[0].sampler != "truth"]
+    return pd.concat(found, ignore_index=True)
+
+
+def parts(study: Study) -> list[dict[str, Any]]:
+    """Pictures and patients of each part of each collection."""
+    rows = []
+    for name in study.data.names:
+        run = Run("gated", collection=name)
+        for part in PARTS:
+            labels = study.data.labels(part, run)
+            rows.append({"collection": name, "part": part, "pictures": len(labels),
+                         "patients": int(labels["patient"].nunique())})
+    return rows
+
+
+def read(part: str, name: str) -> pd.DataFrame:
+    """A published table: part `evaluation` or `coverage`, and the exhibit; empty where it is not published."""
+    return results.table(results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, []))
+
+
+def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> pd.DataFrame:
+    """Tables 1 to 3: what the paper prints with its 95 % interval (Wilson), and ours beside it, one row per method.
+
+    The paper gives no interval; it follows from the number of test pictures, TESTED.
+    """
+    printed, ours = ACCURACY[name], table[table["measure"] == measure].set_index("label")
+    total = TESTED[name]
+    rows = {}
+    for label in dict.fromkeys([*printed, *ours.index]):
+        own = ours.loc[label] if label in ours.index else None
+        paper = "–"
+        if label in printed:
+            low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
+            paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
+        rows[label] = {f"paper, {total} pictures": paper, "here": "not rebuilt" if own is None else
+                       tables.with_interval(own["value"], own["low"], own["high"], digits=3)}
+    return pd.DataFrame(rows).T.rename_axis("method")
