@@ -1,12 +1,12 @@
-"""BACH, breast cancer histology (Aresta et al. 2019), exactly as Zenodo publishes it (record 3632035), or your own.
+"""BACH, breast cancer histology (Aresta et al. 2019), as published (Zenodo record 3632035), or your own in its layout.
 
     ICIAR2018_BACH_Challenge/Photos/{Normal,Benign,InSitu,Invasive}/*.tif
     ICIAR2018_BACH_Challenge/Photos/microscopy_ground_truth.csv             no header: n001.tif,Normal
     ICIAR2018_BACH_Challenge/ICIAR2018_BACH_dataset_micro_patient.csv       header: Histology,Label,Patient
 
-The organisers know the patient of some of the 400 pictures only, and say that the others are of other patients. They
-publish these on the page of the challenge as an .xlsx file: save it as .csv. It may have a fourth column, Part, with
-train or test.
+The patient is known of some of the 400 pictures only; according to the organisers the others are of other patients.
+The table of patients is an .xlsx file on the page of the challenge: save it as .csv. It may have a fourth column, Part,
+with train or test.
 """
 
 import re
@@ -62,13 +62,17 @@ def bach(folder: Path | str, smallest: int = 1) -> Bags:
 
 
 def split(table: pd.DataFrame, test: float = 0.25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that train and rows that test, int64, ascending: no patient in both, `test` of all pictures about (ours).
+    """Rows that train and rows that test, int64, ascending: no patient in both, about the share `test` tests (ours).
 
-    Only pictures whose patient is known are tested where there are any: the others are of other patients, but which of
-    them are of one is not known. Raises as `splits.bag_split`.
+    Where there are pictures whose patient is known, only these test: two of the others may be of one patient. Raises
+    DataError where they are too few, and as `splits.bag_split`.
     """
     known = np.flatnonzero(table["identified"]) if table["identified"].any() else np.arange(len(table))
-    _, tested = bag_split(table.iloc[known].reset_index(drop=True), test * len(table) / len(known), seed)
+    share = test * len(table) / len(known)
+    if test < 1 <= share:
+        raise DataError(f"the patients of only {len(known):,} of {len(table):,} pictures are known",
+                        f"parameter test = {test}", "Choose a smaller share (--set test=0.1), or name more patients.")
+    _, tested = bag_split(table.iloc[known].reset_index(drop=True), share, seed)
     return np.setdiff1d(np.arange(len(table)), known[tested]), known[tested]
 
 
@@ -93,7 +97,7 @@ def _listed(file: Path) -> dict[str, tuple[str, int]]:
     for label in CLASSES:
         rows = [(name, row) for name, (other, row) in found.items() if other == label]
         if len(rows) < 2:
-            raise DataError(f"class {label} has {len(rows)} pictures" + "".join(f" ({name}, row {row})"
+            raise DataError(f"class {label} has too few pictures: {len(rows)}" + "".join(f" ({name}, row {row})"
                             for name, row in rows), str(file), "A class needs two or more, to train and to test on.")
     return found
 

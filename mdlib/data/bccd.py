@@ -4,8 +4,8 @@
     images.csv      image_id, file, width, height, wbc_category_raw, wbc_class, bccd_split, …
     boxes.csv       image_id, label (WBC, RBC, Platelets), xmin, ymin, xmax, ymax, invalid
 
-Of 292 pictures 282 show one of four kinds; of the others, one shows a basophil, eight show white cells of two kinds,
-and of one nothing is said. Nothing is known of patients: pictures of one may be in both parts of the split.
+Of 292 pictures 282 show white cells of one of four kinds. Of the other ten, one shows a basophil, eight show cells of
+two kinds, and one has no label. Patients are not known: pictures of one may be in both parts of the split.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from mdlib.data.pictures import check_picture
 from mdlib.data.tables import Column, read_columns
 
 CLASSES = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")
+OTHERS = ("basophil", "")                       # of column wbc_class: pictures that are left out
 CELLS = ("WBC", "RBC", "Platelets")
 PARTS = {"train": "train", "val": "test"}       # the published names, and ours
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -43,23 +44,23 @@ def bccd(folder: Path | str, smallest: int = 1) -> BloodCells:
     """The pictures of a folder in the layout above that show one of CLASSES, in the order of images.csv.
 
     No pixels are read, but the header of each file is: raises DataError naming file, row and remedy as `check_picture`,
-    with `smallest` the side of a crop, and for a picture that is there twice, is missing, or has another size than the
-    table says, an unknown part, a class of one picture, and a box that is reversed, empty or outside its picture and
-    not marked as invalid.
+    with `smallest` the side of a crop, and for a picture that is there twice, is missing, has two classes, or has
+    another size than the table says, an unknown class or part, a class of one picture, and a box that is reversed,
+    empty or outside its picture and not marked as invalid.
     """
     folder = Path(folder)
     columns = read_columns(folder / "images.csv", ("image_id", "file", "width", "height", "wbc_category_raw",
                                                    "wbc_class", "bccd_split"))
-    names = columns["image_id"]
-    for index, name in enumerate(names.texts):
-        if name in names.texts[:index]:
-            raise names.wrong(index, f"picture {name!r} is there twice", "Remove one of the rows.")
-    sizes = {name: _size(folder, columns, index, smallest) for index, name in enumerate(names.texts)}
-    table = pd.DataFrame({"bag": names.texts, "label": columns["wbc_class"].texts, "patient": names.texts,
+    for name in ("image_id", "file"):
+        _refuse_twice(columns[name])
+    names, kinds = columns["image_id"].texts, columns["wbc_category_raw"]
+    sizes = {name: _size(folder, columns, index, smallest) for index, name in enumerate(names)}
+    table = pd.DataFrame({"bag": names, "label": columns["wbc_class"].one_of((*CLASSES, *OTHERS)), "patient": names,
                           "part": [PARTS[part] for part in columns["bccd_split"].one_of(tuple(PARTS))]})
     used = table["label"].isin(CLASSES)
-    _refuse_class_of_one(columns["wbc_class"], table["label"])
-    excluded = pd.DataFrame({"bag": names.texts, "kind": columns["wbc_category_raw"].texts})[~used]
+    _refuse_two_classes(columns["wbc_class"], kinds)
+    _refuse_class_of_one(columns["wbc_class"])
+    excluded = pd.DataFrame({"bag": names, "kind": kinds.texts})[~used]
     boxes = _boxes(folder / "boxes.csv", sizes)
     table, paths = table[used].reset_index(drop=True), pd.Series(columns["file"].texts)[used]
     return BloodCells(folder, CLASSES, table.assign(first=np.arange(len(table)), count=1),
@@ -71,19 +72,34 @@ def _size(folder: Path, columns: dict[str, Column], index: int, smallest: int) -
     """Width and height of the picture in a row."""
     file = columns["file"]
     height, width = check_picture(folder / file.texts[index], smallest, f"row {file.rows[index]} of {file.file.name}")
-    said = (columns["width"].texts[index], columns["height"].texts[index])
-    if said != (str(width), str(height)):
-        raise columns["width"].wrong(index, f"the picture has {width} x {height} pixels, not {' x '.join(said)}, so "
+    listed = (columns["width"].texts[index], columns["height"].texts[index])
+    if listed != (str(width), str(height)):
+        raise columns["width"].wrong(index, f"the picture has {width} x {height} pixels, not {' x '.join(listed)}, so "
                                      "the boxes do not fit", "Use the published pictures.")
     return width, height
 
 
-def _refuse_class_of_one(column: Column, labels: pd.Series) -> None:
+def _refuse_twice(column: Column) -> None:
+    first: dict[str, int] = {}
+    for text, row in zip(column.texts, column.rows, strict=True):
+        if first.setdefault(text, row) != row:
+            raise column.wrong(column.rows.index(row), f"picture {text!r} is there twice, first in row {first[text]}",
+                               "Remove one of the rows.")
+
+
+def _refuse_two_classes(classes: Column, kinds: Column) -> None:
+    """Raises DataError for a picture with a class that is not the one kind of its white cells, as published."""
+    for index, (name, text) in enumerate(zip(classes.texts, kinds.texts, strict=True)):
+        if name and {kind.strip().lower() for kind in text.split(",")} != {name}:
+            raise classes.wrong(index, f"the picture has two classes: {name} here, {text!r} in column {kinds.name!r}",
+                                "Correct one of the two, or leave the class empty: the picture is then left out.")
+
+
+def _refuse_class_of_one(classes: Column) -> None:
     for name in CLASSES:
-        rows = np.flatnonzero(labels == name)
-        if len(rows) == 1:
-            raise column.wrong(int(rows[0]), f"this is the only picture of class {name}", "A class needs two or more, "
-                               "to train and to test on.")
+        if classes.texts.count(name) == 1:
+            raise classes.wrong(classes.texts.index(name), f"this is the only picture of class {name}",
+                                "A class needs two or more, to train and to test on.")
 
 
 def _boxes(file: Path, sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
@@ -111,7 +127,7 @@ def _boxes(file: Path, sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
 def _pixels(column: Column) -> list[int]:
     for index, text in enumerate(column.texts):
         if not (text.isascii() and text.isdigit() and len(text) < 6):
-            raise column.wrong(index, f"{text!r} is no place in a picture", "Give whole pixels, 0 or more.")
+            raise column.wrong(index, f"{text!r} is not a number of pixels", "Give whole pixels, 0 or more.")
     return [int(text) for text in column.texts]
 
 

@@ -45,7 +45,7 @@ def class_folders(folder: Path | str, classes: Sequence[str] = ("healthy", "MMD"
 
     The patient is what stands before the first underscore of a name, as P0012 in P0012_left.jpg; a name without one
     is a patient of its own. No file is looked at. Raises DataError for a folder of an unknown class, one that is
-    missing or empty, and a name that occurs twice.
+    missing or empty, a class of one image, and a name that occurs twice.
     """
     folder = Path(folder)
     unknown = sorted(path.name for path in folder.glob("*/") if path.is_dir() and path.name[0] != "."
@@ -54,6 +54,11 @@ def class_folders(folder: Path | str, classes: Sequence[str] = ("healthy", "MMD"
         raise DataError(f"{unknown[0]!r} is no known class", str(folder / unknown[0]),
                         f"Known are {', '.join(classes)}; rename or remove the folder, or name the classes.")
     images = pd.concat([_listed(folder, label, label) for label in classes], ignore_index=True)
+    alone = ~images["label"].duplicated(keep=False)
+    if alone.any():
+        path, label = images.loc[alone.idxmax(), ["path", "label"]]
+        raise DataError(f"this is the only image of class {label}", str(folder / path), "A class needs two or more, to "
+                        "train and to test on.")
     images["patient"] = images["bag"].str.split("_", n=1).str[0]
     return _bags(folder, tuple(classes), images)
 

@@ -25,7 +25,8 @@ from mdlib.data.samples import Mapped
 from mdlib.errors import DataError
 
 MODES = ("1", "L", "P", "RGB", "YCbCr")         # of Pillow: what becomes red, green and blue without loss
-ORIENTATION, BITS, TIFF_PARTS = 274, 258, ((273, 279), (324, 325))      # tags: strips and tiles, where and how long
+ALPHA = ("LA", "PA", "La", "RGBA", "RGBa")
+ORIENTATION, TIFF_PARTS = 274, ((273, 279), (324, 325))     # tags: strips and tiles, where they begin and how long
 
 
 class Pictures(Mapped):
@@ -137,10 +138,8 @@ def open_pictures(paths: Sequence[Path | str], folder: Path | str, smallest: int
                   colour: bool = True) -> Pictures:
     """The pictures of these files, from the cache in `folder`; decoded where needed, as by `cache.open_cache`.
 
-    colour: False reads them in grey, (H, W), a third of the memory.
-
-    Raises DataError naming the file as `check_picture` and `open_cache` do: for one with a side of less than
-    `smallest` pixels (that of a crop) before any is decoded.
+    colour: False reads them in grey, (H, W), a third of the memory. Raises DataError naming the file, as
+    `check_picture` before any is decoded, with `smallest` the side of a crop in pixels, and as `open_cache`.
     """
     sizes = np.array([check_picture(path, smallest) for path in paths], np.int64).reshape(-1, 2)
     height, width = sizes.max(axis=0, initial=1).tolist()
@@ -153,12 +152,12 @@ def open_pictures(paths: Sequence[Path | str], folder: Path | str, smallest: int
 
 
 def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[int, int]:
-    """Height and width of a picture file, from its header; its pixels are not read.
+    """Height and width of a picture file, from its header; pixels are read of a PNG only: EXIF may stand behind them.
 
-    Raises DataError for one that other programs would show otherwise, or that cannot be read: CMYK and other colour
-    spaces, alpha, more than 8 bits, turned by its EXIF orientation, a TIFF that is cut off, more pixels than Pillow
-    reads from unknown sources (`Image.MAX_IMAGE_PIXELS`), a side of less than `smallest`. `row` says in which row of
-    which table the file stands.
+    Raises DataError for a file that other programs may show in another way, or that cannot be read: CMYK and other
+    colour spaces, alpha, more than 8 bits, an EXIF orientation other than upright, a TIFF that is cut off, more pixels
+    than Pillow reads from unknown sources (`Image.MAX_IMAGE_PIXELS`), a side of less than `smallest` pixels. `row`, as
+    in "row 7 of table.csv", is where the file is listed; the error names it.
     """
     path, where = Path(path), f"{path} ({row})" if row else str(path)
     if not path.is_file():
@@ -170,7 +169,7 @@ def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[i
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                _check(image, path, where)
+                _check_header(image, path, where)
                 height, width = image.height, image.width
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: this may be a decompression bomb", where,
@@ -188,11 +187,11 @@ def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[i
     return height, width
 
 
-def _check(image: Image.Image, path: Path, where: str) -> None:
+def _check_header(image: Image.Image, path: Path, where: str) -> None:
     if image.mode.startswith(("I", "F")) or any(";16" in str(part) for part in image.tile):
         raise DataError("more than 8 bits for each colour", where, "Save it with 8 bits: which range of 16 bits is "
                         "meant differs between programs.")
-    if "A" in image.mode.removeprefix("LAB") or image.mode in ("PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ALPHA or "transparency" in image.info:
         raise DataError("the picture has an alpha channel", where, "Save it without, on the background it should have.")
     if image.mode not in MODES:
         raise DataError(f"the colours are {image.mode}, not red, green and blue", where, "Convert it to RGB with the "

@@ -1,13 +1,13 @@
 """How well a map, and the boxes made of it, cover instances whose boxes are known (Fan et al., section 3, Fig. 5).
 
-The paper says that 72 % of an expert's boxes are covered, but neither when a box is, nor how much of the picture the
-map lights: a map that lights all of it covers every box. Here a box is covered when at least half of its area lies in
-the mask, and chance, the same mask elsewhere in the picture, stands beside it (both ours).
+The paper says that 72 % of an expert's boxes are covered. It says neither when a box counts as covered nor how much of
+the picture the map lights, and a map that lights all of it covers every box. Here a box is covered when at least half
+of its area lies in the mask, and chance, the same mask elsewhere in the picture, stands beside it (both ours).
 
 masks: (N, H, W) bool, what a map lights. boxes: (M, 4), top, left, bottom, right in fractions of the picture; images:
-int (M,), the picture of each box, from 0 to N - 1. Results are (M,), one value for each box, unless said otherwise, and
-0 or 1 as float64 where they are answers, so that their mean over boxes is a share. Raises SettingsError for other
-shapes and DataError for a box that is reversed or outside its picture.
+int (M,), the picture of each box, from 0 to N - 1. Results are float64 (M,), one value per box, unless said otherwise;
+where it is yes or no it is 1 or 0, so that the mean over boxes is a share. Raises SettingsError for other shapes and
+DataError for a box that is reversed or outside its picture.
 """
 
 from collections.abc import Sequence
@@ -41,9 +41,8 @@ def chance(masks: np.ndarray, boxes: np.ndarray, images: np.ndarray, share: floa
            seed: int = 0) -> np.ndarray:
     """How often a box would be covered by the same mask elsewhere, in [0, 1].
 
-    The mask of each picture is shifted `n_shifts` times by whole pixels, uniformly in both directions, and enters again
-    at the opposite side. So it keeps its area and its shapes, but for those cut at the picture's edges, and only where
-    it lies is lost.
+    The mask of each picture is shifted `n_shifts` times by whole pixels, uniformly in both directions, and wraps around
+    at the edges. So it keeps its area and, away from the edges, its shapes; only its place is random.
     """
     masks = _masks(masks)
     boxes, images = checked(boxes, images, len(masks))
@@ -62,7 +61,7 @@ def best_iou(crops: np.ndarray, boxes: np.ndarray, images: np.ndarray, found: np
     own, box = crops[images], boxes[:, None]
     sides = np.minimum(own[..., 2:], box[..., 2:]) - np.maximum(own[..., :2], box[..., :2])
     both = sides.clip(min=0).prod(axis=2)
-    return np.where(found[images], both / (_area(own) + _area(box) - both), 0).max(axis=1)
+    return np.where(found[images], both / (_area(own) + _area(box) - both), 0).max(axis=1, initial=0)
 
 
 def centre_in_crop(crops: np.ndarray, boxes: np.ndarray, images: np.ndarray, found: np.ndarray | None = None
@@ -76,7 +75,7 @@ def centre_in_crop(crops: np.ndarray, boxes: np.ndarray, images: np.ndarray, fou
 
 def measures(masks: np.ndarray, crops: np.ndarray, boxes: np.ndarray, images: np.ndarray,
              found: np.ndarray | None = None, *, n_shifts: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
-    """All of it, one value for each box: name -> (M,).
+    """All measures, one value for each box: name -> (M,).
 
     covered, chance, covered minus chance, lit (of the box's picture), recall at IoU 0.5 and 0.3, centre in crop.
     """
@@ -138,10 +137,10 @@ def checked(boxes: np.ndarray, images: np.ndarray, count: int) -> tuple[np.ndarr
 
 
 def _inside(masks: np.ndarray, boxes: np.ndarray, images: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """The share of each box in its mask, shifted: (S, M). shifts: int (S, N, 2), pixels down and to the right.
+    """The share of each box that lies in its shifted mask, (S, M). shifts: int (S, N, 2), pixels down and to the right.
 
-    A mask that moves down covers what a box that moves up would: boxes are shifted, over a mask that continues
-    periodically, and the mask stays. Its sum over a box is that of four corners of its cumulated sums.
+    The boxes are shifted the other way instead, over a mask that is continued periodically. The sum of a mask over a
+    box follows from its cumulated sums at the four corners (summed-area table; Crow 1984).
     """
     size = np.array(masks.shape[1:])
     sums = np.zeros((len(masks), *(size + 1)))
@@ -175,7 +174,7 @@ def _between(sums: np.ndarray, images: np.ndarray, y: np.ndarray | int, x: np.nd
 
 
 def _rounded(share: np.ndarray) -> np.ndarray:
-    """Without the rounding of sums, so that a box that is half inside is half inside wherever the mask lies."""
+    """Without the rounding errors of sums: a box that is exactly half inside is so wherever the mask lies."""
     return share.round(9)
 
 

@@ -22,6 +22,11 @@ def alpha(path: Path) -> None:
     Image.fromarray(PIXELS).convert("RGBA").save(path)
 
 
+def transparent(path: Path) -> None:
+    """A PNG, whatever the name says, with a palette of which one colour is see-through."""
+    Image.fromarray(PIXELS).quantize().save(path, "PNG", transparency=3)
+
+
 def sixteen_bits_grey(path: Path) -> None:
     Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(path)
 
@@ -51,10 +56,14 @@ def sixteen_bits_png(path: Path) -> None:
                      + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
 
 
-def turned(path: Path) -> None:
+def turned(path: Path, kind: str | None = None) -> None:
     exif = Image.Exif()
     exif[274] = 6
-    Image.fromarray(PIXELS).save(path, exif=exif)
+    Image.fromarray(PIXELS).save(path, kind, exif=exif)
+
+
+def turned_jpeg(path: Path) -> None:
+    turned(path, "JPEG")
 
 
 def truncated(path: Path) -> None:
@@ -68,12 +77,17 @@ def header_only(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
 
 
-def bomb(path: Path) -> None:
-    """A header that announces 40,000 x 40,000 pixels."""
-    tags = [(256, 4, 1, 40_000), (257, 4, 1, 40_000), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
-            (277, 3, 1, 1), (278, 4, 1, 40_000), (279, 4, 1, 1)]
+def bomb(path: Path, side: int = 40_000) -> None:
+    """A header that announces so many pixels along each side."""
+    tags = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+            (277, 3, 1, 1), (278, 4, 1, side), (279, 4, 1, 1)]
     path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
                      + struct.pack("<I", 0))
+
+
+def doubtful(path: Path) -> None:
+    """More pixels than Pillow takes without a warning, fewer than it refuses."""
+    bomb(path, 10_000)
 
 
 def text(path: Path) -> None:
@@ -84,7 +98,8 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-ODD = {cmyk: "the colours are CMYK", alpha: "alpha channel", sixteen_bits_grey: "more than 8 bits",
-       sixteen_bits_colour: "more than 8 bits", sixteen_bits_png: "more than 8 bits",
-       turned: "EXIF orientation is 6", truncated: "cut off", header_only: "truncated or damaged|no picture",
-       bomb: "decompression bomb", text: "no picture", empty: "empty"}
+ODD = {cmyk: "the colours are CMYK", alpha: "alpha channel", transparent: "alpha channel",
+       **dict.fromkeys((sixteen_bits_grey, sixteen_bits_colour, sixteen_bits_png), "more than 8 bits"),
+       turned: "EXIF orientation is 6", turned_jpeg: "EXIF orientation is 6", truncated: "cut off",
+       header_only: "truncated or damaged|no picture", bomb: "decompression bomb", doubtful: "decompression bomb",
+       text: "no picture", empty: "empty"}

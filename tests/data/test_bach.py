@@ -59,6 +59,8 @@ def test_patients_are_known_of_some_pictures(folder):
     assert table["patient"].tolist() == ["10", "10", "11", "11", "is001", "is002", "iv001", "iv002", "iv003"]
     train, test = split(table, 0.2)
     assert set(test) < {0, 1, 2, 3} and set(train) | set(test) == set(range(9))
+    with pytest.raises(DataError, match=r"test = 0\.5: the patients of only 4 of 9 pictures are known\. Choose"):
+        split(table, 0.5)
 
 
 def test_without_a_table_of_patients_each_picture_is_one(folder):
@@ -105,7 +107,7 @@ FAULTS = [
     (replaced(table_of, "n002.tif,Normal", "n001.tif,Normal"), r"row 2: picture n001\.tif is there twice"),
     (replaced(table_of, "n002.tif,Normal", "n001.tiff,Normal"), r"row 2: n001\.tiff has the same stem as n001\.tif"),
     (replaced(table_of, "n002.tif,Normal", "n002.tif,Benign"),
-     r"ground_truth\.csv: class Normal has 1 pictures \(n001\.tif, row 1\)"),
+     r"ground_truth\.csv: class Normal has too few pictures: 1 \(n001\.tif, row 1\)"),
     (replaced(table_of, "iv003.tif,Invasive", "iv003.tif,Benign"),
      r"row 9: picture iv003\.tif has two classes: Benign in this row, Invasive by its folder"),
     (replaced(table_of, "iv003.tif,Invasive\n", ""), r"iv003\.tif: this picture is not in the table"),
@@ -137,7 +139,7 @@ def test_an_odd_picture_is_named_by_file_and_row(folder, write, words):
 
 
 def test_a_picture_smaller_than_the_crop_is_named(folder):
-    with pytest.raises(DataError, match=r"n001\.tif .*row 1 .*48 x 64 pixels .* fewer than a crop of 64"):
+    with pytest.raises(DataError, match=r"n001\.tif .*row 1 .*48 x 64 pixels .* fewer than a crop of 64\. Leave"):
         bach(folder, smallest=64)
 
 

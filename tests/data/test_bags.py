@@ -184,10 +184,11 @@ def test_pixels_are_the_slices_resized_grey_or_in_colour(tmp_path):
     assert pixels.shape == (17, 3, 5) and pixels[:, 1, 2].tolist() == [11, 12, 13, 14, *range(21, 33), 31]
     for name in ("healthy", "MMD"):
         (tmp_path / "fundus" / name).mkdir(parents=True)
-        Image.new("RGB", (10, 6), (200, 100, len(name))).save(tmp_path / f"fundus/{name}/{name}_1.png")
+        for number in (1, 2):
+            Image.new("RGB", (10, 6), (200, 100, len(name))).save(tmp_path / f"fundus/{name}/{name}_{number}.png")
     bags = class_folders(tmp_path / "fundus")
     pixels = bags.pixels((3, 5), tmp_path / "colour")
-    assert pixels.shape == (2, 3, 5, 3) and pixels[:, 1, 2].tolist() == [[200, 100, 7], [200, 100, 3]]
-    batch = BagSamples(pixels, bags, [1, 0]).__getitems__([0, 1])
+    assert pixels.shape == (4, 3, 5, 3) and pixels[1:3, 1, 2].tolist() == [[200, 100, 7], [200, 100, 3]]
+    batch = BagSamples(pixels, bags, [2, 0]).__getitems__([0, 1])
     assert batch["bag"].shape == (2, 3, 3, 5) and batch["sizes"].tolist() == [1, 1]
     assert (batch["bag"][0, :, 1, 2] * 255).round().tolist() == [200, 100, 3] and batch["target"].tolist() == [1, 0]

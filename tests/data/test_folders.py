@@ -72,7 +72,8 @@ def test_ten_thousand_files_are_listed_in_a_moment(tmp_path):
 
 @pytest.fixture
 def fundus(tmp_path) -> Path:
-    for label, names in {"healthy": ["P1_left.jpg", "P1_right.jpg", "P2.png"], "MMD": ["P3_left.jpg"]}.items():
+    of_class = {"healthy": ["P1_left.jpg", "P1_right.jpg", "P2.png"], "MMD": ["P3_left.jpg", "P4.jpg"]}
+    for label, names in of_class.items():
         (tmp_path / label).mkdir()
         for name in names:
             Image.new("RGB", (4, 4)).save(tmp_path / label / name)
@@ -81,16 +82,23 @@ def fundus(tmp_path) -> Path:
 
 def test_a_folder_is_a_class(fundus):
     bags = class_folders(fundus)
-    assert bags.table["bag"].tolist() == ["P1_left", "P1_right", "P2", "P3_left"]
-    assert bags.table["patient"].tolist() == ["P1", "P1", "P2", "P3"] and bags.targets.tolist() == [0, 0, 0, 1]
-    assert class_folders(fundus, ("MMD", "healthy")).targets.tolist() == [0, 1, 1, 1]
+    assert bags.table["bag"].tolist() == ["P1_left", "P1_right", "P2", "P3_left", "P4"]
+    assert bags.table["patient"].tolist() == ["P1", "P1", "P2", "P3", "P4"] and bags.targets.tolist() == [0, 0, 0, 1, 1]
+    assert class_folders(fundus, ("MMD", "healthy")).targets.tolist() == [0, 0, 1, 1, 1]
 
 
-def test_a_fault_of_class_folders_is_named(fundus):
-    with pytest.raises(DataError, match=r"'MMD' is no known class.*Known are healthy, sick"):
-        class_folders(fundus, ("healthy", "sick"))
-    Image.new("RGB", (4, 4)).save(fundus / "MMD/P2.png")
-    with pytest.raises(DataError, match=r"MMD/P2\.png: the same name as healthy/P2\.png"):
+def added(name: str):
+    return lambda folder: Image.new("RGB", (4, 4)).save(folder / name)
+
+
+@pytest.mark.parametrize("harm, words", [
+    (lambda f: (f / "MMD").rename(f / "sick"), r"sick: 'sick' is no known class\. Known are healthy, MMD; rename"),
+    (lambda f: (f / "healthy").rename(f / ".healthy"), r"healthy: no such folder.*\. Check"),
+    (added("MMD/P2.png"), r"MMD/P2\.png: the same name as healthy/P2\.png; 2 images .*\. An image has one class"),
+    (added("MMD/P4.png"), r"MMD/P4\.png: the same name as MMD/P4\.jpg; 2 images .*\. .* remove one of the two"),
+    (lambda f: (f / "MMD/P4.jpg").unlink(), r"MMD/P3_left\.jpg: this is the only image of class MMD\. A class needs"),
+])
+def test_a_fault_of_class_folders_is_named(fundus, harm, words):
+    harm(fundus)
+    with pytest.raises(DataError, match=words):
         class_folders(fundus)
-    with pytest.raises(DataError, match=r"no such folder"):
-        class_folders(fundus / "nowhere")

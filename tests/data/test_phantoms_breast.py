@@ -5,13 +5,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from colour_numbers import accuracy, colour_numbers
 from PIL import Image
-from scipy.ndimage import binary_dilation, binary_opening, label
+from scipy.ndimage import binary_dilation, label
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mdlib.data import bach
 from mdlib.data.phantoms import breast
@@ -121,16 +119,20 @@ def test_the_masks_agree_with_the_pixels(truth, pictures):
             assert green[membrane].mean() < green[near].mean() - 15, image
 
 
-def test_tumour_nuclei_are_larger_than_regular_ones(truth, pictures):
-    """The same in situ and invasive: the nuclei of the ducts do not tell these apart."""
-    area = {name: [] for name in pictures}
-    for name, of_class in pictures.items():
-        for image in of_class:
-            shown = [box.number for box in truth.boxes(image, shows=True)]
-            nuclei = truth.mask(image, "nuclei") & np.isin(truth.labels(image), shown)
-            apart = label(binary_opening(nuclei, iterations=1))[0]
-            area[name] += np.bincount(apart[apart > 0])[1:].tolist()
+def test_tumour_nuclei_are_larger_than_regular_ones(truth):
+    """The same in situ and invasive: the nuclei of the ducts do not tell these apart. Flat ones at the membrane aside.
+
+    Nuclei touch one another, so that their pixels are counted by the nucleus that is seen, not from the mask.
+    """
+    area = {name: [] for name in CLASSES}
+    for case in breast.plan(truth.settings):
+        section = Section(case.look(truth.settings))
+        nuclei, drawn = section._nuclei, section._drawn
+        inside = np.any([duct.depth(*nuclei.middles.T)[0] > 7 for duct in section.layout.ducts if duct.shows], axis=0)
+        pixels = np.bincount(drawn.number[drawn.cover > 0.5], minlength=len(nuclei))
+        area[case.label] += pixels[inside & nuclei.epithelial & (pixels > 0)].tolist()
     middle = {name: np.median(found) for name, found in area.items()}
+    assert min(map(len, area.values())) > 300
     assert 0.85 < middle["InSitu"] / middle["Invasive"] < 1.2
     assert min(middle["InSitu"], middle["Invasive"]) > 1.4 * max(middle["Normal"], middle["Benign"])
 
@@ -147,23 +149,19 @@ def test_the_parts_of_a_picture_are_asked_for_by_name(truth):
 
 @pytest.fixture(scope="module")
 def colours():
-    """Mean and spread of red, green and blue of pictures of all classes, their class and their patient."""
-    settings, rows = Settings(patients=15, pictures=2, height=256, width=256), []
-    for case in breast.plan(settings):
-        pixels = Section(case.look(settings)).draw()
-        rows.append((*pixels.mean(axis=(0, 1)), *pixels.std(axis=(0, 1)), case.label, case.patient))
-    return pd.DataFrame(rows)
+    """Colour, class and patient of 80 pictures, two of each patient."""
+    settings = Settings(patients=10, pictures=2, height=256, width=256)
+    cases = breast.plan(settings)
+    return (colour_numbers(Section(case.look(settings)).draw() for case in cases), [case.label for case in cases],
+            [case.patient for case in cases])
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(max_iter=1000), KNeighborsClassifier(7)])
 def test_colour_alone_does_not_tell_the_class_of_other_patients(colours, classifier):
-    scores = cross_val_score(make_pipeline(StandardScaler(), classifier), colours[range(6)], colours[6],
-                             groups=colours[7], cv=GroupKFold(5))
-    assert scores.mean() <= 0.30                # chance is 0.25
+    assert accuracy(classifier, *colours) <= 0.30                # chance is 0.25
 
 
 def test_the_stain_differs_between_patients_more_than_between_pictures_of_one(colours):
-    mean = colours[range(3)]
-    of_patients = mean.groupby(colours[7]).mean().std()
-    within = mean.groupby(colours[7]).std().mean()
-    assert (of_patients > within).all()
+    numbers, _, patients = colours
+    of_patient = pd.DataFrame(numbers[:, :3]).groupby(patients)
+    assert (of_patient.mean().std() > of_patient.std().mean()).all()

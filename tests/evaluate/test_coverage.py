@@ -116,6 +116,8 @@ class TestCrops:
         boxes = np.array([[0.1, 0.1, 0.4, 0.5], [0.5, 0.5, 0.9, 1.0]])
         assert cov.best_iou(boxes[None], boxes, np.zeros(2, int)).tolist() == [1, 1]
         assert cov.best_iou(boxes[None, :1], boxes, np.zeros(2, int)).tolist() == [1, 0]
+        for measure in (cov.best_iou, cov.centre_in_crop):
+            assert measure(np.zeros((1, 0, 4)), boxes, np.zeros(2, int)).tolist() == [0, 0]
 
 
 class TestCurve:
