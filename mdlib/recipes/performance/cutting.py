@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from mdlib.data.phantoms import fungi
@@ -100,9 +99,8 @@ def squares(chapter: Chapter, count: int, height: int, width: int) -> Tensor:
 
 def reference(picture: Tensor, boxes: Tensor, size: int) -> Tensor:
     """The crops in grey levels, float64 (B, n, C, size, size): antialiased bilinear resizing of each window."""
-    return torch.stack([torch.cat([
-        F.interpolate(one[None, :, top:bottom, left:right].double(), (size, size), mode="bilinear", antialias=True)
-        for top, left, bottom, right in row]) for one, row in zip(picture, boxes.tolist(), strict=True)])
+    return torch.cat([opponents.loop(one[None].double(), of[None], size)
+                      for one, of in zip(picture, boxes, strict=True)])
 
 
 def on_one_thread(compute: Callable[[], Any]) -> Any:
