@@ -38,13 +38,13 @@ def cutting(chapter: Chapter, count: int, height: int, width: int, size: int, tu
     def compute() -> Measurement:
         picture, boxes = pictures(count, height, width, chapter.seed), squares(chapter, count, height, width)
         extent = torch.tensor([[height, width]]).expand(count, 2)
-        fractions, made = boxes / extent.repeat(1, 2)[:, None], opponents.float_batch(picture)
+        fractions, made = boxes / extent.repeat(1, 2)[:, None], picture.float().div_(255)
         jobs = {"mdlib": lambda: crops(picture, extent, fractions, size),
                 "loop on a float batch": lambda: opponents.loop(opponents.float_batch(picture), boxes, size),
                 ROI_ALIGN: lambda: opponents.roi_align(opponents.float_batch(picture), boxes, size),
                 GRID_SAMPLE: lambda: opponents.grid_sample(opponents.float_batch(picture), boxes, size),
                 "(loop, floats with channels last)": lambda: opponents.loop(picture.float().div_(255), boxes, size),
-                "(loop, floats made before)": lambda: opponents.loop(made, boxes, size)}
+                "(the same, made before)": lambda: opponents.loop(made, boxes, size)}
         times, answers = rounds(jobs, turns * chapter.settings.runs, "cpu")
         exact = reference(picture, boxes, size)
         far = {name: (255 * answer - exact).abs_() for name, answer in zip(jobs, answers, strict=True)}

@@ -24,7 +24,7 @@ class Performance:
     batch: int = 16                 # images a step of training, and of prediction
     steps: int = 4                  # of training that are timed, in each round
     runs: int = 5                   # rounds
-    cut: tuple[tuple[int, ...], ...] = ((16, 384, 512, 64, 3), (8, 1536, 2048, 336, 1))
+    cut: tuple[tuple[int, ...], ...] = ((16, 384, 512, 64, 2), (8, 1536, 2048, 336, 1))
     #                               # pictures, height, width, side of a crop, rounds of cutting for each of `runs`
     cut_boxes: int = 4              # crops of a picture
     fused: tuple[tuple[str, int], ...] = (("embedded", 16), ("paper", 16))
