@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from mdlib import reproducible
 from mdlib.explain import cam_libraries
 from mdlib.recipes.clock import summary
-from mdlib.recipes.performance import measurements
+from mdlib.recipes.performance import cutting, measurements
 from mdlib.recipes.performance.chapter import Chapter
 
-# task: the largest difference that is rounding of float32, of maps (in shares of the maximum), pixels, probabilities
-ROUNDING = {"explain": 1e-4, "decode": 0.0, "read": 1e-7, "predict": 1e-5}
+# task: the largest difference that is rounding, of maps (in shares of the maximum), pixels, probabilities, crops (grey
+# levels: bytes are rounded twice, and multiplied by weights of 16 bits), logits
+ROUNDING = {"explain": 1e-4, "decode": 0.0, "read": 1e-7, "predict": 1e-5, "cut": 1.03, "local": 1e-5}
 
 
 def settings(chapter: Chapter) -> pd.DataFrame:
@@ -35,9 +36,11 @@ def hardware(chapter: Chapter) -> Markdown:
 
 
 def table(found: measurements.Measurement) -> pd.DataFrame:
-    """`clock.summary` of a measurement, ours first; and the largest difference of each job's result from ours."""
+    """`clock.summary` of a measurement, ours first; and the differences of the jobs' results."""
     rows = summary(found["times"], found["images"])
-    return rows.assign(**{"largest difference": pd.Series(found["differences"], dtype=float)})
+    columns = {"largest difference": "differences", "mean difference": "mean_differences"}
+    return rows.assign(**{column: pd.Series(found[name], dtype=float) for column, name in columns.items()
+                          if name in found})
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +53,19 @@ def all_tables(chapter: Chapter) -> dict[str, pd.DataFrame]:
     layers = {f"explain at {layer}": table(measurements.explaining(chapter, layer))
               for layer in chapter.settings.layers}
     return layers | {"decode": table(measurements.decoding(chapter)), "read": table(measurements.reading(chapter)),
-                     "train": table(measurements.training(chapter)), "predict": table(measurements.predicting(chapter))}
+                     "train": table(measurements.training(chapter)), "predict": table(measurements.predicting(chapter)),
+                     **{f"cut {name}": rows for name, rows in crop_tables(chapter).items()},
+                     **{f"local {name}": rows for name, rows in local_tables(chapter).items()}}
+
+
+def crop_tables(chapter: Chapter) -> dict[str, pd.DataFrame]:
+    """The table of crops by the size of the pictures."""
+    return {f"{of[1]} x {of[2]}": table(cutting.cutting(chapter, *of)) for of in chapter.settings.cut}
+
+
+def local_tables(chapter: Chapter) -> dict[str, pd.DataFrame]:
+    """The table of the local branch by the size of the network."""
+    return {size: table(cutting.local_branch(chapter, size, count)) for size, count in chapter.settings.fused}
 
 
 def explaining(chapter: Chapter) -> pd.DataFrame:
@@ -87,6 +102,16 @@ def predicting(chapter: Chapter) -> pd.DataFrame:
     return shown(table(measurements.predicting(chapter)))
 
 
+def crops(chapter: Chapter) -> pd.DataFrame:
+    """Pictures to crops of their instances."""
+    return shown(pd.concat(crop_tables(chapter), names=["pictures", ""]))
+
+
+def local_branch(chapter: Chapter) -> pd.DataFrame:
+    """A forward pass without and with the local branch."""
+    return shown(pd.concat(local_tables(chapter), names=["network", ""]))
+
+
 def figure(chapter: Chapter) -> Figure:
     """Time of each opponent divided by ours, median and range over the rounds, on a logarithmic axis."""
     rows = pd.concat({task: rows[1:] for task, rows in all_tables(chapter).items()}, names=["task", "job"])
@@ -117,7 +142,7 @@ def check_equal(chapter: Chapter) -> str:
     adds up in another order, the plain loops are held to every loss of ours.
     """
     for task, rows in all_tables(chapter).items():
-        found = rows["largest difference"].dropna()
+        found = rows["largest difference"].drop(cutting.OTHER_FILTERS, errors="ignore").dropna()
         assert len(found), task
         assert task == "train" or (found <= ROUNDING[task.split()[0]]).all(), (task, found)
     loss = losses(chapter).drop("(mdlib, bf16-mixed)", errors="ignore")
