@@ -14,8 +14,9 @@ way the chains of conidia run. Bare vesicles, hyphae, spores, bubbles, stain and
 import csv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,9 +168,15 @@ class Truth:
 
     def boxes(self, image: str) -> list[Box]:
         """The heads of a picture, then its bare vesicles, as in truth/boxes.csv."""
+        return list(self._boxes.get(self.case(image).image, ()))
+
+    @cached_property
+    def _boxes(self) -> dict[str, list[Box]]:
+        found: dict[str, list[Box]] = {}
         with (self.folder / "truth" / "boxes.csv").open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row[0] == self.case(image).image]
-        return [Box(kind, *map(int, numbers)) for _, kind, *numbers in rows]
+            for image, kind, *numbers in islice(csv.reader(file), 1, None):
+                found.setdefault(image, []).append(Box(kind, *map(int, numbers)))
+        return found
 
 
 def twin(folder: Path | str, image: str, without: tuple[int, ...] = (), bare: tuple[int, ...] = ()) -> Array:

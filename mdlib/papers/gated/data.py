@@ -55,23 +55,33 @@ def _layout(folder: Path) -> str:
     return "bccd" if (folder / "images.csv").is_file() else "fungi"
 
 
-def _species(folder: Path, _smallest: int) -> Bags:
+def _species(folder: Path, smallest: int) -> Bags:
     """Folders of pictures, one per class: the paper's species where they are these, else whatever their names are."""
     names = sorted(path.name for path in folder.glob("*/") if path.name[0] != "." and path.name != "truth")
     if len(names) < 2:
         raise DataError("this is no collection: there are no two folders of pictures", str(folder), "Name a folder "
                         "with a folder of pictures for each class, one in BACH's layout, or one with images.csv.")
-    return folders.class_folders(folder, phantom_fungi.CLASSES if set(names) == set(phantom_fungi.CLASSES) else names)
+    bags = folders.class_folders(folder, phantom_fungi.CLASSES if set(names) == set(phantom_fungi.CLASSES) else names)
+    for path in bags.paths():
+        pictures.check_picture(path, smallest)
+    return bags
 
 
 READERS: Mapping[str, Callable[[Path, int], Bags]] = {"fungi": _species, "breast": bach.bach, "bccd": bccd.bccd}
 
 
 def read(name: str, folder: Path, crop: int) -> Bags:
-    """A collection by name. Raises DataError, also for a picture smaller than a crop, and a patient in two parts."""
+    """A collection by name. Raises DataError, also for a picture smaller than a crop, a patient in two parts, and a
+    class of one patient.
+    """
     bags = READERS[name](folder, crop)
     if "part" in bags.table:
         splits.refuse_shared_patients(bags.table, bags.table.groupby("part").indices, str(folder))
+        return bags
+    patients = bags.table.groupby("label")["patient"].nunique()
+    if patients.min() < 2:
+        raise DataError(f"all pictures of class {patients.idxmin()} are of one patient, so they would be in one part",
+                        str(folder), "Add pictures of other patients, or leave the class out.")
     return bags
 
 

@@ -37,8 +37,8 @@ RUNS: dict[str, dict[str, Run]] = {
     "instances": _changed(**{"1 instance": {"n": 1}, "2 instances": {"n": 2}, "6 instances": {"n": 6},
                              "mean of 4 instances": {"pool": True}, "crops of the thumbnail": {"source": "thumbnail"},
                              "thumbnail alone": {"fusion": "global"}, "instances alone": {"fusion": "local"},
-                             "Otsu's threshold": {"threshold": "otsu"}, "threshold at a quantile":
-                             {"threshold": "quantile"}}),
+                             "threshold at the mean": {"threshold": "mean"},
+                             "Otsu's threshold": {"threshold": "otsu"}}),
     "attention": _changed(**{"global logits: mean of X (as written)": {"reading": "written"},
                              "global logits: X under S": {"reading": "semantic"},
                              "global logits: X under the softmax of Ω": {"reading": "weighted"},
