@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import Subset
+import torch
 
 from mdlib.errors import SettingsError
 from mdlib.evaluate import coverage, resampling
 from mdlib.models.instances import component_boxes, lit_pixels
-from mdlib.papers.gated.networks import Run
+from mdlib.papers.gated.data import EDGES
+from mdlib.papers.gated.networks import Run, inputs
 from mdlib.papers.gated.training import outputs
 from mdlib.study.study import Study
 
@@ -22,7 +23,7 @@ MEASURES = ("covered", "chance", "covered minus chance", "lit", "recall at IoU 0
 class Located(NamedTuple):
     """Maps and boxes of the test pictures of a training, and the known boxes that decide their class."""
 
-    maps: np.ndarray        # (N, h, w) float32: Omega
+    maps: np.ndarray        # (N, 4 h, 4 w) float64: Omega, upsampled
     masks: np.ndarray       # (N, 4 h, 4 w) bool: where it is above the threshold
     crops: np.ndarray       # (N, n, 4)
     found: np.ndarray       # (N, n) bool
@@ -31,31 +32,33 @@ class Located(NamedTuple):
     patients: np.ndarray    # (M,)
 
 
-def located(study: Study, run: Run, part: str = "test", rows: Sequence[int] | None = None) -> Located:
-    """What the attention of a trained network lights in a part, or in its samples at `rows`.
+def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarray]:
+    """What a trained network gives for a part beside its logits: attention, boxes and found, semantic and gates if any.
 
-    Raises SettingsError where no boxes are known. The boxes of a network that cuts none are those it would cut.
+    The boxes of a network that cuts none, because it sees the thumbnail alone, are those that it would cut.
     """
-    boxes, of_part = study.data.boxes(run), study.data.rows(part, run)
-    samples, model = study.samples(part, run), study.model(run)
-    if rows is not None:
-        samples, of_part = Subset(samples, rows), of_part[list(rows)]
-    boxes = boxes[boxes["decides"] & boxes["row"].isin(of_part)]
+    model, samples = study.model(run), study.samples(part, run)
+    with torch.inference_mode():
+        given = model(**{name: value.to(study.device) for name, value in inputs(samples.batch(1), model).items()})
+    names = [name for name in ("attention", "semantic", "gates", "boxes", "found") if name in given]
+    out = outputs(study.fabric(), model, samples, tuple(names))
+    if "boxes" not in out:
+        sizes = torch.from_numpy(study.data.sizes(run)[study.data.rows(part, run)])
+        boxes = component_boxes(torch.from_numpy(out["attention"]), sizes, run.n, threshold=run.threshold)
+        out |= {name: value.numpy() for name, value in boxes._asdict().items()}
+    return {**out, "found": out["found"].astype(bool)}
+
+
+def located(study: Study, run: Run, part: str = "test") -> Located:
+    """What the attention of a trained network lights in a part. Raises SettingsError where no boxes are known."""
+    rows, boxes = study.data.rows(part, run), study.data.boxes(run)
+    boxes = boxes[boxes["decides"] & boxes["row"].isin(rows)]
     if boxes.empty:
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
-    cuts = run.fusion != "global" and run.sampler != "truth"
-    out = outputs(study.fabric(), model, samples, ("attention", *(("boxes", "found") if cuts else ())))
-    masks = lit_pixels(out["attention"], run.threshold)[1]
-    if not cuts:
-        import torch
-
-        sizes = study.data.sizes(run)[of_part]
-        out["boxes"], out["found"] = (each.numpy() for each in component_boxes(
-            torch.from_numpy(out["attention"]), torch.from_numpy(sizes), run.n, threshold=run.threshold))
-    images = pd.Index(of_part).get_indexer(boxes["row"])
-    patients = study.data.of(run).table["patient"].to_numpy()[boxes["row"]]
-    return Located(out["attention"], masks, out["boxes"], out["found"].astype(bool),
-                   boxes[["top", "left", "bottom", "right"]].to_numpy(), images, patients)
+    out = attention(study, run, part)
+    return Located(*lit_pixels(out["attention"], run.threshold), out["boxes"], out["found"],
+                   boxes[list(EDGES)].to_numpy(), pd.Index(rows).get_indexer(boxes["row"]),
+                   study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
@@ -76,15 +79,16 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
 def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
     """Covered, and covered by chance, against the share of the picture that is lit: lit, series, value, low, high.
 
-    The masks are the highest pixels of each map.
+    The masks are the highest pixels of each map. The last series is what the paper prints, whatever was lit there.
     """
     one = located(study, run, part)
-    large = lit_pixels(one.maps, run.threshold)[0]
-    found = coverage.curve(large, one.known, one.images, seed=study.seed)
+    found = coverage.curve(one.maps, one.known, one.images, seed=study.seed)
     rows = []
     for series in ("covered", "chance"):
         ends = resampling.mean_interval(found[series].T, one.patients, n_bootstrap=study.settings.n_bootstrap,
                                         seed=study.seed)
         rows.append(pd.DataFrame({"lit": found["lit"].mean(axis=1), "series": series, "value": ends["mean"],
                                   "low": ends["low"], "high": ends["high"]}))
+    paper = dict.fromkeys(("value", "low", "high"), PAPER_COVERED)
+    rows.append(pd.DataFrame({"lit": rows[0]["lit"], "series": "the paper", **paper}))
     return pd.concat(rows, ignore_index=True)

@@ -78,6 +78,12 @@ def _shown(picture: np.ndarray, out: dict[str, np.ndarray], alt: str) -> dict[st
             **shown(out)}
 
 
+def box_outlines(boxes: np.ndarray) -> list[np.ndarray]:
+    """The closed outlines of boxes (M, 4), x, y in fractions of a picture's sides, (5, 2) each."""
+    return [np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+            for top, left, bottom, right in boxes]
+
+
 def as_batch(study: Study, run: Run, picture: np.ndarray) -> dict[str, Tensor]:
     """A picture uint8 (H, W, 3) as the network of a run gets it: a batch of one."""
     if not study.data.in_colour(run):
@@ -115,8 +121,7 @@ def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
         truth = (phantom_fungi if run.collection == "fungi" else phantom_breast).Truth(bags.data_dir)
         labels = truth.labels(bags.table["bag"].iat[row])
         return [line for number in boxes["number"] for line in study_cases.outlines(labels == number)]
-    return [np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
-            for top, left, bottom, right in boxes[list(EDGES)].to_numpy()]
+    return box_outlines(boxes[list(EDGES)].to_numpy())
 
 
 def per_picture(boxes: pd.DataFrame) -> pd.DataFrame:

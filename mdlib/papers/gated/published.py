@@ -8,15 +8,16 @@ import pandas as pd
 
 from mdlib.evaluate import classification, paired, resampling
 from mdlib.models.channel_attention import MECHANISMS
-from mdlib.papers.gated import coverage_tables
+from mdlib.papers.gated import coverage_tables, instances
 from mdlib.papers.gated.data import PARTS
-from mdlib.papers.gated.exhibits import ACCURACY, RUNS, TESTED, exhibit
+from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
 from mdlib.study.study import Study
 
 BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
 MEASURES = ("accuracy", "balanced accuracy", "macro AUROC")
+DIFFERENCE = "difference of accuracy"
 COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits whose attention is measured
 
 
@@ -49,9 +50,8 @@ def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_b
 def evaluate(study: Study, name: str) -> pd.DataFrame:
     """The measures of the trainings of an exhibit, and their differences of accuracy to the first: one row per measure.
 
-    Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure "difference of
-    accuracy" is that to REFERENCE on the same pictures. Of this run where its settings train the exhibit, else as
-    published.
+    Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is that to
+    REFERENCE on the same pictures. Of this run where its settings train the exhibit, else as published.
     """
     if name not in study.settings.exhibits:
         return read("evaluation", name)
@@ -64,7 +64,7 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
         first = (of.labels.index, right) if first is None else first
         if label != next(iter(RUNS[name])) and of.labels.index.equals(first[0]):
             apart = paired.difference(right, first[1], of.patients, **options)
-            found.loc[len(found)] = ["difference of accuracy", apart.mean, apart.low, apart.high]
+            found.loc[len(found)] = [DIFFERENCE, apart.mean, apart.low, apart.high]
         rows.append(found.assign(label=label, collection=runs[0].collection, seeds=len(runs), pictures=len(of.targets),
                                  patients=len(set(of.patients))))
     return pd.concat(rows, ignore_index=True) if rows else read("evaluation", name)
@@ -102,7 +102,7 @@ def publish(study: Study) -> dict[str, Any]:
     """The figures of a run, JSON-able; no image, no image name."""
     study.train(study.planned)
     names = [name for name in study.settings.exhibits if exhibit(name, study)]
-    return {"parts": parts(study),
+    return {"parts": parts(study), "fig1": fig1(study),
             "evaluation": {name: results.records(evaluate(study, name), digits=4) for name in names},
             "coverage": {name: results.records(coverage(study, name), digits=4) for name in names if name in COVERED}}
 
@@ -126,6 +126,27 @@ def parts(study: Study) -> list[dict[str, Any]]:
             rows.append({"collection": name, "part": part, "pictures": len(labels),
                          "patients": int(labels["patient"].nunique())})
     return rows
+
+
+def fig1(study: Study) -> list[dict[str, Any]]:
+    """Fig. 1: the median (lowest, highest) number of instances in a picture, and the share of it that they cover."""
+    rows = []
+    for name in study.data.names:
+        found = instances.per_picture(study.data.boxes(Run("gated", collection=name)))
+        if len(found):
+            ends = found.agg(["median", "min", "max"]).T.itertuples()
+            rows += [{"collection": name, "pictures": len(found), "measure": measure, "value": float(middle),
+                      "low": float(low), "high": float(high)} for measure, middle, low, high in ends]
+    return rows
+
+
+def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The differences of accuracy of an exhibit to its reference, for people: one row per other training."""
+    own = table[table["measure"] == DIFFERENCE] if len(table) else pd.DataFrame(
+        columns=["label", "value", "low", "high", "seeds"])
+    own = own[["label", "seeds", "value", "low", "high"]].astype({"seeds": int})
+    return tables.with_verdicts(own.rename(columns={"label": f"less {REFERENCE}"}), "value").set_index(
+        f"less {REFERENCE}")
 
 
 def read(part: str, name: str) -> pd.DataFrame:
