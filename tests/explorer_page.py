@@ -101,6 +101,8 @@ class ExplorerPage(WidgetPage):
         self.values = self.root.locator(".mdx-value")
         self.lines = self.root.get_by_role("toolbar")
         self.mechanism = self.root.get_by_role("combobox", name="Attention")
+        self.crops = self.root.get_by_role("button", name="Instance ")
+        self.gates = self.root.get_by_role("img", name="Gates")
 
     def klass(self, name: str) -> Locator:
         return self.root.get_by_role("radio", name=f"{name} probability")

@@ -20,7 +20,8 @@ def cases(images: Each, classes: Sequence[str], truth: Each, *, logits: Each, ma
     images uint8 (H, W) or (H, W, 3); truth and logits (K,); maps by method raw (K, h, w), or (1, h, w) where one map
     serves every class; signal by method bool (K,). Volumes have an axis of S slices in front, and `scores`.
     probability (K,): None for the sigmoid of the logits. attention: by mechanism, of the words of reports.
-    further: other fields of `Case` by name, such as name, alt, contours, twins, scores, marks and report.
+    further: other fields of `Case` by name, such as name, alt, contours, twins, scores, marks, report, instances
+    and gates.
     """
     probability = [expit(each) for each in logits] if probability is None else probability
     by_name = {"maps": maps, "signal": signal or {}, "attention": attention or {}}

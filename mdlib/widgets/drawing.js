@@ -95,8 +95,9 @@ function labelPlaces(boxes, widths, line) {
   });
 }
 
-// Outlines in white and marks in thin cyan, on a dark halo: seen on any picture and any colour of the map.
-function paint(canvas, picture, overlay, { opacity, polylines, marks, seen }) {
+// Outlines in white and marks in thin cyan, on a dark halo: seen on any picture and any colour of the map. The box `lit`,
+// where there is one, has a thick line inside.
+function paint(canvas, picture, overlay, { opacity, polylines, marks, lit, seen }) {
   canvas.width = Math.round((canvas.clientWidth || 400) * devicePixelRatio); // 0 while the page has not placed it yet
   canvas.height = Math.round((canvas.width * picture.naturalHeight) / picture.naturalWidth);
   const context = canvas.getContext("2d");
@@ -119,8 +120,13 @@ function paint(canvas, picture, overlay, { opacity, polylines, marks, seen }) {
   }
   const unit = devicePixelRatio;
   context.font = `600 ${12 * unit}px system-ui, sans-serif`;
-  const boxes = marks.map(({ box: [left, top, wide, high] }) =>
-    [x + left * width, y + top * height, wide * width, high * height]);
+  const onCanvas = ([left, top, wide, high]) => [x + left * width, y + top * height, wide * width, high * height];
+  for (const [colour, thickness] of lit ? [["#000", 7], [PICKED, 4]] : []) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: thickness * unit });
+    const [left, top, wide, high] = onCanvas(lit);
+    context.strokeRect(left + 3.5 * unit, top + 3.5 * unit, wide - 7 * unit, high - 7 * unit);
+  }
+  const boxes = marks.map(({ box }) => onCanvas(box));
   const widths = marks.map(({ label }) => context.measureText(label).width + 6 * unit);
   const places = labelPlaces(boxes, widths, 15 * unit);
   for (const [colour, thickness] of [["#000", 3], [PICKED, 1]]) {

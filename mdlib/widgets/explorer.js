@@ -3,6 +3,8 @@
 const MOST_PROBABLE = ""; // the value of `klass` that follows the network's highest probability
 const SIDE_BY_SIDE = "all"; // the entry of the list of methods that shows them all
 
+const LISTS = { word: "lines", instance: "crops" }; // the part with the buttons of each
+
 const HTML = `
 <p class="mdx-title" data-part="title"></p>
 <div class="mdx-row">
@@ -43,95 +45,11 @@ const HTML = `
     <fieldset class="mdx-classes" data-part="classes"></fieldset>
     ${REPORT}
   </div>
+  ${INSTANCES}
 </div>
 <p class="mdx-status" data-part="status" role="status" aria-live="polite"></p>
 <p class="mdx-notes" data-part="notes"></p>
 <p class="mdx-hidden" data-part="reading" aria-live="polite"></p>`;
-
-const truthWord = (truth) => (truth === null ? "unknown" : truth ? "present" : "absent");
-// Why nothing is drawn of a map, as a sentence without its full stop; "" where it is drawn. Zeros and rounding are no
-// signal; a map that is negative everywhere is one, of which eq. 7's ReLU leaves nothing.
-function whyEmpty(maps, at) {
-  if (!maps.signal[at]) return "this map carries no signal";
-  return maps.peak[at] > 0 ? "" : "nothing speaks for this class here: all values are 0 or below";
-}
-
-// What the traits ask for, with every gap filled: the film or its twin `without` a finding, the class, the slice, and its
-// map of each method shown, whose bytes are shares of `top`, the maximum over all slices. Class, slice, outline and order
-// are those of the film, so that they stay when its twin is shown. A word of the report, kept or at which the reader
-// glances, puts where the network looked in place of the method's map.
-function chosen(model, glance = NO_WORD) {
-  const cases = model.get("cases");
-  const index = clamp(model.get("case"), 0, cases.length - 1);
-  const film = cases[index];
-  const without = Object.hasOwn(film.twins, model.get("twin")) ? model.get("twin") : "";
-  const record = without ? film.twins[without] : film;
-  const ranked = film.probability.map((_, k) => k).sort((a, b) => film.probability[b] - film.probability[a]);
-  const wanted = film.classes.indexOf(model.get("klass"));
-  const k = wanted >= 0 ? wanted : ranked[0];
-  const klass = film.classes[k];
-  const offered = [klass, ...ranked.map((i) => film.classes[i]), ...Object.keys(film.twins)]
-    .find((name) => Object.hasOwn(film.twins, name));
-  const methods = model.get("side_by_side") ? model.get("methods") : [model.get("method")];
-  const slices = slicesOf(model, film, record, klass);
-  const report = reportOf(model, record, glance);
-  const pane = (method, maps, m) => {
-    const at = slices.s * maps.count + m;
-    const cells = maps.width * maps.height;
-    const bytes = stored(bytesOf(model.get("data")), [maps.at + at * cells, cells]);
-    const top = Math.max(...maps.peak.filter((_, i) => i % maps.count === m && maps.signal[i]));
-    const most = `maximum ${number(maps.peak[at])}${slices.count > 1 ? `, of all slices ${number(top)}` : ""}`;
-    const about = `map of ${method} for ${words(klass)}`;
-    return { method, maps, m, bytes, empty: whyEmpty(maps, at), top, most, about };
-  };
-  const panes = methods.map((method, i) => {
-    const look = report.looks[i];
-    if (look) return { ...pane(look, report.attention[look], report.word), about: `${look} for ${wordWords(report)}` };
-    const maps = record.maps[method];
-    const shared = maps.count === 1;
-    return { ...pane(method, maps, shared ? 0 : k), shared: shared && film.classes.length > 1 };
-  });
-  return { index, film, record, without, removable: without || offered || "", ranked, k, klass, automatic: wanted < 0,
-    slices, report, panes };
-}
-
-// What the finding taken away does to the logit of the class shown.
-function effect({ film, record, without, klass, k }) {
-  if (!without) return "";
-  const [gone, there] = [record.logits[k], film.logits[k]].map((logit) => logit.toFixed(2));
-  const by = Math.abs(film.logits[k] - record.logits[k]).toFixed(2);
-  const [finding, of] = [words(without), words(klass)];
-  if (Number(by) === 0) return `${finding} in the picture leaves the logit of ${of} as it is (${there}).`;
-  const does = film.logits[k] > record.logits[k] ? "raises" : "lowers";
-  return `${finding} in the picture ${does} the logit of ${of} by ${by}, from ${gone} to ${there} ` +
-    `(probability ${record.probability[k].toFixed(2)} to ${film.probability[k].toFixed(2)}).`;
-}
-
-const labels = (marks) => marks.map((mark) => mark.label).join(", ");
-
-// The sentence under the picture, which screen readers speak when it changes.
-function sentence(model, choice, seen) {
-  const { index, film, record, without, k, klass, panes, slices, report } = choice;
-  const looks = panes.slice(0, report.looks.length).map(sharpness);
-  const methods = panes.map(({ method, shared, empty, most }) => {
-    const whose = shared ? `${method} (one map for all classes)` : method;
-    if (empty) return `${whose}: ${empty}, so nothing is drawn.`;
-    return panes.length > 1 ? "" : `${whose}: ${most}.`;
-  });
-  const threshold = model.get("threshold");
-  const name = film.name + (without && ` without ${words(without)}`);
-  const which = `Case ${index + 1} of ${model.get("cases").length}, ${name}.`;
-  const shown = looks.length ? [`Attention for ${wordWords(report)}.`, ...looks, which] : [which,
-    slices.count > 1 ? `S${sliceWords(slices).slice(1)}.` : "",
-    `${words(klass)}: probability ${record.probability[k].toFixed(2)}, truth ${truthWord(record.truth[k])}.`,
-    effect(choice), panes.length > 1 ? `${panes.length} methods side by side.` : "", ...methods];
-  return [...shown,
-    threshold ? `Values below ${percent(threshold)} of a map's maximum are hidden.` : "",
-    !model.get("contour") ? "" : !slices.outlines.length ? `No outline is known for ${words(klass)} here.` :
-      `The white outline is the ${film.outline}.`,
-    model.get("marks") && slices.marks.length ? `Picked by the network here: ${labels(slices.marks)}.` : "",
-    seen.scale > 1 ? `Zoom ${seen.scale.toFixed(1)}.` : ""].filter(Boolean).join(" ");
-}
 
 // One choice of class: a native radio button, so arrows, Tab and screen readers need no help from us.
 function classRow(group, value, name, numbers) {
@@ -206,6 +124,8 @@ function write(parts, model, choice, seen) {
   listClasses(parts, choice);
   writeSlices(parts, choice);
   writeReport(parts, model, choice);
+  writeCrops(parts, model, choice);
+  parts.root.classList.toggle("mdx-reads", !parts.report.hidden || !parts.instances.hidden);
   parts.legendWords.textContent = slices.count > 1 ? "maximum over all slices" : "maximum of each map";
   parts.legend.classList.toggle("mdx-off", panes.every((pane) => pane.empty));
   placeFilms(parts, panes);
@@ -223,7 +143,7 @@ function write(parts, model, choice, seen) {
 }
 
 // Write the value under the crosshair beside each map's maximum; `spoken` says it to screen readers as well.
-function read(parts, { panes }, seen, spoken = false) {
+function read(parts, { panes, crops }, seen, spoken = false) {
   const inside = seen.at && [(seen.at[0] - seen.left) * seen.scale, (seen.at[1] - seen.top) * seen.scale];
   const said = panes.map((pane, i) => {
     const { cross, value } = parts.films[i];
@@ -236,57 +156,10 @@ function read(parts, { panes }, seen, spoken = false) {
   });
   if (spoken && seen.at) {
     const [x, y] = seen.at.map(percent);
-    parts.reading.textContent = `${x} from the left, ${y} from the top: ${said.join("; ")}.`;
+    const box = cropAt(crops, seen.at);
+    const inside = box === NONE ? "" : ` In the box of instance ${box + 1}.`;
+    parts.reading.textContent = `${x} from the left, ${y} from the top: ${said.join("; ")}.${inside}`;
   }
-}
-
-// Crosshair, zoom and pan by mouse, finger and keyboard. `moved` draws again; `pointed` only reads.
-function explore(stage, seen, moved, pointed) {
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 };
-  let held = null; // where the dragged picture was taken hold of
-  const place = (event) => {
-    const box = event.target.closest?.(".mdx-frame")?.getBoundingClientRect();
-    return box && [seen.left + (event.clientX - box.left) / box.width / seen.scale,
-      seen.top + (event.clientY - box.top) / box.height / seen.scale].map((at) => clamp(at, 0, 1));
-  };
-  stage.addEventListener("pointerdown", (event) => {
-    seen.at = place(event) ?? null;
-    held = seen.scale > 1 ? seen.at : null;
-    if (held) event.target.setPointerCapture(event.pointerId);
-    pointed();
-  });
-  stage.addEventListener("pointermove", (event) => {
-    const at = place(event);
-    if (held && at) {
-      seen.centre(seen.x + held[0] - at[0], seen.y + held[1] - at[1]);
-      return moved();
-    }
-    seen.at = at ?? null;
-    pointed();
-  });
-  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => (held = null));
-  stage.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse" && !held) pointed((seen.at = null));
-  });
-  stage.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey && document.activeElement !== stage) return; // the page scrolls
-    event.preventDefault();
-    seen.zoom(Math.exp(-clamp(event.deltaY, -100, 100) / 250), place(event));
-    moved();
-  }, { passive: false });
-  stage.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key in arrows) {
-      const step = 1 / 32 / seen.scale;
-      seen.at = (seen.at ?? [seen.x, seen.y]).map((at, i) => clamp(at + arrows[event.key][i] * step, 0, 1));
-      seen.reveal(seen.at);
-    } else if (event.key in zooms) seen.zoom(zooms[event.key]);
-    else if (event.key === "Escape") seen.at = null;
-    else return;
-    event.preventDefault();
-    moved(event.key in arrows);
-  });
 }
 
 function save(parts, { film, klass, without, panes, report, slices: { s, count } }) {
@@ -294,7 +167,7 @@ function save(parts, { film, klass, without, panes, report, slices: { s, count }
     [without && `Without ${words(without)}`, i < report.looks.length ? about : method,
       empty ? `nothing is drawn: ${empty}` : most].filter(Boolean).join(" · "));
   const sheet = poster(parts.films.map(({ canvas }) => canvas), captions, parts.status.textContent);
-  const what = report.word === NO_WORD ? klass : `${report.of} ${report.label.replace(/[“”]/g, "")}`;
+  const what = report.word === NONE ? klass : `${report.of} ${report.label.replace(/[“”]/g, "")}`;
   const name = [film.name, count > 1 && `slice ${s + 1}`, what, without && `without ${without}`,
     panes.length > 1 ? "all methods" : panes[0].method];
   sheet.toBlob((blob) => {
@@ -325,29 +198,40 @@ function render({ model, el }) {
   const { picture, overlays } = layers(model);
   const seen = view();
   let turn = 0;
-  let glance = NO_WORD; // the word under the mouse or the keyboard's focus
+  const glance = { word: NONE, instance: NONE }; // what is under the mouse, the keyboard's focus or the crosshair
   const show = async (spoken) => {
     const mine = ++turn;
     const choice = chosen(model, glance);
     write(parts, model, choice, seen);
-    const image = await picture(choice.record, choice.slices.s);
+    const [image] = await Promise.all([picture(choice.record, choice.slices.s), parts.cropped]);
     if (mine !== turn) return; // a later choice is already being drawn
     const polylines = model.get("contour") ? choice.slices.outlines : [];
     const marks = model.get("marks") ? choice.slices.marks : [];
     const drawn = overlays(choice.panes, choice.record.image, model.get("threshold"));
-    const how = { opacity: model.get("opacity"), polylines, marks, seen };
+    const how = { opacity: model.get("opacity"), polylines, marks, lit: choice.crops.lit, seen };
     parts.films.forEach(({ canvas }, i) => paint(canvas, image, drawn[i], how));
     read(parts, choice, seen, spoken === true);
     parts.root.dataset.drawn = turn;
   };
   const choose = choosing(model);
-  const look = (word) => {
-    if (word !== glance) show((glance = word));
+  const look = (what, index) => {
+    if (index !== glance[what]) show((glance[what] = index));
+  };
+  const listen = (what, next) => follow(parts[LISTS[what]], next, (index) => look(what, index), (index) => {
+    choose({ [what]: index === model.get(what) ? NONE : index });
+    look(what, NONE);
+  });
+  const pointed = () => { // whether the crosshair has come to another instance
+    const before = glance.instance;
+    const shown = model.get("marks") && seen.at;
+    glance.instance = shown ? cropAt(chosen(model).crops, seen.at) : focusedIn(parts.crops);
+    return glance.instance !== before;
   };
   const goTo = (index) => {
     seen.at = null; // another film is seen whole, and as it is
     seen.zoom(0);
-    choose({ twin: "", slice: MOST_SUSPICIOUS, word: NO_WORD, case: index });
+    glance.instance = NONE;
+    choose({ twin: "", slice: MOST_SUSPICIOUS, word: NONE, instance: NONE, case: index });
   };
   const zoom = (factor) => show(seen.zoom(factor));
   const on = (name, event, act) => parts[name].addEventListener(event, act);
@@ -355,14 +239,15 @@ function render({ model, el }) {
   on("previous", "click", () => goTo(chosen(model).index - 1));
   on("next", "click", () => goTo(chosen(model).index + 1));
   on("method", "change", () => choose(parts.method.value === SIDE_BY_SIDE ? { side_by_side: true }
-    : { side_by_side: false, method: model.get("methods")[parts.method.value], word: NO_WORD }));
-  on("classes", "change", (event) => choose({ klass: event.target.value, word: NO_WORD }));
-  on("twin", "change", () => choose({ twin: parts.twin.checked ? chosen(model).removable : "", word: NO_WORD }));
-  on("mechanism", "change", () => choose({ mechanism: model.get("mechanisms")[parts.mechanism.value] }));
-  follow(parts.lines, look, (word) => {
-    choose({ word: word === model.get("word") ? NO_WORD : word });
-    look(NO_WORD);
+    : { side_by_side: false, method: model.get("methods")[parts.method.value], word: NONE }));
+  on("classes", "change", (event) => choose({ klass: event.target.value, word: NONE }));
+  on("twin", "change", () => {
+    glance.instance = NONE; // it has others
+    choose({ twin: parts.twin.checked ? chosen(model).removable : "", word: NONE, instance: NONE });
   });
+  on("mechanism", "change", () => choose({ mechanism: model.get("mechanisms")[parts.mechanism.value] }));
+  listen("word", neighbour);
+  listen("instance", beside);
   for (const name of ["contour", "marks"]) on(name, "change", () => choose({ [name]: parts[name].checked }));
   on("slice", "input", () => choose({ slice: Number(parts.slice.value) - 1 }));
   on("suspicious", "click", () => choose({ slice: MOST_SUSPICIOUS }));
@@ -372,9 +257,12 @@ function render({ model, el }) {
   on("closer", "click", () => zoom(1.5));
   on("whole", "click", () => zoom(0));
   on("save", "click", () => save(parts, chosen(model, glance)));
-  explore(parts.stage, seen, show, () => read(parts, chosen(model, glance), seen));
+  explore(parts.stage, seen, (spoken) => {
+    pointed();
+    show(spoken);
+  }, () => (pointed() ? show() : read(parts, chosen(model, glance), seen)));
   const traits = ["case", "slice", "klass", "method", "side_by_side", "opacity", "threshold", "contour", "marks", "twin",
-    "word", "mechanism"].map((name) => `change:${name}`);
+    "word", "mechanism", "instance"].map((name) => `change:${name}`);
   const redraw = () => show();
   for (const trait of traits) model.on(trait, redraw);
   const resized = new ResizeObserver(redraw);

@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw
 
 from mdlib.errors import SettingsError
 from mdlib.explain import overlay
-from mdlib.widgets import report
+from mdlib.widgets import instances, report
 from mdlib.widgets.records import Case, encoded, opening, why_empty
 
-SCRIPTS = ("common.js", "drawing.js", "slices.js", "report.js", "explorer.js")  # one module
+SCRIPTS = ("common.js", "drawing.js", "pointing.js", "slices.js", "report.js", "instances.js", "choice.js",
+           "explorer.js")  # one module
 PICKED = (76, 201, 240)  # of marks: seen beside the white of outlines and the colours of maps
 
 
@@ -31,7 +32,8 @@ class Explorer(anywidget.AnyWidget):
     `marks`, `twin` (the finding taken away, or ""), and `slice` (from 0; -1 for the one with the highest score of the
     case, which another case always starts with). Where there are reports, `word` is the word whose attention is kept in
     view (from 0 over all parts; from their number on, a part's whole sentence; -1 for none, to which another case,
-    twin, class or method leads back), by `mechanism`.
+    twin, class or method leads back), by `mechanism`. Where there are instances, `instance` is the one whose box is
+    kept highlighted (from 0; -1 for none, to which another case or twin leads back).
     """
 
     _esm = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in SCRIPTS)
@@ -56,8 +58,9 @@ class Explorer(anywidget.AnyWidget):
     twin = traitlets.Unicode("").tag(sync=True)
     word = traitlets.Int(-1).tag(sync=True)
     mechanism = traitlets.Unicode("").tag(sync=True)
+    instance = traitlets.Int(-1).tag(sync=True)
 
-    @traitlets.validate("case", "slice", "klass", "method", "twin", "word", "mechanism")
+    @traitlets.validate("case", "slice", "klass", "method", "twin", "word", "mechanism", "instance")
     def _exists(self, proposal: dict) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         known = {
@@ -68,6 +71,7 @@ class Explorer(anywidget.AnyWidget):
             "twin": {""}.union(*(case["twins"] for case in self.cases)),
             "word": range(-1, report.count(self._record()) if self.cases else 0),
             "mechanism": self.mechanisms or [""],
+            "instance": range(-1, instances.count(self._record()) if self.cases else 0),
         }[name]
         if self.cases and value not in known:
             raise SettingsError(f"{value!r} is not there", f"explorer, {name}", f"Choose from {list(known)}.")
@@ -80,6 +84,10 @@ class Explorer(anywidget.AnyWidget):
     @traitlets.observe("case", "twin", "klass", "method")
     def _let_the_word_go(self, _: dict) -> None:
         self.word = -1
+
+    @traitlets.observe("case", "twin")
+    def _let_the_instance_go(self, _: dict) -> None:
+        self.instance = -1
 
     def still(self) -> Image.Image:
         """The picture or slice alone and under its map, side by side: what a reader without JavaScript sees."""
@@ -121,6 +129,9 @@ class Explorer(anywidget.AnyWidget):
                 if all(box[0] > b[2] or b[0] > box[2] or box[1] > b[3] or b[1] > box[3] for b in taken):
                     draw.text((x + 3, y + 1), mark["label"], fill=PICKED, stroke_width=1, stroke_fill="black")
                     taken.append(box)
+        if self.instance >= 0:
+            x, y, w, h = np.reshape([*picture.size] * 2, 4) * self._record()["instances"]["boxes"][self.instance]
+            draw.rectangle((x, y, x + w, y + h), outline=PICKED, width=4)
 
     def _slice(self) -> int:
         """The slice shown; the most suspicious one is that of the case, so that it stays when its twin is shown."""
@@ -159,6 +170,7 @@ class Explorer(anywidget.AnyWidget):
         alt = (record["alt"] or record["name"]) + (f", slice {self._slice() + 1} of {slices}" if slices > 1 else "")
         said = report.written(record)
         alt += f"; the network writes: {said}" if said else ""
+        alt += instances.written(record)
         looked = f"attention of {self.mechanism} for {report.named(record, self.word)}" if self.word >= 0 else ""
         alt += f"; left the picture, right with the {looked or f'map of {self.method} for {klass}'}"
         why = why_empty(*self._map())
@@ -177,8 +189,9 @@ def explorer(cases: Sequence[Case], *, title: str = "", methods: Sequence[str] |
     that class; preferred are those of which a map is drawn, then cases with a twin. A finding is a class that has an
     outline or a twin in some case, or any class where none has. Else it opens on the first case and its most probable
     class. A volume starts at the slice with the highest score, and a strip shows the score of every slice. Below a
-    picture with a report stand its words; each shows where the network looked when it wrote it. Raises SettingsError,
-    naming the case, where shapes or names do not agree.
+    picture with a report stand its words; each shows where the network looked when it wrote it. Below one with
+    instances stand their crops, each of which highlights its box, and the gates. Raises SettingsError, naming the case,
+    where shapes or names do not agree.
     """
     if not cases:
         raise SettingsError("there is no case to show", "explorer, cases")

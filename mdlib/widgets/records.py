@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mdlib.errors import SettingsError
-from mdlib.widgets import encoding, report
+from mdlib.widgets import encoding, instances, report
 
 SIDE = 512  # pixels of the longer side sent to the page, which shows at most 416
 
@@ -38,6 +38,8 @@ class Case:
     attention: dict[str, np.ndarray] = field(default_factory=dict)  # mechanism: (W, h, w), one map per word, sum 1
     correct: Sequence[bool | None] = ()  # one a part: whether the sentence states what is true; None where unknown
     reference: Sequence[str] = ()  # one a part: what a person wrote
+    instances: Sequence[tuple] = ()  # of a single picture: what a network crops, in order, each an `Instance`
+    gates: Sequence[float] = ()  # of a single picture: the gate of each channel, in [0, 1]
 
     def __post_init__(self):
         """Recipes, which know no widget, give twins as plain dicts."""
@@ -51,6 +53,7 @@ def encoded(case: Case, where: str, methods: list[str], mechanisms: list[str], d
     Everything of slices is a flat list, so that a single picture is a volume of one. Raises SettingsError, at `where`,
     for parts that do not fit together.
     """
+    further = instances.encoded(case, where, data)
     volume = _sliced(case)
     _check(case, volume, where, methods)
     lines = {name: [(s, line) for s, of in enumerate(each) for line in of] for name, each in volume.contours.items()}
@@ -78,7 +81,7 @@ def encoded(case: Case, where: str, methods: list[str], mechanisms: list[str], d
             for finding, twin in case.twins.items()
         },
         "report": report.encoded(case, where, mechanisms, data),
-    }
+    } | further
 
 
 def why_empty(maps: dict, s: int, m: int) -> str:
@@ -113,7 +116,7 @@ def _sliced(case: Case) -> Case:
         signal={method: np.asarray(lead(values), bool) for method, values in case.signal.items()},
         contours={name: lead(lines) for name, lines in case.contours.items()},
         scores=np.asarray([0.0] if case.scores is None else case.scores, float),
-        marks=lead(case.marks),
+        marks=lead([*case.marks, *instances.marks(case)]),
     )
 
 

@@ -1,7 +1,5 @@
 // The report of a case: its words, each of which shows where the network looked for it. A case without a report shows
 // none of this. Part of the explorer's module, see explorer.py.
-const NO_WORD = -1; // the value of `word` that shows the class's map
-
 const REPORT = `
 <div class="mdx-report" data-part="report">
   <label class="mdx-field" data-part="mechanismField"><span>Attention</span><select data-part="mechanism"></select>
@@ -10,16 +8,16 @@ const REPORT = `
     where the network looked, Enter keeps it in view, Escape lets it go"></div>
 </div>`;
 
-// The word shown, at which the reader glances or which is kept, and the maps it has; `word` is NO_WORD where none is.
+// The word shown, at which the reader glances or which is kept, and the maps it has; `word` is NONE where none is.
 function reportOf(model, record, glance) {
   const { parts, attention } = record.report;
   const said = parts.flatMap(({ name, words: of }) => of.map((word) => ({ label: `“${word}”`, of: name })));
   said.push(...parts.map(({ name }) => ({ label: "the whole sentence", of: name })));
-  const wanted = glance === NO_WORD ? model.get("word") : glance;
-  const word = wanted < said.length ? wanted : NO_WORD;
+  const wanted = glance === NONE ? model.get("word") : glance;
+  const word = wanted < said.length ? wanted : NONE;
   const all = model.get("mechanisms");
   const together = model.get("side_by_side") && all.length <= model.get("methods").length;
-  const looks = word === NO_WORD ? [] : together ? all : [model.get("mechanism")];
+  const looks = word === NONE ? [] : together ? all : [model.get("mechanism")];
   return { parts, attention, word, together, ...said[word], looks };
 }
 
@@ -36,7 +34,7 @@ function sharpness({ method, maps, m, empty }) {
 
 function wordButton(index, text, label) {
   const button = element("button", { type: "button", className: "mdx-word", textContent: text, tabIndex: -1 });
-  button.dataset.word = index;
+  button.dataset.index = index;
   if (label) button.setAttribute("aria-label", label);
   return button;
 }
@@ -58,7 +56,6 @@ function line({ name, words: of, correct, reference }, first, whole) {
 // Put words and list in agreement with the choice.
 function writeReport(parts, model, { index, without, report }) {
   parts.report.hidden = !report.parts.length;
-  parts.root.classList.toggle("mdx-reads", !parts.report.hidden);
   parts.mechanism.value = model.get("mechanisms").indexOf(model.get("mechanism"));
   parts.mechanism.disabled = report.together;
   const list = `${index} ${without}`;
@@ -74,13 +71,13 @@ function writeReport(parts, model, { index, without, report }) {
     if (button) button.tabIndex = 0;
   }
   for (const button of parts.lines.querySelectorAll("button")) {
-    const at = Number(button.dataset.word);
+    const at = Number(button.dataset.index);
     button.setAttribute("aria-pressed", at === model.get("word"));
     button.classList.toggle("mdx-now", at === report.word);
   }
 }
 
-// Where an arrow leads from a word: along the report, or to the same place of the part above or below.
+// Where a key leads from a word: along the report, or to the same place of the part above or below.
 function neighbour(lines, button, key) {
   const buttons = [...lines.querySelectorAll("button")];
   const at = buttons.indexOf(button);
@@ -90,31 +87,4 @@ function neighbour(lines, button, key) {
   const others = [...(other?.querySelectorAll("button") ?? [])];
   return { ArrowLeft: buttons[at - 1], ArrowRight: buttons[at + 1], Home: own[0], End: own.at(-1) }[key] ??
     others[Math.min(own.indexOf(button), others.length - 1)];
-}
-
-// Mouse and keyboard over the words: `glance` shows a word for the moment, `keep` until it is let go.
-function follow(lines, glance, keep) {
-  const wordOf = (node) => node?.closest?.("[data-word]");
-  const at = (button) => (button ? Number(button.dataset.word) : NO_WORD);
-  lines.addEventListener("pointerover", (event) => {
-    if (wordOf(event.target) && event.pointerType !== "touch") glance(at(wordOf(event.target)));
-  });
-  lines.addEventListener("pointerleave", () => glance(at(lines.querySelector(":focus-visible"))));
-  lines.addEventListener("focusin", (event) => {
-    for (const button of lines.querySelectorAll("button")) button.tabIndex = button === event.target ? 0 : -1;
-    if (event.target.matches(":focus-visible")) glance(at(event.target));
-  });
-  lines.addEventListener("focusout", (event) => {
-    if (!lines.contains(event.relatedTarget)) glance(NO_WORD);
-  });
-  lines.addEventListener("click", (event) => {
-    if (wordOf(event.target)) keep(at(wordOf(event.target)));
-  });
-  lines.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape") keep(NO_WORD);
-    else if (!/^Arrow|^Home$|^End$/.test(event.key)) return;
-    else neighbour(lines, event.target, event.key)?.focus();
-    event.preventDefault();
-  });
 }

@@ -9,6 +9,7 @@ import torch
 
 from mdlib.errors import SettingsError
 from mdlib.evaluate import coverage, resampling
+from mdlib.evaluate import localisation as hits
 from mdlib.models.instances import component_boxes, lit_pixels
 from mdlib.papers.gated.data import EDGES
 from mdlib.papers.gated.networks import Run, inputs
@@ -16,8 +17,9 @@ from mdlib.papers.gated.training import outputs
 from mdlib.study.study import Study
 
 PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of them is lit is not said
+POINTED = ("pointing game", "mass accuracy", "rank accuracy")
 MEASURES = ("covered", "chance", "covered minus chance", "lit", "recall at IoU 0.5", "recall at IoU 0.3",
-            "centre in crop")
+            "centre in crop", *POINTED, "uniform")
 
 
 class Located(NamedTuple):
@@ -62,18 +64,32 @@ def located(study: Study, run: Run, part: str = "test") -> Located:
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
-    """`evaluate.coverage.measures` of some trainings of one series: measure, value, low, high, boxes, pictures, seeds.
+    """How well the attention of some trainings of one series finds the known instances, one row per measure.
 
-    Means over seeds and boxes, 95 % intervals over patients.
+    Columns: measure, value, low, high, boxes, pictures, seeds. Of each box those of `evaluate.coverage.measures`; of
+    each picture those of `evaluate.localisation` with all of its boxes as the mask, and `uniform`, what a map that is
+    the same everywhere scores in them. Means over seeds, 95 % intervals over patients.
     """
     each = [located(study, run, part) for run in runs]
-    values = [coverage.measures(one.masks, one.crops, one.known, one.images, one.found, seed=study.seed)
-              for one in each]
-    rows = [(name, *resampling.mean_interval(
-        np.mean([value[name] for value in values], axis=0), each[0].patients, n_bootstrap=study.settings.n_bootstrap,
-        seed=study.seed)[["mean", "low", "high"]].iloc[0]) for name in MEASURES]
-    return pd.DataFrame(rows, columns=["measure", "value", "low", "high"]).assign(
-        boxes=len(each[0].known), pictures=len(np.unique(each[0].images)), seeds=len(runs))
+    options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
+    of_boxes = [pd.DataFrame(coverage.measures(one.masks, one.crops, one.known, one.images, one.found, seed=study.seed))
+                for one in each]
+    shown, first = np.unique(each[0].images, return_index=True)         # pictures with known boxes
+    inside = _inside(each[0], shown)
+    of_pictures = [hits.measures(one.maps[shown], inside, POINTED).assign(uniform=hits.chance(inside)) for one in each]
+    found = [resampling.mean_interval(np.mean(tables, axis=0), patients, **options).set_axis(tables[0].columns)
+             for tables, patients in ((of_boxes, each[0].patients), (of_pictures, each[0].patients[first]))]
+    table = pd.concat(found).loc[list(MEASURES)].rename_axis("measure").reset_index()
+    return table.rename(columns={"mean": "value"})[["measure", "value", "low", "high"]].assign(
+        boxes=len(each[0].known), pictures=len(shown), seeds=len(runs))
+
+
+def _inside(one: Located, shown: np.ndarray) -> np.ndarray:
+    """Which pixels of the upsampled maps of pictures lie in a known box, bool (N, H, W)."""
+    y, x = ((np.arange(side) + 0.5) / side for side in one.maps.shape[1:])
+    top, left, bottom, right = one.known.T[..., None]
+    each = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None]
+    return np.stack([each[one.images == picture].any(axis=0) for picture in shown])
 
 
 def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
