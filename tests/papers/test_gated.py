@@ -8,7 +8,7 @@ from torchvision.models import Inception_V3_Weights
 
 from mdlib.errors import SettingsError
 from mdlib.papers import gated
-from mdlib.papers.gated import data, exhibits, networks
+from mdlib.papers.gated import data, networks
 from mdlib.papers.gated.settings import COLLECTIONS, EXHIBITS
 
 NAN, INF = float("nan"), float("inf")
@@ -53,7 +53,7 @@ def test_the_settings_of_every_profile_and_of_the_book_make_sense():
     for profile in gated.PROFILES:
         assert gated.PAPER.choose(profile, {}) == gated.PROFILES[profile]
         assert gated.PAPER.choose(profile, gated.PAPER.grid).n_seeds == 3
-    assert COLLECTIONS == tuple(data.READERS)
+    assert tuple(data.READERS) == COLLECTIONS
 
 
 @pytest.fixture(scope="module")
