@@ -51,7 +51,7 @@ class Run(RunSpec):
     reading: str = "gated"          # or written, semantic, weighted
     normalise: str = "standard"     # or sum, mean
     before: str = "relu"            # or prerelu, centred
-    threshold: str = "quantile"     # of Omega: a tenth of the picture is lit (ours); or mean, otsu
+    threshold: str = "quantile"     # of Omega: 6 % of the picture is lit (ours); or mean, otsu
     epochs: str = "epochs"          # the setting that holds the number, or "demo_epochs"
 
     def value_label(self, field: str) -> str:

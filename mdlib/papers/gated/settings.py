@@ -44,10 +44,10 @@ class Gated:
     NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "n_bootstrap", "num_workers", "demo_epochs")
 
 
-SMALL = {"exhibits": (), "thumbnail": (96, 128), "crop": 64, "tone": 0.4, "pretrained": False, "dilations": (1, 2),
+SMALL = {"exhibits": (), "thumbnail": (96, 128), "crop": 96, "tone": 0.4, "pretrained": False, "dilations": (1, 2),
          "layers": (1, 1, 1, 1), "width": 8, "strides": (2, 2, 1, 2, 1, 1), "instance_block": "basic",
-         "instance_layers": (1, 1, 1, 1), "instance_width": 8, "instance_strides": (2, 1, 1, 2, 2, 2),
-         "channels_last": True, "n_bootstrap": 500, "epochs": 40}
+         "instance_layers": (1, 1, 1, 1), "instance_width": 8, "instance_strides": (2, 2, 1, 2, 2, 2),
+         "weight_decay": 5e-4, "channels_last": True, "n_bootstrap": 500, "epochs": 30}
 PROFILES = {
     "paper": Gated(),
     # phantoms, or any collection, on two cores. A page trains what it asks for and mdlib does not ship
