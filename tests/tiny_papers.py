@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mdlib.data.phantoms import breast as phantom_breast
 from mdlib.data.phantoms import chest as phantom_chest
+from mdlib.data.phantoms import fungi as phantom_fungi
 from mdlib.data.phantoms import histology
 from mdlib.data.phantoms import oct as phantom_oct
 from mdlib.data.phantoms import tiles as phantom_tiles
@@ -48,6 +50,41 @@ def trained_chest(tiny_chest):
 
     tiny_chest.train(TRAINED)
     return tiny_chest
+
+
+@pytest.fixture(scope="session")
+def gated_phantoms(tmp_path_factory):
+    """The folder of 40 phantom pictures of fungi, of 20 patients, and 16 of breast tissue, of as many."""
+    folder = tmp_path_factory.mktemp("gated") / "phantoms"
+    phantom_fungi.write(folder / "fungi", patients=4, pictures=2, workers=1)
+    phantom_breast.write(folder / "breast", patients=4, pictures=1, height=256, width=320, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gated(gated_phantoms, tmp_path_factory):
+    """A study of the gated chapter on these phantoms."""
+    from tiny_gated import TINY, TRAINED
+
+    from mdlib.papers import gated
+
+    study = gated.open(data_dir=str(gated_phantoms), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                       overrides=TINY)
+    yield study
+    check_shared(study.folder, TRAINED)
+
+
+@pytest.fixture(scope="session")
+def trained_gated(tiny_gated):
+    """The study with its networks: two trained in local processes, the others in this one."""
+    from tiny_gated import TRAINED
+
+    from mdlib.study.study import train_one
+
+    tiny_gated.train(TRAINED[:2])
+    for run in TRAINED[2:]:
+        train_one(tiny_gated, run, tiny_gated.fabric())
+    return tiny_gated
 
 
 @pytest.fixture(scope="session")

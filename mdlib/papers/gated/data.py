@@ -95,7 +95,8 @@ def _known_boxes(bags: Bags, name: str, phantom: bool) -> pd.DataFrame:
         truth = (phantom_fungi if name == "fungi" else phantom_breast).Truth(bags.data_dir)
         rows = [(bag, box.kind, box.number, box.kind == "head" if name == "fungi" else box.shows, box.top, box.left,
                  box.bottom, box.right) for bag in bags.table["bag"] for box in truth.boxes(bag)]
-    return pd.DataFrame(rows, columns=["bag", "kind", "number", "decides", *EDGES])
+    found = pd.DataFrame(rows, columns=["bag", "kind", "number", "decides", *EDGES])
+    return found.astype({"decides": bool, **dict.fromkeys(EDGES, float)})        # also where there are none
 
 
 @dataclass(frozen=True, eq=False)

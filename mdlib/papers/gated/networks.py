@@ -1,6 +1,7 @@
 """The networks of Fan et al. by name, their trainings, and their weights (the paper prints none)."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,15 +13,18 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from mdlib.errors import SettingsError
 from mdlib.models.backbones import STRIDES, Backbone, ImageNetInput, count, imagenet, layer_channels, resnet_features
 from mdlib.models.channel_attention import MECHANISMS
+from mdlib.models.gated import refuse_unknown
 from mdlib.models.instance_fusion import InstanceFusion, instance_fusion, resnet18_features
 from mdlib.papers.gated.settings import PROFILES, Gated
 from mdlib.study.spec import RunSpec
 
 BLOCKS = {"bottleneck": Bottleneck, "basic": BasicBlock}
+# Inception-v3 scales its input anew where torchvision gives it ImageNet's weights: so it must when it is built again
+inception_v3 = partial(models.inception_v3, transform_input=True, init_weights=False)
 # networks of the whole picture: ResNet-50 of Table 1, and those of Table 3 that torchvision has
 TORCHVISION = {
     "vgg19": (models.vgg19, models.VGG19_Weights.IMAGENET1K_V1),
-    "inception_v3": (models.inception_v3, models.Inception_V3_Weights.IMAGENET1K_V1),
+    "inception_v3": (inception_v3, models.Inception_V3_Weights.IMAGENET1K_V1),
     "densenet161": (models.densenet161, models.DenseNet161_Weights.IMAGENET1K_V1),
     "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
     "resnet152": (models.resnet152, models.ResNet152_Weights.IMAGENET1K_V1),
@@ -30,12 +34,16 @@ WORDS = {"n": "{} instances", "sampler": "sampler: {}", "threshold": "threshold:
          "normalise": "M: {}", "before": "compared: {}", "source": "crops of the {}", "fusion": "fusion: {}",
          "weight": "lambda: {}", "rate": "rate: {}", "split": "split by {}"}
 
+CHOICES = {"weight": ("constant", "paper", "reversed"), "rate": ("cosine", "paper"), "split": ("patient", "picture"),
+           "epochs": ("epochs", "demo_epochs")}     # of a run; `models.instance_fusion` checks the other fields
+
 
 @dataclass(frozen=True)
 class Run(RunSpec):
     """One training of the chapter. `network`: a mechanism of Table 2, or one of WHOLE, which see the thumbnail only.
 
-    The other fields are what the text leaves open, or what an ablation replaces; see `models.instance_fusion`.
+    The other fields are what the text leaves open, or what an ablation replaces; see `models.instance_fusion`. Raises
+    SettingsError for an unknown one of CHOICES.
     """
 
     collection: str = "fungi"       # or breast, bccd
@@ -54,6 +62,10 @@ class Run(RunSpec):
     threshold: str = "quantile"     # of Omega: 6 % of the picture is lit (ours); or mean, otsu
     epochs: str = "epochs"          # the setting that holds the number, or "demo_epochs"
 
+    def __post_init__(self):
+        for field, known in CHOICES.items():
+            refuse_unknown(field, getattr(self, field), known)
+
     def value_label(self, field: str) -> str:
         """The value of one field, for people."""
         value = getattr(self, field)
@@ -63,7 +75,7 @@ class Run(RunSpec):
 
 
 class Picture(nn.Module):
-    """A network of torchvision that sees the whole picture as its thumbnail; the auxiliary output is left out."""
+    """A network of torchvision that sees the whole picture as its thumbnail."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -71,8 +83,7 @@ class Picture(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """image (B, 1 or 3, h, w) in [0, 1] -> {"logits": (B, classes)}."""
-        out = self.network(self.input(image))
-        return {"logits": out if isinstance(out, Tensor) else out.logits}
+        return {"logits": self.network(self.input(image))}
 
 
 def network(run: Run, settings: Gated, classes: int) -> nn.Module:
@@ -101,10 +112,11 @@ def network(run: Run, settings: Gated, classes: int) -> nn.Module:
 def _torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
     build, weights = TORCHVISION[name]
     net = imagenet(build, weights) if pretrained else build()
-    last = [path for path, module in net.named_modules() if isinstance(module, nn.Linear)]
-    for path in last if name == "inception_v3" else last[-1:]:      # Inception has an auxiliary head
-        parent, _, child = path.rpartition(".")
-        setattr(net.get_submodule(parent), child, nn.Linear(net.get_submodule(path).in_features, classes))
+    if name == "inception_v3":      # without its auxiliary head, which needs pictures of 299 pixels (ours)
+        net.aux_logits, net.AuxLogits = False, None
+    path = [path for path, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
+    parent, _, child = path.rpartition(".")
+    setattr(net.get_submodule(parent), child, nn.Linear(net.get_submodule(path).in_features, classes))
     return net
 
 
@@ -135,15 +147,11 @@ def weights(settings: Gated = PROFILES["paper"]) -> pd.DataFrame:
                 for classes in (5, 4) for n in (4, 1, 2, 6, 0)}
         heads = {f"fusion_{n or 'pooled'}_{classes}_classes": net.head for (classes, n), net in made.items()}
         whole = {name: network(Run(name), settings, 4) for name in WHOLE}
-        whole["inception_v3_without_aux"] = _without_auxiliary(whole["inception_v3"])
+        whole["inception_v3_with_aux"] = inception_v3(num_classes=4)
         default = {f"default_{classes}_classes": made[classes, 4] for classes in (5, 4)}
         counts = {name: count(module) for name, module in {**bodies, **mechanisms, **heads, **default, **whole}.items()}
     return pd.DataFrame([{"chapter": "gated", "network": name, "weights": weights, "paper": 0,
                           "source": "the paper prints none"} for name, weights in counts.items()])
-
-
-def _without_auxiliary(net: Picture) -> nn.Module:
-    return nn.ModuleList(child for name, child in net.network.named_children() if name != "AuxLogits")
 
 
 __all__ = ["BLOCKS", "TORCHVISION", "WHOLE", "InstanceFusion", "Run", "build", "inputs", "network", "weights"]

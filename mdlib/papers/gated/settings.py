@@ -1,10 +1,12 @@
 """The settings of Fan et al., and the profiles that replace some of them."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mdlib import runs
 
+COLLECTIONS = ("fungi", "breast", "bccd")
 EXHIBITS = ("table1", "table2", "table3", "breast", "bccd", "instances", "attention", "schedule", "leak")
 
 
@@ -57,7 +59,9 @@ GRID = {"exhibits": ("table1", "table2", "breast", "instances", "attention", "sc
 
 # setting: what is allowed, in words, and the test of it
 ALLOWED = {
-    "exhibits": (f"some of {', '.join(EXHIBITS)}", lambda value: set(value) <= set(EXHIBITS)),
+    "exhibits": (f"some of {', '.join(EXHIBITS)}", lambda value: all(name in EXHIBITS for name in value)),
+    **{setting: (f"some of {', '.join(COLLECTIONS)}", lambda value: all(name in COLLECTIONS for name in value))
+       for setting in ("grey", "upside_down")},
     "test": ("above 0, at most 0.5", lambda value: 0 < value <= 0.5),
     "thumbnail": ("a height and a width of at least 32 pixels", lambda value: _sizes(value, 2, 32)),
     "dilations": ("one or more whole numbers above 0", lambda value: value != () and _sizes(value, len(value), 1)),
@@ -68,8 +72,8 @@ ALLOWED = {
     "instance_block": ("bottleneck or basic", lambda value: value in ("bottleneck", "basic")),
     "precision": ("32-true or bf16-mixed", lambda value: value in ("32-true", "bf16-mixed")),
     "momentum": ("0 or more, below 1", lambda value: 0 <= value < 1),
-    **{name: ("0 or more", lambda value: value >= 0) for name in ("tone", "weight_decay", "num_workers")},
-    **{name: ("above 0", lambda value: value > 0) for name in (
+    **{name: ("0 or more", lambda value: 0 <= value < math.inf) for name in ("tone", "weight_decay", "num_workers")},
+    **{name: ("above 0", lambda value: 0 < value < math.inf) for name in (
         "crop", "width", "instance_width", "learning_rate", "epochs", "demo_epochs", "batch_size", "n_seeds",
         "n_bootstrap")},
 }
