@@ -51,7 +51,7 @@ def otsu_threshold(maps: np.ndarray) -> np.ndarray:
     return low[:, 0] + (between.argmax(axis=1) + 1) / BINS * span[:, 0]
 
 
-def quantile_threshold(maps: np.ndarray, share: float = 0.9) -> np.ndarray:
+def quantile_threshold(maps: np.ndarray, share: float = 0.94) -> np.ndarray:
     """The value that `share` of the pixels of each map do not exceed, (B, H, W) -> (B,)."""
     return np.quantile(maps, share, axis=(1, 2))
 

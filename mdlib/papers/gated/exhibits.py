@@ -65,8 +65,9 @@ TESTED = {"table1": 538, "table2": 538, "table3": 100}      # pictures: a quarte
 
 
 def exhibit(name: str, study: Study) -> dict[str, list[Run]]:
-    """By label, the trainings that an exhibit needs, of all seeds of the study; empty where its collection is not."""
-    return {label: [replace(run, seed=seed) for seed in study.seeds] for label, run in RUNS[name].items()
+    """By label, the trainings that an exhibit needs, of its seeds; empty where its collection is not there."""
+    seeds = study.seeds[:1] if name in study.settings.one_seed else study.seeds
+    return {label: [replace(run, seed=seed) for seed in seeds] for label, run in RUNS[name].items()
             if run.collection in study.data.names}
 
 

@@ -14,7 +14,7 @@ from mdlib.errors import SettingsError
 from mdlib.models.backbones import STRIDES, Backbone, ImageNetInput, count, imagenet, layer_channels, resnet_features
 from mdlib.models.channel_attention import MECHANISMS
 from mdlib.models.gated import refuse_unknown
-from mdlib.models.instance_fusion import InstanceFusion, instance_fusion, resnet18_features
+from mdlib.models.instance_fusion import instance_fusion, resnet18_features
 from mdlib.papers.gated.settings import PROFILES, Gated
 from mdlib.study.spec import RunSpec
 
@@ -59,7 +59,7 @@ class Run(RunSpec):
     reading: str = "gated"          # or written, semantic, weighted
     normalise: str = "standard"     # or sum, mean
     before: str = "relu"            # or prerelu, centred
-    threshold: str = "quantile"     # of Omega: a tenth of the picture is lit (ours); or mean, otsu
+    threshold: str = "quantile"     # of Omega: 6 % of the picture is lit (ours); or mean, otsu
     epochs: str = "epochs"          # the setting that holds the number, or "demo_epochs"
 
     def __post_init__(self):
@@ -152,6 +152,3 @@ def weights(settings: Gated = PROFILES["paper"]) -> pd.DataFrame:
         counts = {name: count(module) for name, module in {**bodies, **mechanisms, **heads, **default, **whole}.items()}
     return pd.DataFrame([{"chapter": "gated", "network": name, "weights": weights, "paper": 0,
                           "source": "the paper prints none"} for name, weights in counts.items()])
-
-
-__all__ = ["BLOCKS", "TORCHVISION", "WHOLE", "InstanceFusion", "Run", "build", "inputs", "network", "weights"]

@@ -102,7 +102,8 @@ def publish(study: Study) -> dict[str, Any]:
     """The figures of a run, JSON-able; no image, no image name."""
     study.train(study.planned)
     names = [name for name in study.settings.exhibits if exhibit(name, study)]
-    return {"parts": parts(study), "fig1": fig1(study),
+    return {"parts": parts(study),
+            "fig1": {name: results.records(fig1(study, name), digits=4) for name in study.data.names},
             "evaluation": {name: results.records(evaluate(study, name), digits=4) for name in names},
             "coverage": {name: results.records(coverage(study, name), digits=4) for name in names if name in COVERED}}
 
@@ -128,16 +129,16 @@ def parts(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def fig1(study: Study) -> list[dict[str, Any]]:
-    """Fig. 1: the median (lowest, highest) number of instances in a picture, and the share of it that they cover."""
-    rows = []
-    for name in study.data.names:
-        found = instances.per_picture(study.data.boxes(Run("gated", collection=name)))
-        if len(found):
-            ends = found.agg(["median", "min", "max"]).T.itertuples()
-            rows += [{"collection": name, "pictures": len(found), "measure": measure, "value": float(middle),
-                      "low": float(low), "high": float(high)} for measure, middle, low, high in ends]
-    return rows
+def fig1(study: Study, name: str) -> pd.DataFrame:
+    """Fig. 1: the median (lowest, highest) number of instances in a picture, and the share of it that they cover.
+
+    Columns: collection, pictures, measure, value, low, high. Empty where nothing is known of the instances.
+    """
+    found = instances.per_picture(study.data.boxes(Run("gated", collection=name)))
+    if found.empty:
+        return pd.DataFrame(columns=["collection", "pictures", "measure", "value", "low", "high"])
+    ends = found.agg(["median", "min", "max"]).T.set_axis(["value", "low", "high"], axis=1)
+    return ends.rename_axis("measure").reset_index().assign(collection=name, pictures=len(found))
 
 
 def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +151,7 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(part: str, name: str) -> pd.DataFrame:
-    """A published table: part `evaluation` or `coverage`, and the exhibit; empty where it is not published."""
+    """A published table: part `evaluation` or `coverage`, and the exhibit, or `fig1` and the collection; else empty."""
     return results.table(results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, []))
 
 
