@@ -61,20 +61,19 @@ def gates(before_relu: Tensor, seed: int = 0) -> pd.DataFrame:
 def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
     """How concentrated S is for each way to sum over channels, and the gradient that is left for the dilated blocks.
 
-    features X (B, C, H, W). One row per `normalise` and size of the blocks: standard deviation of M over the pixels,
-    largest value of S, its entropy in bits, norm of the gradient of the squared global vector.
+    features X (B, C, H, W). One row per `normalise` and size of the blocks: standard deviation over the pixels of M as
+    it is normalised, largest value of S, its entropy in bits, norm of the gradient of the squared global vector.
     """
-    rows = []
+    features, rows = features.double(), []
     for full, normalise in ((True, "sum"), (True, "mean"), (True, "standard"), (False, "sum"), (False, "standard")):
         torch.manual_seed(seed)
-        module = GatedAttention(features.shape[1], full=full, normalise=normalise)
-        with torch.no_grad():
-            summed = module.summed(features).flatten(1)
+        module = GatedAttention(features.shape[1], full=full, normalise=normalise).double()
         s = module.semantic(features).flatten(1)
         module(features)["features"].mean(dim=(2, 3)).square().sum().backward()
         norm = math.sqrt(sum(block.weight.grad.square().sum().item() for block in module.blocks))
         rows.append({"blocks": "C → C" if full else "C → 1", "M": normalise,
-                     "std of M": summed.std(dim=1).mean().item(), "largest S": s.amax(dim=1).mean().item(),
+                     "std of M": s.log().std(dim=1, correction=0).mean().item(),    # S is its softmax
+                     "largest S": s.amax(dim=1).mean().item(),
                      "bits": -(s * s.clamp(min=1e-30).log2()).sum(dim=1).mean().item(), "gradient": norm})
     return pd.DataFrame(rows).set_index(["blocks", "M"])
 
