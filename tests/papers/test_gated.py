@@ -15,7 +15,8 @@ NAN, INF = float("nan"), float("inf")
 FOUR, SIX = ([1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1.5], [1, 1, 1, True], 4), ([1] * 5, [1] * 7, [1] * 5 + [3], [0] * 6, 2)
 COUNT, SIZE = (0, -1, 1.5, "3", True), (NAN, -0.1, INF, "0.1", True)
 WRONG = {           # setting: values that make no sense
-    "exhibits": (["table4"], "table1", [1], [["table1"]]), "test": (0, 0.6, NAN, "0.25", True),
+    **dict.fromkeys(("exhibits", "one_seed"), (["table4"], "table1", [1], [["table1"]])),
+    "test": (0, 0.6, NAN, "0.25", True),
     "thumbnail": ([224], [224, 224, 3], [31, 224], [224, 31], [96.0, 128.0], 224), "crop": COUNT,
     "grey": (["funghi"], "fungi", [True]), "upside_down": (["skin"], "breast"), "tone": SIZE,
     "pretrained": (1, "yes"), "dilations": ([], [0, 1], [-1], [1.5], ["2"], 2), "layers": FOUR, "width": COUNT,

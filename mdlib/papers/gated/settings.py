@@ -44,7 +44,8 @@ class Gated:
     num_workers: int = 0                    # (ours) processes that prepare batches
 
     # fields that decide no trained network: it fits a run whose other settings are the same
-    NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "one_seed", "n_bootstrap", "num_workers", "demo_epochs")
+    NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "one_seed", "n_bootstrap", "num_workers",
+                                               "demo_epochs")
 
 
 SMALL = {"exhibits": (), "thumbnail": (84, 112), "crop": 96, "tone": 0.4, "pretrained": False, "dilations": (1, 2),
