@@ -159,17 +159,19 @@ def train(chapter: str, **asked) -> None:
 def publish(chapter: str, networks_only: bool, **asked) -> None:
     """Train the networks that mdlib ships, and all that the book quotes, and write both to data/results/CHAPTER.
 
-    The trainings go to a run folder of their own; an interrupted run resumes.
+    The trainings go to a run folder of their own; an interrupted run resumes. The figures of a collection of your own
+    are named after its folder.
     """
-    pages, profile = chapters.load(chapter), asked["profile"]
+    pages = chapters.load(chapter)
+    name = asked["data_dir"].name if asked["data_dir"] else asked["profile"]
     asked["overrides"] = dict(pages.grid) | asked["overrides"]
     parameters = parameters_of(**asked)
     table = pages.ship(f"mdlib publish {chapter}", **parameters)
     click.echo(table.to_string())
     if not networks_only:
-        click.echo(f"Published: {pages.publish(profile, True, **parameters)}")
+        click.echo(f"Published: {pages.publish(name, True, **parameters)}")
         if pages.paper.publish:
-            click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
+            click.echo(f"Published: {pages.publish(name, False, **parameters)}")
 
 
 @main.command()
