@@ -7,18 +7,19 @@ import torch
 from torchvision.models import Inception_V3_Weights
 
 from mdlib.errors import SettingsError
+from mdlib.models.channel_attention import MECHANISMS
 from mdlib.papers import gated
-from mdlib.papers.gated import data, networks
+from mdlib.papers.gated import data, exhibits, networks
 from mdlib.papers.gated.settings import COLLECTIONS, EXHIBITS
+from mdlib.study import spec
 
 NAN, INF = float("nan"), float("inf")
 FOUR, SIX = ([1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1.5], [1, 1, 1, True], 4), ([1] * 5, [1] * 7, [1] * 5 + [3], [0] * 6, 2)
 COUNT, SIZE = (0, -1, 1.5, "3", True), (NAN, -0.1, INF, "0.1", True)
 WRONG = {           # setting: values that make no sense
     **dict.fromkeys(("exhibits", "one_seed"), (["table4"], "table1", [1], [["table1"]])),
-    "test": (0, 0.6, NAN, "0.25", True),
-    "thumbnail": ([224], [224, 224, 3], [31, 224], [224, 31], [96.0, 128.0], 224), "crop": COUNT,
-    "grey": (["funghi"], "fungi", [True]), "upside_down": (["skin"], "breast"), "tone": SIZE,
+    "test": (0, 0.6, NAN, "0.25", True), "thumbnail": ([224], [224, 224, 3], [31, 224], [224, 31], [96.0, 128.0], 224),
+    "crop": COUNT, "grey": (["funghi"], "fungi", [True]), "upside_down": (["skin"], "breast"), "tone": SIZE,
     "pretrained": (1, "yes"), "dilations": ([], [0, 1], [-1], [1.5], ["2"], 2), "layers": FOUR, "width": COUNT,
     "strides": SIX, "instance_block": ("residual", 1), "instance_layers": FOUR, "instance_width": COUNT,
     "instance_strides": SIX, "learning_rate": (*SIZE, 0), "momentum": (1.0, *SIZE), "weight_decay": SIZE,
@@ -48,6 +49,49 @@ def test_a_setting_that_makes_no_sense_is_named(profile, field):
 def test_an_unknown_profile_or_setting_is_named(profile, overrides, said):
     with pytest.raises(SettingsError, match=said):
         gated.PAPER.choose(profile, overrides)
+
+
+def test_exhibits_need_each_training_once_ordered_by_seed_and_what_they_have_of_the_paper_is_there(tiny_gated):
+    study = dataclasses.replace(tiny_gated, settings=dataclasses.replace(
+        tiny_gated.settings, exhibits=EXHIBITS, n_seeds=2, one_seed=("attention",)))
+    runs = exhibits.planned(study)
+    assert len(runs) == len({run.slug for run in runs})
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    wanted = {dataclasses.replace(run, seed=seed) for name, labelled in exhibits.RUNS.items() for run in
+              labelled.values() for seed in ((0,) if name == "attention" else (0, 1)) if run.collection != "bccd"}
+    assert set(runs) == wanted
+    assert exhibits.RUNS.keys() == set(EXHIBITS)
+    for name, labelled in exhibits.RUNS.items():
+        assert exhibits.exhibit(name, study).keys() == (labelled.keys() if name != "bccd" else set())
+        assert exhibits.REFERENCE not in labelled or next(iter(labelled)) == exhibits.REFERENCE
+    rebuilt = {name: [label for label in printed if label in exhibits.RUNS[name]]
+               for name, printed in exhibits.ACCURACY.items()}
+    assert rebuilt["table1"] == ["ResNet-50", "NTS network", exhibits.REFERENCE]
+    assert rebuilt["table2"] == list(exhibits.ACCURACY["table2"])
+    assert rebuilt["table3"] == ["VGG19", "Inception-v3", "DenseNet-161", "AlexNet", "ResNet-152"]
+
+
+def test_the_overview_counts_trainings_of_one_seed_once(tiny_gated):
+    table = exhibits.overview(tiny_gated)
+    assert table["trained here"].to_dict() == {name: "yes" if name == "table1" else "no" for name in EXHIBITS}
+    assert table.loc["table1", ["collection", "trainings", "new"]].tolist() == ["fungi", 5, 5]
+    assert table.loc["table2", ["trainings", "new"]].tolist() == [6, 5], "gated attention is in both"
+    assert table["new"].sum() == len({run for runs in exhibits.RUNS.values() for run in runs.values()})
+
+
+def test_networks_of_the_collections_that_are_there_are_shipped(tiny_gated):
+    runs = exhibits.shipped(tiny_gated)
+    assert {run.network for run in runs} == set(MECHANISMS) and {run.collection for run in runs} == {"fungi", "breast"}
+    assert len({run.slug for run in runs}) == len(runs) and exhibits.OURS in runs and exhibits.THUMBNAIL in runs
+    assert any((run.weight, run.rate) == ("paper", "paper") for run in runs)
+
+
+def test_labels_of_runs_are_words():
+    runs = [*exhibits.RUNS["attention"].values(), *exhibits.RUNS["instances"].values(), *exhibits.RUNS["leak"].values()]
+    assert len(set(spec.labels(runs).values())) == len({run.series for run in runs})
+    few = dataclasses.replace(exhibits.OURS, colour=True, n=2)
+    assert spec.labels([exhibits.OURS, few]) == {exhibits.OURS: "gated, grey, 4 instances",
+                                                 few: "gated, colour, 2 instances"}
 
 
 def test_the_settings_of_every_profile_and_of_the_book_make_sense():

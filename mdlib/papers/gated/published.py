@@ -10,7 +10,7 @@ from mdlib.evaluate import classification, paired, resampling
 from mdlib.models.channel_attention import MECHANISMS
 from mdlib.papers.gated import coverage_tables, instances
 from mdlib.papers.gated.data import PARTS
-from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
+from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
 from mdlib.study.study import Study
@@ -18,6 +18,9 @@ from mdlib.study.study import Study
 BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
 MEASURES = ("accuracy", "balanced accuracy", "macro AUROC")
 DIFFERENCE = "difference of accuracy"
+COLUMNS = {"evaluation": ("label", "collection", "measure", "value", "low", "high", "seeds", "pictures", "patients"),
+           "coverage": ("label", "measure", "value", "low", "high", "boxes", "pictures", "seeds"),
+           "fig1": ("collection", "pictures", "measure", "value", "low", "high")}
 COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits whose attention is measured
 
 
@@ -48,26 +51,32 @@ def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_b
 
 
 def evaluate(study: Study, name: str) -> pd.DataFrame:
-    """The measures of the trainings of an exhibit, and their differences of accuracy to the first: one row per measure.
+    """The measures of the trainings of an exhibit, and their differences of accuracy: one row per measure.
 
     Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is that to
-    REFERENCE on the same pictures. Of this run where its settings train the exhibit, else as published.
+    REFERENCE, where the exhibit has it, on the same pictures. Of this run where its settings train the exhibit; else,
+    on phantoms, as published; else empty.
     """
-    if name not in study.settings.exhibits:
-        return read("evaluation", name)
     options, rows, first = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}, [], None
-    for label, runs in exhibit(name, study).items():
+    for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items():
         of = study.predict(runs)
         (scores,) = of.scores.values()
         found = measures(scores, of.targets, of.patients, **options)
         right = correct(scores, of.targets)
-        first = (of.labels.index, right) if first is None else first
-        if label != next(iter(RUNS[name])) and of.labels.index.equals(first[0]):
+        if label == REFERENCE:      # the first
+            first = (of.labels.index, right)
+        elif first and of.labels.index.equals(first[0]):
             apart = paired.difference(right, first[1], of.patients, **options)
             found.loc[len(found)] = [DIFFERENCE, apart.mean, apart.low, apart.high]
         rows.append(found.assign(label=label, collection=runs[0].collection, seeds=len(runs), pictures=len(of.targets),
                                  patients=len(set(of.patients))))
-    return pd.concat(rows, ignore_index=True) if rows else read("evaluation", name)
+    return pd.concat(rows, ignore_index=True) if rows else _on_phantoms(study, "evaluation", name)
+
+
+def _on_phantoms(study: Study, part: str, name: str) -> pd.DataFrame:
+    """A table as `read`; empty for other pictures, which the published figures are not of."""
+    runs = [Run("gated", collection=collection) for collection in study.data.names]
+    return read(part, name) if all(map(study.data.is_phantom, runs)) else pd.DataFrame(columns=list(COLUMNS[part]))
 
 
 def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
@@ -109,12 +118,14 @@ def publish(study: Study) -> dict[str, Any]:
 
 
 def coverage(study: Study, name: str) -> pd.DataFrame:
-    """`coverage_tables.measures` of the trainings of an exhibit, by label; of this run, or as published."""
-    if name not in study.settings.exhibits:
-        return read("coverage", name)
-    found = [coverage_tables.measures(study, runs).assign(label=label) for label, runs in exhibit(name, study).items()
-             if runs[0].network in MECHANISMS and runs[0].sampler != "truth"]
-    return pd.concat(found, ignore_index=True)
+    """`coverage_tables.measures` of the trainings of an exhibit, by label; of this run, or as `evaluate`.
+
+    Empty where nothing is known of the instances.
+    """
+    found = [coverage_tables.measures(study, runs).assign(label=label)
+             for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items()
+             if runs[0].network in MECHANISMS and runs[0].sampler != "truth" and len(study.data.boxes(runs[0]))]
+    return pd.concat(found, ignore_index=True) if found else _on_phantoms(study, "coverage", name)
 
 
 def parts(study: Study) -> list[dict[str, Any]]:
@@ -136,7 +147,7 @@ def fig1(study: Study, name: str) -> pd.DataFrame:
     """
     found = instances.per_picture(study.data.boxes(Run("gated", collection=name)))
     if found.empty:
-        return pd.DataFrame(columns=["collection", "pictures", "measure", "value", "low", "high"])
+        return pd.DataFrame(columns=list(COLUMNS["fig1"]))
     ends = found.agg(["median", "min", "max"]).T.set_axis(["value", "low", "high"], axis=1)
     return ends.rename_axis("measure").reset_index().assign(collection=name, pictures=len(found))
 
@@ -152,7 +163,8 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 def read(part: str, name: str) -> pd.DataFrame:
     """A published table: part `evaluation` or `coverage`, and the exhibit, or `fig1` and the collection; else empty."""
-    return results.table(results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, []))
+    found = results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, [])
+    return results.table(found, COLUMNS[part])
 
 
 def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> pd.DataFrame:
