@@ -159,24 +159,26 @@ def train(chapter: str, **asked) -> None:
 def publish(chapter: str, networks_only: bool, **asked) -> None:
     """Train the networks that mdlib ships, and all that the book quotes, and write both to data/results/CHAPTER.
 
-    The trainings go to a run folder of their own; an interrupted run resumes.
+    The trainings go to a run folder of their own; an interrupted run resumes. The figures of a collection of your own
+    are named after its folder.
     """
-    pages, profile = chapters.load(chapter), asked["profile"]
+    pages = chapters.load(chapter)
+    name = asked["data_dir"].name if asked["data_dir"] else asked["profile"]
     asked["overrides"] = dict(pages.grid) | asked["overrides"]
     parameters = parameters_of(**asked)
     table = pages.ship(f"mdlib publish {chapter}", **parameters)
     click.echo(table.to_string())
     if not networks_only:
-        click.echo(f"Published: {pages.publish(profile, True, **parameters)}")
+        click.echo(f"Published: {pages.publish(name, True, **parameters)}")
         if pages.paper.publish:
-            click.echo(f"Published: {pages.publish(profile, False, **parameters)}")
+            click.echo(f"Published: {pages.publish(name, False, **parameters)}")
 
 
 @main.command()
 @click.argument("chapter", type=click.Choice(CHAPTERS))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--network", help="A network that mdlib ships: in chest densenet121 (the default), resnet50, att_a, "
-              "att_b, att_a-normalise-sigmoid or att_b-normalise-sigmoid.")
+@click.option("--network", help="A network that mdlib ships: by default densenet121 of chest, gated of gated; another "
+              "name lists them.")
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="Instead: the folder of one training, RUN/networks/NAME, with its card.")
 @folder_option("--out", "A new or empty folder, or one with earlier predictions for the same files.", required=True)
@@ -245,6 +247,7 @@ def group_of(chapter: str, what: str) -> click.Group:
 
 
 chest_group = group_of("chest", "Chest X-rays: the paper's subset,")
+group_of("gated", "Fungi, breast tissue")
 mims_group = group_of("mims", "OCT volumes, tissue tiles")
 mdnet_group = group_of("mdnet", "Images with reports: Table 1, counts,")
 

@@ -12,7 +12,8 @@ from mdlib.study import cases
 from mdlib.study.plots import COLOURS, grid_of_axes, nothing, words
 from mdlib.study.study import Study
 
-ROOM = 0.6          # round an instance, as a share of its longer side
+ROOM = 0.6                      # round an instance, as a share of its longer side
+SHADES = (0, 1, 2, 4, 9, 3)     # of the parts: well apart also without colour vision
 
 
 def parts_of(study: Study, run: Run, row: int, number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -41,11 +42,11 @@ def labelled(picture: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
     for i, (part, mask) in enumerate(masks.items()):
         lines = [line * (width, height) for line in cases.outlines(mask)]
         for line in lines:
-            axes[1].plot(*line.T, color=COLOURS[i % len(COLOURS)], linewidth=1.5)
+            axes[1].plot(*line.T, color=COLOURS[SHADES[i]], linewidth=1.5)
         nearest = max(lines, key=len)
         axes[1].annotate(words(part), nearest[nearest[:, 0].argmax()], (1.04, 0.94 - 0.9 * i / max(len(masks) - 1, 1)),
                          textcoords="axes fraction", annotation_clip=False, fontsize=10,
-                         arrowprops={"arrowstyle": "-", "color": COLOURS[i % len(COLOURS)]})
+                         arrowprops={"arrowstyle": "-", "color": COLOURS[SHADES[i]]})
     plt.setp(axes, xlim=(0, width), ylim=(height, 0))
     return figure
 

@@ -44,7 +44,8 @@ class Gated:
     num_workers: int = 0                    # (ours) processes that prepare batches
 
     # fields that decide no trained network: it fits a run whose other settings are the same
-    NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "one_seed", "n_bootstrap", "num_workers", "demo_epochs")
+    NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "one_seed", "n_bootstrap", "num_workers",
+                                               "demo_epochs")
 
 
 SMALL = {"exhibits": (), "thumbnail": (84, 112), "crop": 96, "tone": 0.4, "pretrained": False, "dilations": (1, 2),
@@ -56,7 +57,8 @@ PROFILES = {
     # phantoms, or any collection, on two cores. A page trains what it asks for and mdlib does not ship
     "embedded": replace(Gated(), **SMALL, grey=("fungi", "breast"), upside_down=("breast", "bccd")),
 }
-GRID = {"exhibits": ("table1", "table2", "breast", "instances", "attention", "schedule", "leak"), "n_seeds": 3}
+GRID = {"exhibits": ("table1", "table2", "breast", "schedule", "leak", "instances", "attention"), "n_seeds": 3,
+        "one_seed": ("instances", "attention")}     # of `mdlib publish gated` (ours)
 
 # setting: what is allowed, in words, and the test of it
 ALLOWED = {

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,6 +64,8 @@ def rate_schedule(optimizer: Optimizer, kind: str) -> Callable[[float], None]:
 def fit(study: Study, run: Run, fabric: Fabric) -> tuple[nn.Module, list[dict]]:
     """One network trained as in section 2.2, resumed where it was interrupted, and its history: the loss per epoch."""
     settings = study.settings
+    if isinstance(fabric.strategy, DDPStrategy):    # at lambda = 1, and as written, some weights have no gradient
+        fabric.strategy._ddp_kwargs["find_unused_parameters"] = True
     reproducible.seed_everything(run.seed)
     model = network(run, settings, len(study.data.classes(run)))
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum,
