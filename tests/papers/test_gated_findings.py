@@ -26,7 +26,7 @@ class TestGradient:
     def moved(self, tiny_gated, tmp_path):
         def moved(run, **overrides):
             study = gated.open(data_dir=str(tiny_gated.data.folder), run_dir=str(tmp_path / "run"), device="cpu",
-                               overrides=TINY | {"epochs": 2} | overrides)
+                               cache_dir=str(tiny_gated.data.cache_dir), overrides=TINY | {"epochs": 2} | overrides)
             reproducible.seed_everything(run.seed)
             start = gated.network(run, study.settings, 5).state_dict()
             model, _ = training.fit(study, run, study.fabric())

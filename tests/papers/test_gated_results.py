@@ -52,6 +52,7 @@ def test_one_picture_per_patient_resampled_gives_the_interval_of_a_binomial():
 def invented(tiny_gated, tmp_path_factory):
     """A study of two seeds whose trainings are complete and whose predictions are random numbers."""
     study = gated.open(data_dir=str(tiny_gated.data.folder), run_dir=str(tmp_path_factory.mktemp("run")), device="cpu",
+                       cache_dir=str(tiny_gated.data.cache_dir),
                        overrides=TINY | {"exhibits": ["table1", "leak", "table3"], "n_seeds": 2})
     chance = np.random.default_rng(0)
     for run in study.planned:

@@ -20,7 +20,8 @@ PAPERS = replace(OURS, weight="paper", rate="paper")
 def small(tiny_gated, tmp_path):
     """`small(**overrides)`: a study of the same pictures in a run folder of its own."""
     return lambda **overrides: gated.open(data_dir=str(tiny_gated.data.folder), run_dir=str(tmp_path / "run"),
-                                          device="cpu", overrides=TINY | overrides)
+                                          cache_dir=str(tiny_gated.data.cache_dir), device="cpu",
+                                          overrides=TINY | overrides)
 
 
 def test_lambda_is_the_papers_in_every_epoch():
@@ -75,7 +76,7 @@ def test_the_loss_is_equation_3(trained_gated, run):
 
 @pytest.mark.parametrize("weight, without", [("paper", 2), ("constant", 0), ("reversed", 0)])
 def test_no_crop_is_cut_and_no_instance_seen_while_the_fusion_loss_has_no_weight(small, monkeypatch, weight, without):
-    study, run, steps, cut = small(epochs=10), replace(OURS, weight=weight), [], []
+    study, run, steps, cut = small(epochs=6), replace(OURS, weight=weight), [], []
     crops, loss = instance_fusion.crops, training.Loss.__call__
 
     def counted(*arguments):
@@ -88,17 +89,17 @@ def test_no_crop_is_cut_and_no_instance_seen_while_the_fusion_loss_has_no_weight
     monkeypatch.setattr(instance_fusion, "crops", counted)
     monkeypatch.setattr(training.Loss, "__call__", called)
     _, history = training.fit(study, run, study.fabric())
-    assert len(steps) == 20 and len(history) == 10
-    assert steps.count(1.0) == without and cut == [i for i in range(1, 21) if steps[i - 1] < 1]
+    assert len(steps) == 12 and len(history) == 6
+    assert steps.count(1.0) == without and cut == [i for i in range(1, 13) if steps[i - 1] < 1]
 
 
 def test_the_rate_of_each_step_is_that_of_the_run(small, monkeypatch):
-    study, rates = small(epochs=10), []
+    study, rates = small(epochs=6), []
     step = torch.optim.SGD.step
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self, *of: rates.append(self.param_groups[0]["lr"])
                         or step(self, *of))
     training.fit(study, PAPERS, study.fabric())
-    assert rates == pytest.approx([0.05 * 0.1 ** (i // 5) for i in range(20)])
+    assert rates == pytest.approx([0.05 * 0.1 ** (i // 3) for i in range(12)])
 
 
 def test_a_training_takes_the_number_of_epochs_that_its_run_names(small):
