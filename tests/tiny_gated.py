@@ -34,3 +34,13 @@ def write_bccd(folder: Path, pictures: int = 3) -> Path:
                                        + "\n".join(rows))
     (folder / "boxes.csv").write_text("image_id,label,xmin,ymin,xmax,ymax,invalid\n" + "\n".join(boxes))
     return folder
+
+
+def write_own(folder: Path, classes=("b", "a"), patients: int = 4, size=(48, 64)) -> Path:
+    """A folder of pictures for each class, two of each patient: noise."""
+    chance = np.random.default_rng(0)
+    for label in classes:
+        (folder / label).mkdir(parents=True)
+        for name in (f"{label}{patient}_{number}.png" for patient in range(patients) for number in (1, 2)):
+            Image.fromarray(chance.integers(0, 256, (*size, 3), np.uint8)).save(folder / label / name)
+    return folder

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny_gated import OURS, TINY, TISSUE, TRUTH, write_bccd
+from tiny_gated import OURS, TINY, TISSUE, TRUTH, write_bccd, write_own
 
 from mdlib.data import bccd
 from mdlib.data.bags import Bags
@@ -25,16 +25,6 @@ CELLS = gated.Run("gated", collection="bccd")
 
 def open_data(folder: Path, tmp_path: Path, **overrides) -> GatedData:
     return gated.PAPER.open_data(gated.PAPER.choose("embedded", TINY | overrides), folder, tmp_path / "cache", 0)
-
-
-def write_own(folder: Path, classes=("b", "a"), patients: int = 4, size=(48, 64)) -> Path:
-    """A folder of pictures for each class, two of each patient: noise."""
-    chance = np.random.default_rng(0)
-    for label in classes:
-        (folder / label).mkdir(parents=True)
-        for name in (f"{label}{patient}_{number}.png" for patient in range(patients) for number in (1, 2)):
-            Image.fromarray(chance.integers(0, 256, (*size, 3), np.uint8)).save(folder / label / name)
-    return folder
 
 
 class TestLayouts:

@@ -70,11 +70,13 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
             found.loc[len(found)] = [DIFFERENCE, apart.mean, apart.low, apart.high]
         rows.append(found.assign(label=label, collection=runs[0].collection, seeds=len(runs), pictures=len(of.targets),
                                  patients=len(set(of.patients))))
-    return pd.concat(rows, ignore_index=True) if rows else _on_phantoms(study, "evaluation", name)
+    return _joined(study, "evaluation", name, rows)
 
 
-def _on_phantoms(study: Study, part: str, name: str) -> pd.DataFrame:
-    """A table as `read`; empty for other pictures, which the published figures are not of."""
+def _joined(study: Study, part: str, name: str, found: list[pd.DataFrame]) -> pd.DataFrame:
+    """The tables one below the other; without any that of `read`, or empty for pictures that are no phantoms."""
+    if found:
+        return pd.concat(found, ignore_index=True)[list(COLUMNS[part])]
     runs = [Run("gated", collection=collection) for collection in study.data.names]
     return read(part, name) if all(map(study.data.is_phantom, runs)) else pd.DataFrame(columns=list(COLUMNS[part]))
 
@@ -125,7 +127,7 @@ def coverage(study: Study, name: str) -> pd.DataFrame:
     found = [coverage_tables.measures(study, runs).assign(label=label)
              for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items()
              if runs[0].network in MECHANISMS and runs[0].sampler != "truth" and len(study.data.boxes(runs[0]))]
-    return pd.concat(found, ignore_index=True) if found else _on_phantoms(study, "coverage", name)
+    return _joined(study, "coverage", name, found)
 
 
 def parts(study: Study) -> list[dict[str, Any]]:
