@@ -27,6 +27,7 @@ class Trained:
     sources: list[Path]     # test images or volumes
     classes: tuple[str, ...]
     wrong_run: dict         # the fields of a run whose network has other weights
+    reads_dicom: bool = True
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,19 @@ def of_chest(trained_chest):
     names = trained_chest.data.table["image"].iloc[trained_chest.data.rows("test")]
     return Trained(PAPER, first, IMAGE, other, without_card, "fitted to the validation part", "image", 15,
                    trained_chest.data.xrays.paths(names), CLASSES, {"network": "resnet50"})
+
+
+@pytest.fixture(scope="session")
+def of_gated(trained_gated):
+    from tiny_gated import OURS, SE, TRUTH
+
+    from mdlib.papers.gated import PAPER
+
+    first, other, without_card = map(trained_gated.run_folder, (OURS, SE, TRUTH))
+    paths = trained_gated.data.of(OURS).paths()
+    return Trained(PAPER, first, OURS, other, without_card, "given the true boxes", "image", 5,
+                   [paths[row] for row in trained_gated.data.rows("test", OURS)], trained_gated.data.classes(OURS),
+                   {"n": 2}, reads_dicom=False)
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +76,6 @@ def of_mdnet(trained_mdnet):
                    trained_mdnet.reports.classes, {"row": "baseline_en"})
 
 
-@pytest.fixture(params=["chest", "mims", "mdnet"])
+@pytest.fixture(params=["chest", "gated", "mims", "mdnet"])
 def trained(request) -> Trained:
     return request.getfixturevalue(f"of_{request.param}")

@@ -12,15 +12,17 @@ from mdlib.data.checks import colour_images
 from mdlib.data.checks.files import warnings_of_size
 from mdlib.data.checks.limits import evenly_spaced
 from mdlib.papers.gated import instances
-from mdlib.papers.gated.networks import Run
+from mdlib.papers.gated.networks import WHOLE, Run
 from mdlib.study import inference, pages
 from mdlib.study.bundle import Bundle
 from mdlib.study.inference import Source, cell, number
 
 
 def card(study, run: Run) -> dict[str, Any] | None:
-    """Whether the network sees colours. None for one that is given the true boxes: nobody knows those of a file."""
-    return None if run.sampler == "truth" else {"colour": study.data.in_colour(run)}
+    """Whether the network sees colours. None for one that is given the true boxes: nobody knows those of a file; and
+    for one of the whole picture, which has no attention to be shown.
+    """
+    return None if run.sampler == "truth" or run.network in WHOLE else {"colour": study.data.in_colour(run)}
 
 
 def reference(study, run: Run) -> dict[str, np.ndarray]:
@@ -46,7 +48,7 @@ class Predictor(inference.Predictor):
     """Pictures one by one, each with the instances that the network cuts out of it."""
 
     columns = ("class", "probability", "global_probability", "instances")
-    without_card = "A network that is given the true boxes has no card."
+    without_card = "A network that is given the true boxes, or has no attention, has no card."
     batch_size = 1              # pictures are of any size
 
     def __init__(self, bundle: Bundle):
