@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 SITE = Path(os.environ.get("MDLIB_SITE", ROOT / "_build/html"))
 VIEWER = "notebooks/1_chest/4_attention.html"
 VOLUMES = "notebooks/2_mims/4_attention.html"
+INSTANCES = "notebooks/3_gated/4_attention.html"
 REPORTS = "notebooks/5_mdnet/4_attention.html"
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
@@ -216,7 +217,8 @@ def test_words_of_the_explorer_are_readable(open_at, scheme):
 
 
 @pytest.mark.parametrize("scheme, viewport", [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
-@pytest.mark.parametrize("page", [VIEWER, VOLUMES, REPORTS], ids=["images", "volumes", "reports"])
+@pytest.mark.parametrize("page", [VIEWER, VOLUMES, INSTANCES, REPORTS],
+                         ids=["images", "volumes", "instances", "reports"])
 def test_axe_finds_nothing_in_the_widgets_of_a_page(open_at, page, scheme, viewport):
     """As they open on the page; their other states are checked in tests/widgets."""
     from axe_playwright_python.sync_playwright import Axe
@@ -286,6 +288,21 @@ def test_without_its_mitoses_an_image_has_another_picture_and_its_own_report(ope
         there, _ = view.seen()
         gone, said = view.after(view.twin.check)
         assert gone != there and "without mitotic activity" in said and view.lines.locator(".mdx-word").count() > 6
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_without_its_first_head_a_fungus_has_other_crops(open_at, viewport):
+    from explorer_page import ExplorerPage
+
+    with open_at(INSTANCES, viewport=viewport) as visit:
+        view = ExplorerPage(visit)
+        crops = view.root.locator(".mdx-crop")
+        there, said = view.seen()
+        assert crops.count() == 4 and "Instances found" in said
+        before = crops.first.screenshot()
+        gone, also = view.after(view.twin.check)
+        assert gone != there and "without head 1" in also and crops.first.screenshot() != before
+        assert visit.faults == []
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])

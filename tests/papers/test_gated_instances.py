@@ -110,7 +110,8 @@ def test_real_pictures_have_boxes_for_outlines_and_no_twins(tmp_path):
     cases = instances.cases(study, run, gated.network(run, study.settings, 4).eval(), range(4))
     assert not any(case.twins for case in cases) and len(explorer(cases).cases) == 4
     for case, row in zip(cases, study.data.rows("test", run), strict=True):
-        box = study.data.boxes(run).query(f"row == {row} and kind == 'WBC'")[list(EDGES)].to_numpy()[0]
+        known = study.data.boxes(run)
+        box = known[(known["row"] == row) & (known["kind"] == "WBC")][list(EDGES)].to_numpy()[0]
         (line,), = case.contours.values()
         np.testing.assert_allclose([*line.min(axis=0)[::-1], *line.max(axis=0)[::-1]], box)
         assert line.shape == (5, 2) and (line[0] == line[-1]).all()

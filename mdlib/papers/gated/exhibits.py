@@ -81,11 +81,10 @@ def planned(study: Study) -> list[Run]:
 def shipped(study: Study) -> list[Run]:
     """The networks that come with mdlib: on fungi those of Table 2, the thumbnail's and one with the paper's schedule.
 
-    On breast tissue and blood cells, where these are there, the gated network and, of blood cells, the thumbnail's.
+    On breast tissue and blood cells, where these are there, the gated network.
     """
     every = [*RUNS["table2"].values(), THUMBNAIL, RUNS["schedule"]["λ and rate of the paper"],
-             replace(OURS, collection="breast"), replace(OURS, collection="bccd"),
-             replace(THUMBNAIL, collection="bccd")]
+             replace(OURS, collection="breast"), replace(OURS, collection="bccd")]
     return [run for run in every if run.collection in study.data.names]
 
 

@@ -23,11 +23,11 @@ from mdlib.recipes.performance.measurements import Measurement, remembered
 
 ROI_ALIGN, GRID_SAMPLE = "torchvision roi_align", "grid_sample"
 OTHER_FILTERS = [ROI_ALIGN, GRID_SAMPLE]        # they do not compute what an antialiased resize computes
-SMALL = {"layers": (1, 1, 1, 1), "width": 8, "strides": (2, 2, 1, 2, 2, 2), "instance_layers": (1, 1, 1, 1),
-         "instance_width": 8, "instance_block": BasicBlock, "instance_strides": (2, 1, 1, 2, 2, 2), "crop": 64,
+SMALL = {"layers": (1, 1, 1, 1), "width": 8, "strides": (2, 2, 1, 2, 1, 1), "instance_layers": (1, 1, 1, 1),
+         "instance_width": 8, "instance_block": BasicBlock, "instance_strides": (2, 2, 1, 2, 2, 2), "crop": 96,
          "mechanism_options": {"dilations": (1, 2)}}
 # size: options of `instance_fusion`, height and width of a thumbnail, and of a picture
-SIZES = {"embedded": (SMALL, (96, 128), (384, 512)), "paper": ({}, (224, 224), (1536, 2048))}
+SIZES = {"embedded": (SMALL, (84, 112), (384, 512)), "paper": ({}, (224, 224), (1536, 2048))}
 
 
 def cutting(chapter: Chapter, count: int, height: int, width: int, size: int, turns: int) -> Measurement:
