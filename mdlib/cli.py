@@ -192,11 +192,15 @@ def predict(chapter: str, images: tuple[Path, ...], network: str | None, checkpo
             device: str, tables_only: bool, **beside: Any) -> None:
     """Apply a trained network to IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
 
+    Pictures for gated are TIFF, PNG or JPEG files of 8 bits in grey or red, green and blue.
+
     \b
     OUT/predictions.csv
       chest  one row per image and class: probability; threshold (highest sensitivity + specificity on the
              validation images); above (1 at or above it, else 0); sensitivity and specificity there, and the
              number of images with the class (positives) and without; number of warnings
+      gated  one row per picture and class: probability; probability by the thumbnail alone; number of different
+             instances that were found; number of warnings
       mims   one row per volume: probability of each class; number of slices, and how many of them were used;
              the most suspicious slice (counted from 1), its file and its log-odds of the last class; number of
              warnings

@@ -191,7 +191,7 @@ def test_a_cell_that_is_one_call_is_told_from_others():
         assert not is_one_call(cell, {"fig2"})
 
 
-def test_few_cells_of_chest_are_one_call_of_a_function_of_the_paper():
+def test_few_cells_of_papers_are_one_call_of_a_function_of_the_paper():
     """The pages show how the libraries are used: what a cell does must not be hidden behind a name of the paper."""
     count = {path: [is_one_call(cell, names_of_papers(path)) for cell in cells(path, "code")] for path in PAPERS}
     assert PAPERS and sum(map(sum, count.values())) <= 0.2 * sum(map(len, count.values()))

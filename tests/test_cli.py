@@ -33,6 +33,13 @@ def test_weights_of_mims_are_those_its_text_fixes():
     assert dict(rows) == {"head_oct": "250061", "head_mmd": "266467", "head_crc": "369307", "backbone": "42500160"}
 
 
+def test_weights_of_gated_name_both_default_networks():
+    rows = dict(row.split(",")[1:3] for row in mdlib("weights", "gated", "--csv").output.splitlines()[1:])
+    assert (rows["default_5_classes"], rows["default_4_classes"], rows["gated"]) == ("34739850", "34730632", "9216")
+    lines = mdlib("weights", "gated").output.splitlines()
+    assert len(lines) == len(rows) and "34,739,850" in next(line for line in lines if "default_5" in line)
+
+
 @pytest.mark.parametrize("words, said", [
     (["run", "chest", "--profile", "huge"], ["profile", "huge", "embedded", "paper"]),
     (["run", "chest", "--set", "epoch=3"], ["epoch", "epochs"]),
@@ -43,6 +50,10 @@ def test_weights_of_mims_are_those_its_text_fixes():
     (["run", "mims", "--set", "methods=[mims, vgg16]"], ["methods", "vgg16"]),
     (["run", "performance", "--devices", "2"], ["performance", "--devices"]),
     (["run", "chest", "--data-dir", "no/such/folder"], ["no/such/folder"]),
+    (["run", "gated", "--data-dir", "no/such/folder"], ["no/such/folder"]),
+    (["run", "gated", "--set", "exhibits=[table4]"], ["exhibits", "table4", "table3"]),
+    (["run", "gated", "--set", "thumbnail=[96]"], ["thumbnail", "96", "height"]),
+    (["predict", "gated", "x.png", "--network", "none", "--out", "x"], ["--network none"]),
     (["chest", "subset", "--table", "no/such/folder", "--out", "x"], ["no/such/folder"])])
 def test_a_mistake_is_one_line_that_names_it_and_no_traceback(words, said, tmp_path):
     result = mdlib(*words, *(["--run-dir", tmp_path / "run"] if words[0] == "run" else []))

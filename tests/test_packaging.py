@@ -143,7 +143,7 @@ def test_the_core_is_without_jupyter_and_the_packages_of_the_extras(core, tmp_pa
 
 def test_weights_of_all_papers_are_told(core, tmp_path):
     lines = core.run("mdlib", "weights", cwd=tmp_path).splitlines()
-    assert {line.split()[0] for line in lines} == {"chest", "mims", "mdnet"}
+    assert {line.split()[0] for line in lines} == {"chest", "gated", "mims", "mdnet"}
 
 
 def test_grad_cam_explains_a_torchvision_network(core, tmp_path):
