@@ -246,3 +246,15 @@ class TestTruth:
         side = 1.2 * max(0.4 * height, 0.3 * width)
         np.testing.assert_allclose(found[1, 0, 2:] - found[1, 0, :2], side, atol=1e-3)
         assert (found[2] == [0, 0, height, width]).all()
+
+
+def test_real_blood_cells_go_the_same_way_as_phantoms(real_data, tmp_path):
+    data = open_data(real_data / "bccd", tmp_path, grey=["bccd"])
+    assert data.names == ("bccd",) and not data.is_phantom(CELLS) and data.classes(CELLS) == bccd.CLASSES
+    counts = {part: data.labels(part, CELLS)[list(bccd.CLASSES)].sum().astype(int).tolist() for part in
+              ("train", "test")}
+    assert counts["test"] == [53, 19, 9, 5] and sum(counts["train"]) == 196
+    boxes = data.boxes(CELLS)
+    assert (boxes["decides"] == (boxes["kind"] == "WBC")).all() and boxes["decides"].sum() == 284
+    batch = data.samples("test", dataclasses.replace(CELLS, sampler="truth")).batch(2)
+    assert batch["picture"].shape == (2, 1, 480, 640) and batch["boxes"].shape == (2, 4, 4)
