@@ -9,7 +9,7 @@ from mdlib.evaluate import baseline, multiclass, paired, resampling
 from mdlib.models.channel_attention import MECHANISMS
 from mdlib.papers.gated import coverage_tables, instances
 from mdlib.papers.gated.data import PARTS
-from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, TESTED, exhibit
+from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
 from mdlib.study.study import Study
@@ -144,6 +144,7 @@ def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> p
         if label in printed:
             low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
             paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
-        rows[label] = {f"paper, {total} pictures": paper, "here": "not rebuilt" if own is None else
+        absent = "–" if label in RUNS[name] or label == REFERENCE else "not rebuilt"
+        rows[label] = {f"paper, {total} pictures": paper, "here": absent if own is None else
                        tables.with_interval(own["value"], own["low"], own["high"], digits=3)}
     return pd.DataFrame(rows).T.rename_axis("method")
