@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def test_a_shipped_network_is_taken_without_training_and_predicts_what_its_card_
     again = results.records(chest.PAPER.metrics(study, RUN), digits=4)
     assert again == card["metrics"] and again[0]["measure"] == "AUROC, plain mean"
     assert card["weights"] == sum(weight.numel() for weight in study.model(RUN).parameters())
+
+
+def test_a_network_of_a_collection_of_pictures_is_shipped_as_well(trained_gated, tmp_path, monkeypatch):
+    from tiny_gated import OURS
+    from tiny_gated import TINY as GATED
+
+    monkeypatch.setattr(shipped, "folder", lambda paper: tmp_path / "networks")
+    card = json.loads((shipped.ship(trained_gated, OURS, "mdlib publish gated") / "card.json").read_text())
+    study = chapters.load("gated").open(data_dir=str(trained_gated.data.folder), run_dir=str(tmp_path / "run"),
+                                        device="cpu", overrides=GATED | {"exhibits": []})
+    assert shipped.adopt(study, OURS) and not shipped.adopt(study, replace(OURS, collection="breast"))
+    assert results.records(study.paper.metrics(study, OURS), digits=4) == card["shipped"]["metrics"]
+    assert list(shipped.table("gated").columns)[:2] == ["accuracy", "without the image"]
 
 
 @pytest.mark.parametrize("overrides", [{"growth": 6}, {"epochs": 2}, {"exhibits": ["fig9"]}])
@@ -135,11 +149,10 @@ def test_all_shipped_networks_together_are_small():
 
 
 @pytest.mark.parametrize("paper, name", [(paper, name) for paper in chapters.PAPERS for name in shipped.names(paper)])
-def test_the_metrics_of_a_shipped_network_come_out_again(paper, name, book_studies):
+def test_the_metrics_of_a_shipped_network_come_out_again(paper, name, book_studies, request):
     card = json.loads((shipped.folder(paper) / name / "card.json").read_text())
-    if not card["data"]["phantoms"]:
-        pytest.skip("its pictures are not here")
-    study = book_studies(paper)
+    real = not card["data"]["phantoms"]
+    study = book_studies(paper, str(request.getfixturevalue("real_data") / card["data"]["name"]) if real else "")
     run = type(study.paper.default_run)(**card["run"])
     assert shipped.adopt(study, run) or study.is_trained(run)
     again = study.paper.metrics(study, run).set_index("measure")
@@ -149,9 +162,10 @@ def test_the_metrics_of_a_shipped_network_come_out_again(paper, name, book_studi
 
 @pytest.fixture(scope="module")
 def book_studies(tmp_path_factory):
-    """A chapter with the settings of the book, on its phantoms, in a new run folder."""
+    """A chapter with the settings of the book, on its phantoms or on a collection, in a new run folder."""
     folder = tmp_path_factory.mktemp("book")
-    return functools.cache(lambda paper: chapters.load(paper).open(run_dir=str(folder / paper), device="cpu"))
+    return functools.cache(lambda paper, data_dir: chapters.load(paper).open(
+        data_dir=data_dir, run_dir=str(folder / paper / Path(data_dir).name), device="cpu"))
 
 
 @pytest.mark.soak
