@@ -1,4 +1,4 @@
-"""A baseline from metadata and intensity alone: what a network has to beat to show that it uses image content."""
+"""Baselines from metadata, intensity or colour alone: what a network has to beat to show that it uses image content."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -40,3 +40,20 @@ def _one_class(train_x: np.ndarray, truth: np.ndarray, test_x: np.ndarray) -> np
         return np.full(len(test_x), outcomes[0] if len(outcomes) else 0.5)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return model.fit(train_x[known], truth[known]).predict_proba(test_x)[:, 1]
+
+
+def colour_features(images: np.ndarray) -> np.ndarray:
+    """Mean and spread of each channel, (N, 6) of images (N, H, W, 3), or (N, 2) of grey ones (N, H, W) (ours)."""
+    pixels = images.reshape(len(images), images.shape[1] * images.shape[2], -1)
+    return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1)], axis=1)
+
+
+def class_baseline(train_x: np.ndarray, train_class: np.ndarray, test_x: np.ndarray, n_classes: int) -> np.ndarray:
+    """Probabilities (M, n_classes) by one logistic regression on standardised features, classes weighed alike (ours).
+
+    train_x (N, F), train_class int (N,), test_x (M, F). 0 for a class that training does not have.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
+    found = np.zeros((len(test_x), n_classes))
+    found[:, np.unique(train_class)] = model.fit(train_x, train_class).predict_proba(test_x)
+    return found

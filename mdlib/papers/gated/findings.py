@@ -33,7 +33,7 @@ def at_start(features: Tensor, seed: int = 0) -> pd.DataFrame:
                       "cells moved": int((lit_pixels(attention.numpy(), upsample=1)[1] != before).sum()),
                       "cells": before.size,
                       "correlation": float(np.mean([torch.corrcoef(pair)[0, 1] for pair in pairs.double()]))}
-    return pd.DataFrame(rows).T.rename_axis("mechanism")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("mechanism")
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def gates(before_relu: Tensor, seed: int = 0) -> pd.DataFrame:
         rows[before] = {"shut": (found == 0).float().mean().item(), "dead": dead,
                         "changed": bool((found - agreement).abs().max() > NEAR), "lowest": found.min().item(),
                         "highest": found.max().item()}
-    return pd.DataFrame(rows).T.rename_axis("compared with S")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("compared with S")
 
 
 def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:

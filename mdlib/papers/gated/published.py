@@ -1,53 +1,25 @@
 """The figures that the book quotes: accuracies, differences and coverage of trainings, written once, read as tables."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mdlib.evaluate import classification, paired, resampling
+from mdlib.evaluate import baseline, multiclass, paired, resampling
 from mdlib.models.channel_attention import MECHANISMS
 from mdlib.papers.gated import coverage_tables, instances
 from mdlib.papers.gated.data import PARTS
-from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, TESTED, exhibit
+from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
 from mdlib.study.study import Study
 
 BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
-MEASURES = ("accuracy", "balanced accuracy", "macro AUROC")
 DIFFERENCE = "difference of accuracy"
 COLUMNS = {"evaluation": ("label", "collection", "measure", "value", "low", "high", "seeds", "pictures", "patients"),
            "coverage": ("label", "measure", "value", "low", "high", "boxes", "pictures", "seeds"),
            "fig1": ("collection", "pictures", "measure", "value", "low", "high")}
 COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits whose attention is measured
-
-
-def correct(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Whether the most probable class is the true one: (S, N, K) and (N, K) -> 0 or 1, (S, N)."""
-    return (scores.argmax(axis=2) == targets.argmax(axis=1)).astype(float)
-
-
-def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_bootstrap: int, seed: int
-             ) -> pd.DataFrame:
-    """Accuracy, balanced accuracy (mean recall over classes) and macro AUROC of S trainings: measure, value, low, high.
-
-    scores (S, N, K), targets (N, K) 0 or 1, patients (N,). Means over trainings, intervals over patients.
-    """
-    right = correct(scores, targets).mean(axis=0)
-
-    def both(weights: np.ndarray) -> np.ndarray:
-        exact = weights.T.astype(float)
-        recall = resampling.ratio(exact @ (right[:, None] * targets), exact @ targets)
-        return np.stack([exact @ right / exact.sum(axis=1), resampling.mean_of_known(recall, axis=1)], axis=1)
-    value = resampling.once(both, patients)
-    low, high = resampling.interval(resampling.resample(both, patients, n_bootstrap, seed), paired.LEVEL)
-    names = [str(k) for k in range(targets.shape[1])]
-    auroc = classification.bootstrap(targets, scores, patients, names=names, n_bootstrap=n_bootstrap, seed=seed)
-    auroc = auroc.loc[classification.PLAIN, ["auroc", "low", "high"]]
-    return pd.DataFrame([*zip(MEASURES[:2], value, low, high, strict=True), (MEASURES[2], *auroc)],
-                        columns=["measure", "value", "low", "high"])
 
 
 def evaluate(study: Study, name: str) -> pd.DataFrame:
@@ -61,8 +33,8 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
     for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items():
         of = study.predict(runs)
         (scores,) = of.scores.values()
-        found = measures(scores, of.targets, of.patients, **options)
-        right = correct(scores, of.targets)
+        found = multiclass.measures(scores, of.targets, of.patients, **options)
+        right = multiclass.correct(scores, of.targets)
         if label == REFERENCE:      # the first
             first = (of.labels.index, right)
         elif first and of.labels.index.equals(first[0]):
@@ -85,28 +57,17 @@ def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
     """Accuracy and more of one training beside the colour baseline: measure, value, low, high, baseline."""
     of = study.predict([run], part)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
-    found = measures(of.stacked()[run.series], of.targets, of.patients, **options)
-    blind = measures(colour_baseline(study, run, part)[None], of.targets, of.patients, **options)
+    found = multiclass.measures(of.stacked()[run.series], of.targets, of.patients, **options)
+    blind = multiclass.measures(colour_baseline(study, run, part)[None], of.targets, of.patients, **options)
     return found.assign(baseline=blind["value"])
 
 
 def colour_baseline(study: Study, run: Run, part: str = "test") -> np.ndarray:
-    """Probabilities (N, K) from six numbers of a thumbnail: mean and spread of red, green and blue, or two of grey.
-
-    A logistic regression, fitted to the training part. It sees no shape.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    pixels, rows = study.samples("train", run).pixels, {name: study.data.rows(name, run) for name in ("train", part)}
-    features = {name: np.concatenate([np.atleast_2d(pixels[own].mean(axis=(1, 2)).T), np.atleast_2d(
-        pixels[own].std(axis=(1, 2)).T)]).T for name, own in rows.items()}
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
-    model.fit(features["train"], study.data.of(run).targets[rows["train"]])
-    found = np.zeros((len(rows[part]), len(study.data.classes(run))))
-    found[:, model.classes_] = model.predict_proba(features[part])
-    return found
+    """Probabilities (N, K) from the mean and spread of the channels of a thumbnail: it sees no shape."""
+    train, test = (study.data.rows(name, run) for name in ("train", part))
+    pixels = study.samples("train", run).pixels
+    return baseline.class_baseline(baseline.colour_features(pixels[train]), study.data.of(run).targets[train],
+                                   baseline.colour_features(pixels[test]), len(study.data.classes(run)))
 
 
 def publish(study: Study) -> dict[str, Any]:
@@ -183,6 +144,7 @@ def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> p
         if label in printed:
             low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
             paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
-        rows[label] = {f"paper, {total} pictures": paper, "here": "not rebuilt" if own is None else
+        absent = "–" if label in RUNS[name] or label == REFERENCE else "not rebuilt"
+        rows[label] = {f"paper, {total} pictures": paper, "here": absent if own is None else
                        tables.with_interval(own["value"], own["low"], own["high"], digits=3)}
     return pd.DataFrame(rows).T.rename_axis("method")
