@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from scipy.special import softmax
@@ -130,16 +129,6 @@ def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
         labels = truth.labels(bags.table["bag"].iat[row])
         return [line for number in boxes["number"] for line in study_cases.outlines(labels == number)]
     return box_outlines(boxes[list(EDGES)].to_numpy())
-
-
-def per_picture(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 1: of each picture with known boxes, how many instances decide its class, and what share of it they cover.
-
-    The share of a picture is that of its largest instance, and of all of them together (their boxes may overlap).
-    """
-    own = boxes[boxes["decides"]]
-    area = (own["bottom"] - own["top"]) * (own["right"] - own["left"])
-    return area.groupby(own["row"]).agg(instances="size", largest="max", together="sum")
 
 
 def _channels_last(pixels: np.ndarray) -> np.ndarray:
