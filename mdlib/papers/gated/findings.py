@@ -80,7 +80,7 @@ def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
 
 
 def taps_inside(cells: int = 7, rates: Sequence[int] = (1, 2, 3, 4, 6)) -> pd.Series:
-    """The share of the nine taps of a 3 x 3 kernel that lie inside a map, by dilation: the mean over cells x cells."""
+    """The share of the nine taps of a 3 x 3 kernel inside a map, by dilation; the mean over its cells x cells."""
     found = {}
     for rate in rates:
         conv = nn.Conv2d(1, 1, 3, padding=rate, dilation=rate, bias=False)
