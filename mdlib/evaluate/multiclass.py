@@ -19,7 +19,9 @@ def measures(scores: np.ndarray, targets: np.ndarray, patients: Sequence, *, n_b
              ) -> pd.DataFrame:
     """Accuracy, balanced accuracy (mean recall over classes) and macro AUROC of S trainings: measure, value, low, high.
 
-    scores (S, N, K), targets (N, K) 0 or 1, patients (N,). Means over trainings, 95 % intervals over patients.
+    scores (S, N, K), targets (N, K) 0 or 1 with a single 1 per row, patients (N,). A class without pictures is left out
+    of the means over classes. Values are means over trainings. The 95 % intervals are over patients; that of the AUROC
+    is over trainings too (`classification.bootstrap`).
     """
     right = correct(scores, targets).mean(axis=0)
 

@@ -76,7 +76,7 @@ def _check(case: Any, where: str) -> None:
             raise SettingsError("a twin has as many instances and gates as its case", twin_where)
     gates = np.asarray(case.gates, float)
     if gates.ndim != 1 or not np.all((gates >= 0) & (gates <= 1)):
-        raise SettingsError("gates must be numbers in [0, 1], one a channel", where)
+        raise SettingsError("gates must be numbers in [0, 1], one per channel", where)
     for i, of in enumerate(case.instances):
         _check_instance(of, case.instances[0] if i else None, f"{where}, instance {i + 1}")
     if taken := {mark[4] for mark in case.marks if len(mark) == 6} & {mark[4] for mark in marks(case)}:

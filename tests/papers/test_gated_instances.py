@@ -30,7 +30,7 @@ def test_the_explorer_takes_the_cases_and_each_phantom_that_can_have_a_twin_has_
     assert len(widget.cases) == len(rows) and any(case.twins for case in cases)
     for case, row in zip(cases, rows, strict=True):
         label = trained_gated.data.of(run).table["label"].iat[row]
-        named = {"fungi": ["without head 1"], "breast": ["without invasion"] * (label == "Invasive")}[run.collection]
+        named = {"fungi": ["head 1"], "breast": ["invasion"] * (label == "Invasive")}[run.collection]
         assert list(case.twins) == named and case.name == bag_of(trained_gated, run, row)
         assert case.classes[int(np.argmax(case.truth))] == label and case.truth.sum() == 1
         assert list(case.contours) == [label] and ("gates" in widget.cases[0]) == (run.network in ("gated", "se"))
@@ -88,6 +88,8 @@ def test_a_twin_is_the_picture_drawn_without_an_instance_and_its_output_that_of_
         out = model(**gated.inputs(instances.as_batch(trained_gated, run, picture), model))
     np.testing.assert_allclose(twin.logits, out["logits"][0], atol=1e-5)
     assert (twin.logits != case.logits).any() and name in twin.name and name in case.twins
+    labels = [bags.classes[int(np.argmax(of.truth))] for of in (case, twin)]
+    assert labels == ([bags.table["label"].iat[row]] * 2 if run == OURS else ["Invasive", "InSitu"])
 
 
 @COLLECTIONS

@@ -16,26 +16,34 @@ from mdlib.papers.gated.networks import Run, inputs
 from mdlib.papers.gated.training import outputs
 from mdlib.study.study import Study
 
-PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of them is lit is not said
+PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of a picture is lit is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
 MEASURES = ("covered", "chance", "covered minus chance", "lit", "recall at IoU 0.5", "recall at IoU 0.3",
             "centre in crop", *POINTED, "uniform")
 
 
 class Located(NamedTuple):
-    """Maps and boxes of the test pictures of a training, and the known boxes that decide their class."""
+    """Maps and boxes of the N pictures of a part, and the M known boxes that decide their class."""
 
     maps: np.ndarray        # (N, 4 h, 4 w) float64: Omega, upsampled
     masks: np.ndarray       # (N, 4 h, 4 w) bool: where it is above the threshold
-    crops: np.ndarray       # (N, n, 4)
-    found: np.ndarray       # (N, n) bool
-    known: np.ndarray       # (M, 4)
-    images: np.ndarray      # (M,): the picture of each known box
-    patients: np.ndarray    # (M,)
+    crops: np.ndarray       # (N, n, 4): top, left, bottom, right in fractions of the picture
+    found: np.ndarray       # (N, n) bool: False for a crop that repeats the first
+    known: np.ndarray       # (M, 4), as crops
+    images: np.ndarray      # (M,) int: the picture of each known box, from 0 to N - 1
+    patients: np.ndarray    # (M,): its patient
+
+
+def known_boxes(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
+    """The known boxes that decide the class of the pictures of a part, as `GatedData.boxes`; empty where none are."""
+    boxes = study.data.boxes(run)
+    return boxes[boxes["decides"] & boxes["row"].isin(study.data.rows(part, run))]
 
 
 def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarray]:
-    """What a trained network gives for a part beside its logits: attention, boxes and found, semantic and gates if any.
+    """What a trained network gives for a part beside its logits (see `models.instance_fusion`), by name.
+
+    attention, boxes and found, and where the mechanism has them semantic and gates; arrays with one row per picture.
 
     The boxes of a network that cuts none, because it sees the thumbnail alone, are those that it would cut.
     """
@@ -53,8 +61,7 @@ def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarra
 
 def located(study: Study, run: Run, part: str = "test") -> Located:
     """What the attention of a trained network lights in a part. Raises SettingsError where no boxes are known."""
-    rows, boxes = study.data.rows(part, run), study.data.boxes(run)
-    boxes = boxes[boxes["decides"] & boxes["row"].isin(rows)]
+    rows, boxes = study.data.rows(part, run), known_boxes(study, run, part)
     if boxes.empty:
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
     out = attention(study, run, part)
@@ -64,11 +71,12 @@ def located(study: Study, run: Run, part: str = "test") -> Located:
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
-    """How well the attention of some trainings of one series finds the known instances, one row per measure.
+    """How well the attention of trainings that differ in their seed finds the known instances, one row per measure.
 
-    Columns: measure, value, low, high, boxes, pictures, seeds. Of each box those of `evaluate.coverage.measures`; of
-    each picture those of `evaluate.localisation` with all of its boxes as the mask, and `uniform`, what a map that is
-    the same everywhere scores in them. Means over seeds, 95 % intervals over patients.
+    Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
+    `evaluate.coverage`; means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the
+    mask, and of `uniform`, what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals
+    over patients. Raises SettingsError where no boxes are known.
     """
     each = [located(study, run, part) for run in runs]
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
@@ -93,10 +101,13 @@ def _inside(one: Located, shown: np.ndarray) -> np.ndarray:
 
 
 def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
-    """Covered, and covered by chance, against the share of the picture that is lit: lit, series, value, low, high.
+    """Share of boxes covered, and covered by chance, against the share of the picture that is lit.
 
-    The masks are the highest pixels of each map. The last series is what the paper prints, whatever was lit there.
+    Columns: lit, series, value, low, high (95 % intervals over patients). The masks are the highest pixels of each map.
+    The last series is what the paper prints, however much was lit there. Empty where no boxes are known.
     """
+    if known_boxes(study, run, part).empty:
+        return pd.DataFrame(columns=["lit", "series", "value", "low", "high"])
     one = located(study, run, part)
     found = coverage.curve(one.maps, one.known, one.images, seed=study.seed)
     rows = []

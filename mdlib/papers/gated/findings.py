@@ -62,7 +62,8 @@ def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
     """How concentrated S is for each way to sum over channels, and the gradient that is left for the dilated blocks.
 
     features X (B, C, H, W). One row per `normalise` and size of the blocks: standard deviation over the pixels of M as
-    it is normalised, largest value of S, its entropy in bits, norm of the gradient of the squared global vector.
+    it is normalised, largest value of S, its entropy in bits (means over the pictures), and the norm of the gradient of
+    the blocks' weights, the loss being the sum of squares of the global vectors, the means of X' over the pixels.
     """
     features, rows = features.double(), []
     for full, normalise in ((True, "sum"), (True, "mean"), (True, "standard"), (False, "sum"), (False, "standard")):
@@ -79,7 +80,7 @@ def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
 
 
 def taps_inside(cells: int = 7, rates: Sequence[int] = (1, 2, 3, 4, 6)) -> pd.Series:
-    """The share of the taps of a 3 x 3 kernel that lie inside a map of cells x cells, by its dilation."""
+    """The share of the nine taps of a 3 x 3 kernel inside a map, by dilation; the mean over its cells x cells."""
     found = {}
     for rate in rates:
         conv = nn.Conv2d(1, 1, 3, padding=rate, dilation=rate, bias=False)
@@ -89,9 +90,10 @@ def taps_inside(cells: int = 7, rates: Sequence[int] = (1, 2, 3, 4, 6)) -> pd.Se
 
 
 def schedule(epochs: int = 200, learning_rate: float = 0.05) -> pd.DataFrame:
-    """Section 3's schedule, one row per epoch: lambda, learning rate, and the share of all learning for each loss.
+    """The schedule of section 3, one row per epoch from 0: lambda, rate, global, fusion.
 
-    global, fusion: the weight of the loss times the rate, over the sum of the rates of all epochs.
+    global, fusion: the weight of each loss of eq. 3 times the learning rate, as a share of the sum of the rates of all
+    epochs: how much of the training is for this loss.
     """
     shares = np.arange(epochs) / epochs
     weight = np.array([global_weight(share, "paper") for share in shares])

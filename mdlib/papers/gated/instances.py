@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from PIL import Image
 from scipy.special import softmax
 from torch import Tensor
 
@@ -22,60 +22,65 @@ from mdlib.study.study import Study
 from mdlib.widgets.records import Case
 
 MAPS = {"attention": "attention Ω", "semantic": "semantic map S"}
+LABELS_WITHOUT = {"invasion": "InSitu"}     # what a twin lacks: its class, where that is not the picture's
 
 
 def of_batch(model: torch.nn.Module, batch: Mapping[str, Tensor], size: int) -> list[dict[str, np.ndarray]]:
-    """What a network gives for each picture of a batch as arrays, its `crops` uint8 (n, size, size[, 3]) beside it."""
+    """What a network gives for each picture of a batch (see `models.instance_fusion`), as arrays without a batch axis.
+
+    Where it has boxes, also `crops`, uint8 (n, size, size[, 3]): the boxes cut from the picture.
+    """
+    device = next(model.parameters()).device
+    batch = {name: value.to(device) for name, value in batch.items()}
     with torch.inference_mode():
-        out = model(**inputs(dict(batch), model))
-    found = {name: value.float().cpu().numpy() for name, value in out.items()}
+        out = model(**inputs(batch, model))
+    arrays = {name: value.float().cpu().numpy() for name, value in out.items()}
     if "boxes" in out:
         cut = crops(batch["picture"], batch["extent"], out["boxes"], size).mul(255).round().byte()
-        found["crops"] = _channels_last(cut.cpu().numpy())
-    return [{name: value[i] for name, value in found.items()} for i in range(len(out["logits"]))]
+        arrays["crops"] = _channels_last(cut.cpu().numpy())
+    return [{name: value[i] for name, value in arrays.items()} for i in range(len(out["logits"]))]
 
 
-def shown(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The fields of `Case` that one picture's output of a network fills: maps, instances and gates."""
-    fields: dict[str, Any] = {"maps": {words: found[name][None] for name, words in MAPS.items() if name in found}}
-    if "crops" in found:
-        fields["instances"] = [(crop, (left, top, right - left, bottom - top), bool(is_found), "") for
-                               crop, (top, left, bottom, right), is_found in
-                               zip(found["crops"], found["boxes"].tolist(), found["found"], strict=True)]
-    if "gates" in found:
-        fields["gates"] = found["gates"]
+def case_fields(output: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of `Case` that a network's output for one picture fills (as `of_batch`): maps, instances and gates."""
+    fields: dict[str, Any] = {"maps": {words: output[name][None] for name, words in MAPS.items() if name in output}}
+    if "crops" in output:
+        fields["instances"] = [(crop, (left, top, right - left, bottom - top), bool(found), "") for
+                               crop, (top, left, bottom, right), found in
+                               zip(output["crops"], output["boxes"].tolist(), output["found"], strict=True)]
+    if "gates" in output:
+        fields["gates"] = output["gates"]
     return fields
 
 
 def cases(study: Study, run: Run, model: torch.nn.Module, rows: Sequence[int]) -> list[Case]:
-    """Pictures of the test part, at these places in it, for the explorer; phantoms with their twins.
-
-    A twin of a fungus lacks its first head that is wholly in the picture and of breast tissue what invades the stroma.
-    """
+    """Pictures of the test part, at these places in it, for the explorer; phantoms with their twins (see `twin`)."""
     samples, of_part = study.samples("test", run), study.data.rows("test", run)
-    found = of_batch(model, samples.batch(list(rows)), study.settings.crop)
-    return [_case(study, run, model, int(of_part[place]), out) for place, out in zip(rows, found, strict=True)]
+    outputs = of_batch(model, samples.batch(list(rows)), study.settings.crop)
+    return [_case(study, run, model, int(of_part[place]), out) for place, out in zip(rows, outputs, strict=True)]
 
 
 def _case(study: Study, run: Run, model: torch.nn.Module, row: int, out: dict[str, np.ndarray]) -> Case:
-    bags, classes = study.data.of(run), study.data.classes(run)
-    name, picture = bags.table["bag"].iat[row], bags.read(row)
-    case = {"classes": classes, "truth": np.eye(len(classes))[bags.targets[row]], "outline": "instance"}
-    drawn = twin(study, run, row)
-    twins = {} if drawn is None else {drawn[0]: Case(**case, name=f"{name}, {drawn[0]}", **_seen(
-        study, run, model, drawn[1], f"{name}, drawn again, {drawn[0]}"))}
-    return Case(**case, name=name, twins=twins, contours={classes[bags.targets[row]]: outlines(study, run, row)},
-                **_shown(picture, out, f"The picture {name}, {classes[bags.targets[row]]}"))
+    """The picture in a row of the collection, for which the network gives `out`, with its twin if it has one."""
+    bags, size = study.data.of(run), study.settings.crop
+    name, label = bags.table["bag"].iat[row], bags.table["label"].iat[row]
+    truth = dict(zip(bags.classes, np.eye(len(bags.classes)), strict=True))
+    twins = {}
+    if drawn := twin(study, run, row):
+        part, picture = drawn
+        (of_twin,) = of_batch(model, as_batch(study, run, picture), size)
+        twins[part] = Case(classes=bags.classes, truth=truth[LABELS_WITHOUT.get(part, label)],
+                           name=f"{name} without {part}", **_outputs(picture, of_twin),
+                           alt=f"The picture {name}, drawn again without {part}")
+    return Case(classes=bags.classes, truth=truth[label], name=name, twins=twins, outline="instance",
+                contours={label: outlines(study, run, row)}, **_outputs(bags.read(row), out),
+                alt=f"The picture {name}, {label}")
 
 
-def _seen(study: Study, run: Run, model: torch.nn.Module, picture: np.ndarray, alt: str) -> dict[str, Any]:
-    """A picture uint8 (H, W, 3) that is in no file, with what the network gives for it."""
-    return _shown(picture, of_batch(model, as_batch(study, run, picture), study.settings.crop)[0], alt)
-
-
-def _shown(picture: np.ndarray, out: dict[str, np.ndarray], alt: str) -> dict[str, Any]:
-    return {"image": pages.shown(picture), "logits": out["logits"], "probability": softmax(out["logits"]), "alt": alt,
-            **shown(out)}
+def _outputs(picture: np.ndarray, out: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of `Case` for a picture uint8 (H, W[, 3]) and what the network gives for it."""
+    return {"image": pages.shown(picture), "logits": out["logits"], "probability": softmax(out["logits"]),
+            **case_fields(out)}
 
 
 def box_outlines(boxes: np.ndarray) -> list[np.ndarray]:
@@ -95,22 +100,24 @@ def as_batch(study: Study, run: Run, picture: np.ndarray) -> dict[str, Tensor]:
 
 def grey(picture: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) -> (H, W), as files are read in grey."""
-    from PIL import Image
-
     return np.asarray(Image.fromarray(picture).convert("L"))
 
 
 def twin(study: Study, run: Run, row: int) -> tuple[str, np.ndarray] | None:
-    """What a phantom is drawn without, in words, and the picture, uint8 (H, W, 3); None where there is none."""
+    """What a phantom is drawn again without, in words, and the picture, uint8 (H, W, 3); None where there is none.
+
+    Fungi lack their first head ("head 1"), with its stipe; invasive breast tissue what invades the stroma ("invasion":
+    gaps in the membrane and nests of tumour cells). Other breast tissue and real pictures have no twin.
+    """
     bags = study.data.of(run)
     name = bags.table["bag"].iat[row]
     if not study.data.is_phantom(run):
         return None
     if run.collection == "fungi":
-        return "without head 1", phantom_fungi.twin(bags.data_dir, name, without=(1,))
+        return "head 1", phantom_fungi.twin(bags.data_dir, name, without=(1,))
     if bags.table["label"].iat[row] != "Invasive":
         return None
-    return "without invasion", phantom_breast.twin(bags.data_dir, name)
+    return "invasion", phantom_breast.twin(bags.data_dir, name)
 
 
 def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
@@ -122,16 +129,6 @@ def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
         labels = truth.labels(bags.table["bag"].iat[row])
         return [line for number in boxes["number"] for line in study_cases.outlines(labels == number)]
     return box_outlines(boxes[list(EDGES)].to_numpy())
-
-
-def per_picture(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 1: of each picture with known boxes, how many instances decide its class, and what share of it they cover.
-
-    The share of a picture is that of its largest instance, and of all of them together (their boxes may overlap).
-    """
-    own = boxes[boxes["decides"]]
-    area = (own["bottom"] - own["top"]) * (own["right"] - own["left"])
-    return area.groupby(own["row"]).agg(instances="size", largest="max", together="sum")
 
 
 def _channels_last(pixels: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ class Predictor(inference.Predictor):
             originals = pictures.Pictures(picture.picture[None], np.array([picture.picture.shape[:2]]))
             samples = pictures.PictureSamples(picture.thumbnail[None], originals, np.zeros(1), [0])
             with fabric.autocast():
-                yield instances.of_batch(model, fabric.to_device(samples.batch(1)), self.crop)[0]
+                yield instances.of_batch(model, samples.batch(1), self.crop)[0]
 
     def rows(self, picture: Picture, prediction: dict[str, np.ndarray]) -> Iterator[list]:
         """One row per class; instances: how many different ones were found, empty where the network cuts none."""
@@ -89,7 +89,7 @@ class Predictor(inference.Predictor):
         name = pages.plain(picture.name)
         return {"image": picture.image, "name": name, "classes": self.classes,
                 "probability": softmax(prediction["logits"]), "truth": np.full(len(self.classes), np.nan),
-                "alt": f"The picture {name}", **instances.shown(prediction)}
+                "alt": f"The picture {name}", **instances.case_fields(prediction)}
 
     def text(self, picture: Picture, prediction: dict[str, np.ndarray]) -> str:
         """The probabilities, and how many instances were found."""

@@ -7,14 +7,14 @@ import pandas as pd
 
 from mdlib.evaluate import baseline, multiclass, paired, resampling
 from mdlib.models.channel_attention import MECHANISMS
-from mdlib.papers.gated import coverage_tables, instances
+from mdlib.papers.gated import coverage_tables
 from mdlib.papers.gated.data import PARTS
 from mdlib.papers.gated.exhibits import ACCURACY, REFERENCE, RUNS, TESTED, exhibit
 from mdlib.papers.gated.networks import Run
 from mdlib.study import results, tables
 from mdlib.study.study import Study
 
-BOOK = {"bccd": "bccd"}             # published result that holds an exhibit; the others are in that of the book
+FILES = {"bccd": "bccd"}            # exhibit or collection: its file under data/results/gated/grid; else `embedded`
 DIFFERENCE = "difference of accuracy"
 COLUMNS = {"evaluation": ("label", "collection", "measure", "value", "low", "high", "seeds", "pictures", "patients"),
            "coverage": ("label", "measure", "value", "low", "high", "boxes", "pictures", "seeds"),
@@ -25,9 +25,9 @@ COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits wh
 def evaluate(study: Study, name: str) -> pd.DataFrame:
     """The measures of the trainings of an exhibit, and their differences of accuracy: one row per measure.
 
-    Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is that to
-    REFERENCE, where the exhibit has it, on the same pictures. Of this run where its settings train the exhibit; else,
-    on phantoms, as published; else empty.
+    Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is the
+    accuracy less that of REFERENCE, where the exhibit has it and both are tested on the same pictures. Computed where
+    the settings of the run train the exhibit; else, on phantoms, as published; else empty.
     """
     options, rows, first = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}, [], None
     for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items():
@@ -46,7 +46,7 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
 
 
 def _joined(study: Study, part: str, name: str, found: list[pd.DataFrame]) -> pd.DataFrame:
-    """The tables one below the other; without any that of `read`, or empty for pictures that are no phantoms."""
+    """The tables one below the other; without any, the published one of phantoms, an empty one of other pictures."""
     if found:
         return pd.concat(found, ignore_index=True)[list(COLUMNS[part])]
     runs = [Run("gated", collection=collection) for collection in study.data.names]
@@ -54,7 +54,7 @@ def _joined(study: Study, part: str, name: str, found: list[pd.DataFrame]) -> pd
 
 
 def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
-    """Accuracy and more of one training beside the colour baseline: measure, value, low, high, baseline."""
+    """`multiclass.measures` of one training, and beside each what `colour_baseline` reaches: a further column."""
     of = study.predict([run], part)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     found = multiclass.measures(of.stacked()[run.series], of.targets, of.patients, **options)
@@ -63,7 +63,10 @@ def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
 
 
 def colour_baseline(study: Study, run: Run, part: str = "test") -> np.ndarray:
-    """Probabilities (N, K) from the mean and spread of the channels of a thumbnail: it sees no shape."""
+    """Probabilities (N, K) for a part, from mean and standard deviation of each channel of the thumbnails.
+
+    These are six numbers where `run` sees colour and two where it sees grey; they know no shape.
+    """
     train, test = (study.data.rows(name, run) for name in ("train", part))
     pixels = study.samples("train", run).pixels
     return baseline.class_baseline(baseline.colour_features(pixels[train]), study.data.of(run).targets[train],
@@ -81,13 +84,14 @@ def publish(study: Study) -> dict[str, Any]:
 
 
 def coverage(study: Study, name: str) -> pd.DataFrame:
-    """`coverage_tables.measures` of the trainings of an exhibit, by label; of this run, or as `evaluate`.
+    """`coverage_tables.measures` of the trainings of an exhibit, by label; computed, published or empty as `evaluate`.
 
-    Empty where nothing is known of the instances.
+    Also empty where nothing is known of the instances.
     """
     found = [coverage_tables.measures(study, runs).assign(label=label)
              for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items()
-             if runs[0].network in MECHANISMS and runs[0].sampler != "truth" and len(study.data.boxes(runs[0]))]
+             if runs[0].network in MECHANISMS and runs[0].sampler != "truth"
+             and len(coverage_tables.known_boxes(study, runs[0]))]
     return _joined(study, "coverage", name, found)
 
 
@@ -104,19 +108,23 @@ def parts(study: Study) -> list[dict[str, Any]]:
 
 
 def fig1(study: Study, name: str) -> pd.DataFrame:
-    """Fig. 1: the median (lowest, highest) number of instances in a picture, and the share of it that they cover.
+    """Fig. 1: how many instances decide the class of a picture, and what share of it they cover; one row per measure.
 
-    Columns: collection, pictures, measure, value, low, high. Empty where nothing is known of the instances.
+    Columns: collection, pictures (those with known instances), measure, value (median over the pictures), low and high
+    (smallest and largest). Measures: `instances`, their number; `largest`, the area of the largest box as a share of
+    the picture; `together`, the sum of the areas (boxes may overlap). Empty where nothing is known of the instances.
     """
-    found = instances.per_picture(study.data.boxes(Run("gated", collection=name)))
-    if found.empty:
+    boxes = study.data.boxes(Run("gated", collection=name)).query("decides")
+    if boxes.empty:
         return pd.DataFrame(columns=list(COLUMNS["fig1"]))
-    ends = found.agg(["median", "min", "max"]).T.set_axis(["value", "low", "high"], axis=1)
-    return ends.rename_axis("measure").reset_index().assign(collection=name, pictures=len(found))
+    area = (boxes["bottom"] - boxes["top"]) * (boxes["right"] - boxes["left"])
+    of_picture = area.groupby(boxes["row"]).agg(instances="size", largest="max", together="sum")
+    ends = of_picture.agg(["median", "min", "max"]).T.set_axis(["value", "low", "high"], axis=1)
+    return ends.rename_axis("measure").reset_index().assign(collection=name, pictures=len(of_picture))
 
 
 def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """The differences of accuracy of an exhibit to its reference, for people: one row per other training."""
+    """The differences of accuracy of an exhibit to REFERENCE with their verdicts, for people: one row per label."""
     own = table[table["measure"] == DIFFERENCE] if len(table) else pd.DataFrame(
         columns=["label", "value", "low", "high", "seeds"])
     own = own[["label", "seeds", "value", "low", "high"]].astype({"seeds": int})
@@ -126,7 +134,7 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 def read(part: str, name: str) -> pd.DataFrame:
     """A published table: part `evaluation` or `coverage`, and the exhibit, or `fig1` and the collection; else empty."""
-    found = results.read("gated", f"grid/{BOOK.get(name, 'embedded')}", needs=part)[part].get(name, [])
+    found = results.read("gated", f"grid/{FILES.get(name, 'embedded')}", needs=part)[part].get(name, [])
     return results.table(found, COLUMNS[part])
 
 
