@@ -28,7 +28,7 @@ LABELS_WITHOUT = {"invasion": "InSitu"}     # what a twin lacks: its class, wher
 def of_batch(model: torch.nn.Module, batch: Mapping[str, Tensor], size: int) -> list[dict[str, np.ndarray]]:
     """What a network gives for each picture of a batch (see `models.instance_fusion`), as arrays without a batch axis.
 
-    Where it has boxes, also `crops`, uint8 (n, size, size[, 3]): the boxes cut from the picture.
+    Where it has boxes, also `crops`, uint8 (n, size, size[, 3]): the boxes, cut from what the network cuts them from.
     """
     device = next(model.parameters()).device
     batch = {name: value.to(device) for name, value in batch.items()}
@@ -36,7 +36,10 @@ def of_batch(model: torch.nn.Module, batch: Mapping[str, Tensor], size: int) -> 
         out = model(**inputs(batch, model))
     arrays = {name: value.float().cpu().numpy() for name, value in out.items()}
     if "boxes" in out:
-        cut = crops(batch["picture"], batch["extent"], out["boxes"], size).mul(255).round().byte()
+        source, extent = batch["picture"], batch["extent"]
+        if model.source == "thumbnail":
+            source, extent = batch["image"], torch.tensor([batch["image"].shape[2:]]).expand(len(extent), 2)
+        cut = crops(source, extent, out["boxes"], size).mul(255).round().byte()
         arrays["crops"] = _channels_last(cut.cpu().numpy())
     return [{name: value[i] for name, value in arrays.items()} for i in range(len(out["logits"]))]
 
