@@ -79,7 +79,7 @@ def test_the_shipped_set_has_as_many_patients_heads_and_bare_vesicles_of_each_sp
     for case in plan(Settings()):
         patients[case.label].add(case.patient)
         counts[case.label].append((case.heads, case.bare))
-    assert {label: len(found) for label, found in patients.items()} == dict.fromkeys(CLASSES, 20)
+    assert {label: len(found) for label, found in patients.items()} == dict.fromkeys(CLASSES, 30)
     assert len(set.union(*patients.values())) == 100
     for found in counts.values():
         each, bare = (np.bincount(column) for column in np.transpose(found))
