@@ -80,10 +80,10 @@ def test_the_shipped_set_has_as_many_patients_heads_and_bare_vesicles_of_each_sp
         patients[case.label].add(case.patient)
         counts[case.label].append((case.heads, case.bare))
     assert {label: len(found) for label, found in patients.items()} == dict.fromkeys(CLASSES, 30)
-    assert len(set.union(*patients.values())) == 100
+    assert len(set.union(*patients.values())) == 150
     for found in counts.values():
         each, bare = (np.bincount(column) for column in np.transpose(found))
-        assert each[list(HEADS)].tolist() == [25] * 4 and sorted(bare[list(BARE)].tolist()) == [33, 33, 34]
+        assert sorted(each[list(HEADS)].tolist()) == [37, 37, 38, 38] and bare[list(BARE)].tolist() == [50] * 3
 
 
 def test_heads_and_bare_vesicles_are_numbered_and_boxed_as_planned(truth, folder):
