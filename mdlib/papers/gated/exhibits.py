@@ -13,8 +13,8 @@ TRUTH = replace(OURS, sampler="truth")          # what perfect boxes would give
 REFERENCE = "gated attention"                   # with which the others are compared
 
 
-def _changed(**labels: dict) -> dict[str, Run]:
-    return {REFERENCE: OURS, **{label.replace("_", " "): replace(OURS, **change) for label, change in labels.items()}}
+def _changed(changes: dict[str, dict]) -> dict[str, Run]:
+    return {REFERENCE: OURS, **{label: replace(OURS, **change) for label, change in changes.items()}}
 
 
 def _baselines(collection: str) -> dict[str, Run]:
@@ -34,22 +34,22 @@ RUNS: dict[str, dict[str, Run]] = {
         "VGG19": "vgg19", "Inception-v3": "inception_v3", "DenseNet-161": "densenet161", "AlexNet": "alexnet",
         "ResNet-152": "resnet152"}.items()},
     "bccd": _baselines("bccd"),
-    "instances": _changed(**{"1 instance": {"n": 1}, "2 instances": {"n": 2}, "6 instances": {"n": 6},
-                             "mean of 4 instances": {"pool": True}, "crops of the thumbnail": {"source": "thumbnail"},
-                             "thumbnail alone": {"fusion": "global"}, "instances alone": {"fusion": "local"},
-                             "threshold at the mean": {"threshold": "mean"},
-                             "Otsu's threshold": {"threshold": "otsu"}}),
-    "attention": _changed(**{"global logits: mean of X (as written)": {"reading": "written"},
-                             "global logits: X under S": {"reading": "semantic"},
-                             "global logits: X under the softmax of Ω": {"reading": "weighted"},
-                             "M: sum over channels (as written)": {"normalise": "sum"},
-                             "M: mean over channels": {"normalise": "mean"},
-                             "S compared with X before its last ReLU": {"before": "prerelu"},
-                             "S compared with X less its mean": {"before": "centred"}}),
-    "schedule": _changed(**{"λ of the paper": {"weight": "paper"}, "rate of the paper": {"rate": "paper"},
-                            "λ and rate of the paper": {"weight": "paper", "rate": "paper"},
-                            "λ reversed, from 0 to 1": {"weight": "reversed"}}),
-    "leak": _changed(**{"split by picture": {"split": "picture"}, "in colour": {"colour": True},
+    "instances": _changed({"1 instance": {"n": 1}, "2 instances": {"n": 2}, "6 instances": {"n": 6},
+                           "mean of 4 instances": {"pool": True}, "crops of the thumbnail": {"source": "thumbnail"},
+                           "thumbnail alone": {"fusion": "global"}, "instances alone": {"fusion": "local"},
+                           "threshold at the mean": {"threshold": "mean"},
+                           "Otsu's threshold": {"threshold": "otsu"}}),
+    "attention": _changed({"global logits: mean of X (as written)": {"reading": "written"},
+                           "global logits: X under S": {"reading": "semantic"},
+                           "global logits: X under the softmax of Ω": {"reading": "weighted"},
+                           "M: sum over channels (as written)": {"normalise": "sum"},
+                           "M: mean over channels": {"normalise": "mean"},
+                           "S compared with X before its last ReLU": {"before": "prerelu"},
+                           "S compared with X less its mean": {"before": "centred"}}),
+    "schedule": _changed({"λ of the paper": {"weight": "paper"}, "rate of the paper": {"rate": "paper"},
+                          "λ and rate of the paper": {"weight": "paper", "rate": "paper"},
+                          "λ reversed, from 0 to 1": {"weight": "reversed"}}),
+    "leak": _changed({"split by picture": {"split": "picture"}, "in colour": {"colour": True},
                         "in colour, split by picture": {"colour": True, "split": "picture"}}),
 }
 ACCURACY: dict[str, dict[str, float]] = {       # what the paper prints

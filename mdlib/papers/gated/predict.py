@@ -55,7 +55,7 @@ class Predictor(inference.Predictor):
         super().__init__(bundle)
         self.settings, self.classes = bundle.settings, tuple(map(str, bundle.facts["classes"]))
         self.colour, self.crop = bool(bundle.facts["colour"]), bundle.settings.crop
-        self.n_train, self.n_patients = (bundle.data["counts"][part] for part in ("train", "patients"))
+        self.n_train = bundle.data["counts"]["train"]
         self.reference = colour_images.Reference.from_arrays(bundle.reference)
 
     def read(self, source: Source, name: str, given: Mapping[str, Any]) -> Picture:
