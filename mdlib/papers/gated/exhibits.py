@@ -50,7 +50,7 @@ RUNS: dict[str, dict[str, Run]] = {
                           "λ and rate of the paper": {"weight": "paper", "rate": "paper"},
                           "λ reversed, from 0 to 1": {"weight": "reversed"}}),
     "leak": _changed({"split by picture": {"split": "picture"}, "in colour": {"colour": True},
-                        "in colour, split by picture": {"colour": True, "split": "picture"}}),
+                      "in colour, split by picture": {"colour": True, "split": "picture"}}),
 }
 ACCURACY: dict[str, dict[str, float]] = {       # what the paper prints
     "table1": {"ResNet-50": 0.907, "residual attention": 0.867, "attend & rectify": 0.871, "trilinear attention": 0.883,
