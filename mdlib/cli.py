@@ -37,7 +37,8 @@ def weights(chapter: str | None, as_csv: bool) -> None:
             click.echo(table.to_csv(index=False, header=i == 0), nl=False)
             continue
         for row in table.itertuples():
-            click.echo(f"{row.chapter:12} {row.network:22} {row.weights:>12,} {row.paper:>12,}  {row.source}")
+            paper = f"{row.paper:,}" if row.paper else "–"      # a paper prints none, or not of this network
+            click.echo(f"{row.chapter:12} {row.network:22} {row.weights:>12,} {paper:>12}  {row.source}")
 
 
 def folder_option(name: str, text: str, **options):

@@ -64,8 +64,8 @@ class Augmentation:
     """What is drawn anew for a picture and its thumbnail alike, whenever a sample is asked for (ours).
 
     Each picture is reflected left to right with probability 1/2, and with `upside_down` top to bottom too; grey values
-    v in [0, 1] become gain (v - 1/2) + 1/2 + offset, the gain drawn from 1 / (1 + tone) to 1 + tone and the offset from
-    -tone / 2 to tone / 2, for each channel by itself. Draws come from torch's global generator.
+    v in [0, 1] become gain (v - 1/2) + 1/2 + offset, clipped to [0, 1]; log gain is uniform between -log(1 + tone) and
+    log(1 + tone), offset between -tone / 2 and tone / 2, for each channel by itself. Draws come from torch's global generator.
     """
 
     upside_down: bool = False

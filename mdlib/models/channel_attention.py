@@ -37,8 +37,8 @@ class NonLocal(nn.Module):
 class Trilinear(nn.Module):
     """Channel-wise attention (Zheng et al. 2019): each channel becomes a mean of those that are like it. No weights.
 
-    X' = softmax(X X^T) X, over C x HW matrices; softmax over the second index. Zheng et al. also take a softmax over
-    the pixels of the first X, which `inner` adds.
+    X' = softmax(X X^T) X, X as a C x HW matrix, softmax over the second index. inner: softmax(softmax(X) X^T) X, the
+    inner softmax over the pixels, as Zheng et al. have it.
     """
 
     def __init__(self, channels: int, inner: bool = False):
@@ -87,7 +87,7 @@ class SqueezeExcitation(nn.Module):
                                   nn.Linear(inner, channels, bias=False), nn.Sigmoid())
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """features (B, C, H, W) -> `features`, `attention`, `gates` in (0, 1)."""
+        """features (B, C, H, W) -> `features`, `attention`, `gates` (B, C) in (0, 1)."""
         gates = self.gate(features.mean(dim=(2, 3)))
         return _answer(gates[:, :, None, None] * features, gates=gates)
 

@@ -53,7 +53,7 @@ class GatedAttention(nn.Module):
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """features X (B, C, H, W) -> `features` X' (B, C, H, W), `attention` Omega (B, H, W),
 
-        `semantic` S (B, H, W), `gates` (B, C).
+        `semantic` S (B, H, W), `gates` (B, C) in [0, 1].
         """
         x = features.relu() if self.before == "prerelu" else features                      # X
         compared = x - x.mean(dim=(2, 3), keepdim=True) if self.before == "centred" else features

@@ -51,9 +51,9 @@ def otsu_threshold(maps: np.ndarray) -> np.ndarray:
     return low[:, 0] + (between.argmax(axis=1) + 1) / BINS * span[:, 0]
 
 
-def quantile_threshold(maps: np.ndarray, share: float = 0.94) -> np.ndarray:
-    """The value that `share` of the pixels of each map do not exceed, (B, H, W) -> (B,)."""
-    return np.quantile(maps, share, axis=(1, 2))
+def quantile_threshold(maps: np.ndarray, below: float = 0.94) -> np.ndarray:
+    """The quantile `below`, in [0, 1], of the pixels of each map, (B, H, W) -> (B,); above it lie 1 - `below`."""
+    return np.quantile(maps, below, axis=(1, 2))
 
 
 THRESHOLDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

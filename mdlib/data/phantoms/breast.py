@@ -61,7 +61,7 @@ class Box(NamedTuple):
 @dataclass(frozen=True)
 class Settings:
     """What decides every pixel of a collection: patients of each class, pictures of each patient, size."""
-    patients: int = 20
+    patients: int = 40
     pictures: int = 5
     height: int = 384
     width: int = 512
@@ -94,7 +94,7 @@ def plan(settings: Settings) -> tuple[Case, ...]:
                  for number in range(settings.patients * settings.pictures))
 
 
-def write(folder: Path | str, patients: int = 20, pictures: int = 5, height: int = 384, width: int = 512,
+def write(folder: Path | str, patients: int = 40, pictures: int = 5, height: int = 384, width: int = 512,
           seed: int = 0, workers: int | None = None) -> Path:
     """Draw a collection into `folder`, in the layout of BACH with truth/ beside it, and return the folder.
 

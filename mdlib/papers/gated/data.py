@@ -1,6 +1,7 @@
 """The collections of a run, and which of their pictures train and test."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +36,30 @@ def write_phantoms(folder: Path | None = None, seed: int = 0) -> Path:
 
 
 def open_data(settings: Gated, folder: Path | None, cache_dir: Path, seed: int) -> "GatedData":
-    """Open the collections of a folder, or the phantoms. Raises DataError for one that cannot be used."""
+    """Open the collections of a folder, or the phantoms; warns of classes without a picture in a part.
+
+    Raises DataError for a collection that cannot be used.
+    """
     folder = folder or write_phantoms()
     found = {name: read(name, place, settings.crop) for name, place in _places(folder).items()}
-    return GatedData(folder, found, settings, seed, cache_dir)
+    data = GatedData(folder, found, settings, seed, cache_dir)
+    for run in (Run("gated", collection=name) for name in found):
+        for part in PARTS:
+            shown = data.labels(part, run)[list(data.classes(run))].any()
+            if not shown.all():
+                warnings.warn(f"{data.of(run).data_dir}: no picture of class {', '.join(shown.index[~shown])} is in the "
+                              f"part {part!r}; add pictures of more patients", stacklevel=2)
+    return data
 
 
 def _places(folder: Path) -> dict[str, Path]:
-    """Where each collection is: the folder itself, or folders called fungi, breast and bccd in it."""
+    """Where each collection is: the folder itself, or folders in it if all are called fungi, breast or bccd."""
     if not folder.is_dir():
         raise DataError("there is no such folder", str(folder), "Name the folder of a collection.")
-    inside = {name: folder / name for name in READERS if (folder / name).is_dir()}
-    return inside or {_layout(folder): folder}
+    inside = _class_names(folder)
+    if inside and set(inside) <= set(READERS):
+        return {name: folder / name for name in READERS if name in inside}
+    return {_layout(folder): folder}
 
 
 def _layout(folder: Path) -> str:
@@ -55,9 +68,13 @@ def _layout(folder: Path) -> str:
     return "bccd" if (folder / "images.csv").is_file() else "fungi"
 
 
+def _class_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*/") if path.name[0] != "." and path.name != "truth")
+
+
 def _species(folder: Path, smallest: int) -> Bags:
     """Folders of pictures, one per class: the paper's species where they are these, else whatever their names are."""
-    names = sorted(path.name for path in folder.glob("*/") if path.name[0] != "." and path.name != "truth")
+    names = _class_names(folder)
     if len(names) < 2:
         raise DataError("this is no collection: there are no two folders of pictures", str(folder), "Name a folder "
                         "with a folder of pictures for each class, one in BACH's layout, or one with images.csv.")
@@ -141,7 +158,7 @@ class GatedData:
     def prepare(self, runs: Sequence[Run]) -> None:
         """Decode the pictures, once for all workers."""
         for run in runs:
-            _ = self._thumbnails(run), self._pictures(run)
+            _ = self.thumbnails(run), self._pictures(run)
 
     def facts(self, run: Run) -> dict[str, Any]:
         """What a network needs to know of the collection to be built: the names of its classes."""
@@ -168,7 +185,8 @@ class GatedData:
             pair = (bach.split if run.collection == "breast" else splits.bag_split)(bags.table, test, self.seed)
         return pair[PARTS.index(part)]
 
-    def _thumbnails(self, run: Run) -> np.ndarray:
+    def thumbnails(self, run: Run) -> np.ndarray:
+        """The thumbnails of all pictures of a collection, uint8 (N, h, w[, 3])."""
         bags = dataclasses.replace(self.of(run), colour=self.in_colour(run))
         return bags.pixels(tuple(self.settings.thumbnail), self._cache(run, "thumbnails"))
 
@@ -183,7 +201,7 @@ class GatedData:
         """The samples of a part: thumbnails and pictures; with known boxes for the sampler "truth"."""
         how = pictures.Augmentation(run.collection in self.settings.upside_down, self.settings.tone)
         boxes = self.true_boxes(run) if run.sampler == "truth" else None
-        return pictures.PictureSamples(self._thumbnails(run), self._pictures(run), self.of(run).targets,
+        return pictures.PictureSamples(self.thumbnails(run), self._pictures(run), self.of(run).targets,
                                        self.rows(part, run), how if augment else None, boxes)
 
     def sizes(self, run: Run) -> np.ndarray:

@@ -52,8 +52,8 @@ class Run(RunSpec):
     split: str = "patient"          # no patient in both parts (ours), or "picture", the paper's
     colour: bool = False            # whether a collection that the settings read in grey is read in colour
     sampler: str = "components"     # or "anchors" (NTS-Net), or "truth": the known boxes (ours)
-    n: int = 4
-    pool: bool = False
+    n: int = 4                      # instances per picture
+    pool: bool = False              # the mean of the instances in place of all of them, one beside the other (ours)
     source: str = "picture"         # or "thumbnail"
     fusion: str = "both"            # or "global" (the thumbnail alone), "local"
     reading: str = "gated"          # or written, semantic, weighted
@@ -74,7 +74,7 @@ class Run(RunSpec):
         return WORDS[field].format(value) if field in WORDS else str(value).replace("_", " ")
 
 
-class Picture(nn.Module):
+class WholePicture(nn.Module):
     """A network of torchvision that sees the whole picture as its thumbnail."""
 
     def __init__(self, network: nn.Module):
@@ -93,7 +93,7 @@ def network(run: Run, settings: Gated, classes: int) -> nn.Module:
                                    BLOCKS[settings.instance_block], settings.strides)
         return Backbone(features, layer_channels(features), classes, nonimage=False)
     if run.network in TORCHVISION:
-        return Picture(_torchvision(run.network, classes, settings.pretrained))
+        return WholePicture(_torchvision(run.network, classes, settings.pretrained))
     if run.network not in MECHANISMS:
         raise SettingsError("no such network", f"networks: {run.network!r}",
                             f"Known: {', '.join((*MECHANISMS, *WHOLE))}.")

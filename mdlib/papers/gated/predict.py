@@ -27,7 +27,7 @@ def card(study, run: Run) -> dict[str, Any] | None:
 
 def reference(study, run: Run) -> dict[str, np.ndarray]:
     """Statistics of the training pictures, limits from the test part: arrays of `colour_images.Reference`."""
-    pixels, paths = study.samples("train", run).pixels, study.data.of(run).paths()
+    pixels, paths = study.data.thumbnails(run), study.data.of(run).paths()
     parts = [study.data.rows(part, run) for part in ("train", "test")]
     train, test = (rows[evenly_spaced(len(rows))] for rows in parts)
     return colour_images.reference((_three(pixels[row]) for row in train), (_three(pixels[row]) for row in test),

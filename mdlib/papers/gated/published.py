@@ -68,7 +68,7 @@ def colour_baseline(study: Study, run: Run, part: str = "test") -> np.ndarray:
     These are six numbers where `run` sees colour and two where it sees grey; they know no shape.
     """
     train, test = (study.data.rows(name, run) for name in ("train", part))
-    pixels = study.samples("train", run).pixels
+    pixels = study.data.thumbnails(run)
     return baseline.class_baseline(baseline.colour_features(pixels[train]), study.data.of(run).targets[train],
                                    baseline.colour_features(pixels[test]), len(study.data.classes(run)))
 

@@ -15,7 +15,7 @@ class Gated:
     """Fan et al., sections 2 and 3. An unmarked field is the paper's number; (ours) marks ours."""
 
     exhibits: tuple[str, ...] = EXHIBITS    # whose networks are trained
-    test: float = 0.25                      # of the pictures of each class
+    test: float = 0.25                      # share of the pictures of each class that is tested on
     thumbnail: tuple[int, ...] = (224, 224)     # height and width in pixels
     crop: int = 336                         # side of an instance in pixels
     grey: tuple[str, ...] = ()              # (ours) collections that are read without colour
@@ -33,7 +33,7 @@ class Gated:
     learning_rate: float = 0.05             # multiplied by 0.1 at each quarter of the training
     momentum: float = 0.9                   # (ours)
     weight_decay: float = 1e-4              # (ours)
-    epochs: int = 200                       # (ours) until lambda is 0
+    epochs: int = 200                       # (ours) the paper names the steps of lambda, which reach 0 after 200
     demo_epochs: int = 6                    # (ours) of the training that the training page runs
     batch_size: int = 16
     n_seeds: int = 1

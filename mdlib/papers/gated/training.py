@@ -12,6 +12,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
 from mdlib import reproducible
 from mdlib.files import fingerprint
@@ -92,7 +93,8 @@ def predict(study: Study, run: Run, model: nn.Module, fabric: Fabric, part: str)
                         index=study.data.labels(part, run).index)
 
 
-def outputs(fabric: Fabric, model: nn.Module, samples, names: tuple[str, ...] = ("logits",)) -> dict[str, np.ndarray]:
+def outputs(fabric: Fabric, model: nn.Module, samples: Dataset,
+            names: tuple[str, ...] = ("logits",)) -> dict[str, np.ndarray]:
     """What a network gives for samples, by name (see `models.instance_fusion`)."""
     return loop.predict(fabric, model, samples, batch_size=PREDICTED_AT_ONCE, outputs=names,
                         inputs=lambda batch: inputs(batch, _plain(model)))
