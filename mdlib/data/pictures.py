@@ -65,7 +65,8 @@ class Augmentation:
 
     Each picture is reflected left to right with probability 1/2, and with `upside_down` top to bottom too; grey values
     v in [0, 1] become gain (v - 1/2) + 1/2 + offset, clipped to [0, 1]; log gain is uniform between -log(1 + tone) and
-    log(1 + tone), offset between -tone / 2 and tone / 2, for each channel by itself. Draws come from torch's global generator.
+    log(1 + tone), offset between -tone / 2 and tone / 2, for each channel by itself. Draws come from torch's
+    global generator.
     """
 
     upside_down: bool = False

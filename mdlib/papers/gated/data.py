@@ -47,8 +47,8 @@ def open_data(settings: Gated, folder: Path | None, cache_dir: Path, seed: int) 
         for part in PARTS:
             shown = data.labels(part, run)[list(data.classes(run))].any()
             if not shown.all():
-                warnings.warn(f"{data.of(run).data_dir}: no picture of class {', '.join(shown.index[~shown])} is in the "
-                              f"part {part!r}; add pictures of more patients", stacklevel=2)
+                warnings.warn(f"{data.of(run).data_dir}: no picture of class {', '.join(shown.index[~shown])} is in "
+                              f"the part {part!r}; add pictures of more patients", stacklevel=2)
     return data
 
 
