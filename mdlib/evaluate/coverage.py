@@ -52,6 +52,16 @@ def chance(masks: np.ndarray, boxes: np.ndarray, images: np.ndarray, share: floa
     return (_rounded(_inside(masks, boxes, images, shifts)) >= share).mean(axis=0)
 
 
+def pixels_in_boxes(boxes: np.ndarray, images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Which pixels of `shape` (N, H, W) have their centre in a box of their picture, bool: for `localisation`."""
+    boxes, images = checked(boxes, images, shape[0])
+    found = np.zeros(shape, bool)
+    edges = np.ceil(boxes * np.tile(shape[1:], 2) - 0.5).astype(int)
+    for image, (top, left, bottom, right) in zip(images, edges, strict=True):
+        found[image, top:bottom, left:right] = True
+    return found
+
+
 def best_iou(crops: np.ndarray, boxes: np.ndarray, images: np.ndarray, found: np.ndarray | None = None) -> np.ndarray:
     """The largest intersection over union of each box with the crops of its picture, in [0, 1].
 
@@ -93,8 +103,8 @@ def highest(maps: np.ndarray, share: float) -> np.ndarray:
     What ties with the first pixel left out is left out too, so a map may light less, and one that is the same
     everywhere lights nothing.
     """
-    if not 0 < share < 1:
-        raise SettingsError(f"is {share}", "parameter share", "Use a share of the picture, above 0 and below 1.")
+    if not 0 <= share < 1:
+        raise SettingsError(f"is {share}", "parameter share", "Use a share of the picture, from 0 to below 1.")
     values = np.asarray(maps, float).reshape(len(maps), -1)
     if not np.isfinite(values).all():
         raise DataError(f"{int((~np.isfinite(values)).sum())} values are not finite", "parameter maps",

@@ -36,6 +36,12 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     return [line / mask.shape[::-1] for line in overlay.contour(mask)]
 
 
+def box_outlines(boxes: np.ndarray) -> list[np.ndarray]:
+    """The closed outlines, (5, 2) each, of boxes (M, 4): top, left, bottom, right in fractions, as in `outlines`."""
+    top, left, bottom, right = np.reshape(boxes, (-1, 4)).T
+    return list(np.stack([left, top, right, top, right, bottom, left, bottom, left, top], axis=1).reshape(-1, 5, 2))
+
+
 def balanced_rows(rows: np.ndarray, targets: np.ndarray, n_classes: int, count: int) -> np.ndarray:
     """The first `count` of `rows`, one class after another, the last class first; targets: the class of every row."""
     place = np.empty(len(rows))

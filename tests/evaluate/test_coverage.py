@@ -47,6 +47,15 @@ def test_the_share_inside_is_the_sum_of_overlaps(drawn):
     np.testing.assert_array_equal(cov.covered(masks, boxes, images, 0.3), np.array(expected) >= 0.3)
 
 
+def test_pixels_in_boxes_have_their_centre_in_one(drawn):
+    _, boxes, images = drawn
+    found = cov.pixels_in_boxes(boxes, images, (5, H, W))
+    for image, y, x in np.ndindex(5, H, W):
+        inside = [top <= (y + 0.5) / H < bottom and left <= (x + 0.5) / W < right
+                  for top, left, bottom, right in boxes[images == image]]
+        assert found[image, y, x] == any(inside)
+
+
 def test_a_box_that_is_half_inside_is_covered():
     mask = np.zeros((1, 10, 10), bool)
     mask[:, :, :5] = True

@@ -86,12 +86,7 @@ def test_values_are_means_over_seeds_and_boxes_of_those_of_the_libraries(trained
     each = [coverage.measures(of.masks, of.crops, of.known, of.images, of.found, seed=0) for of in (one, other)]
     for name in each[0]:
         assert table.loc[name, "value"] == pytest.approx(np.mean([values[name].mean() for values in each]))
-    height, width = one.maps.shape[1:]
-    inside = np.zeros(one.maps.shape, bool)
-    for (top, left, bottom, right), picture in zip(one.known, one.images, strict=True):
-        for i in range(height):
-            for j in range(width):
-                inside[picture, i, j] |= top <= (i + 0.5) / height < bottom and left <= (j + 0.5) / width < right
+    inside = coverage.pixels_in_boxes(one.known, one.images, one.maps.shape)
     pointed = [localisation.measures(of.maps, inside, POINTED)[list(POINTED)].mean() for of in (one, other)]
     np.testing.assert_allclose(table.loc[list(POINTED), "value"], np.mean(pointed, axis=0))
     assert table.loc["uniform", "value"] == pytest.approx(inside.mean())
@@ -116,6 +111,21 @@ def test_a_network_that_cuts_nothing_has_the_boxes_that_it_would_cut(trained_gat
     assert found["found"].tolist() == boxes.found.tolist() and found["found"][:, 0].all()
 
 
+@EITHER
+def test_the_location_prior_lights_where_the_boxes_of_training_pictures_are_most_frequent(trained_gated, run):
+    one, data = located(trained_gated, run), trained_gated.data
+    height, width = one.prior.shape
+    for y, x in ((0, 0), (height // 2, width // 2), (height - 1, 3)):
+        centre = (y + 0.5) / height, (x + 0.5) / width
+        boxes = data.boxes(run).query("decides and top <= @centre[0] < bottom and left <= @centre[1] < right")
+        rows = data.rows("train", run)
+        assert one.prior[y, x] == pytest.approx(boxes["row"][boxes["row"].isin(rows)].nunique() / len(rows))
+    table = measures(trained_gated, [run]).set_index("measure")["value"]
+    mask = coverage.highest(one.prior[None], table["lit"])
+    by_prior = coverage.covered(mask.repeat(len(one.maps), axis=0), one.known, one.images)
+    assert table["covered by location prior"] == pytest.approx(by_prior.mean())
+
+
 def test_known_boxes_belong_to_their_pictures(trained_gated):
     one, data = located(trained_gated, TISSUE), trained_gated.data
     rows, bags = data.rows("test", TISSUE), data.of(TISSUE).table
@@ -131,7 +141,7 @@ def test_the_curve_of_the_truth_rises_to_all_boxes_and_stands_beside_chance_and_
     soft = np.random.default_rng(0).uniform(0, 0.1, (len(tiny_gated.data.rows("test", run)), 96, 128))
     table = curve(tiny_gated, given(run, truth(tiny_gated, run) + soft))
     value = table.pivot(index="lit", columns="series", values="value")
-    assert list(value) == ["chance", "covered", "the paper"] and (value["the paper"] == 0.72).all()
+    assert list(value) == ["chance", "covered", "location prior", "the paper"] and (value["the paper"] == 0.72).all()
     np.testing.assert_allclose(value.index, coverage.LEVELS, atol=0.01)
     assert value["covered"].iloc[-1] == 1 and (value["covered"] >= value["chance"]).all()
     assert value["covered"].is_monotonic_increasing

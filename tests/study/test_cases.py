@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdlib.study.cases import cases, outlines
+from mdlib.study.cases import box_outlines, cases, outlines
 from mdlib.widgets.explorer import explorer
 
 CHANCE = np.random.default_rng(0)
@@ -53,3 +53,5 @@ def test_outlines_are_in_fractions_of_the_sides():
     assert line[:, 0].min() == 0.25 and line[:, 0].max() == 0.5        # x: 2 to 4 of 8
     assert line[:, 1].min() == 0.25 and line[:, 1].max() == 0.75       # y: 1 to 3 of 4
     assert outlines(np.zeros((4, 4), bool)) == []
+    line, = box_outlines([(0.1, 0.2, 0.5, 0.6)])
+    assert line.tolist() == [[0.2, 0.1], [0.6, 0.1], [0.6, 0.5], [0.2, 0.5], [0.2, 0.1]] and box_outlines([]) == []

@@ -17,7 +17,7 @@ from mdlib.data.phantoms import chest as phantom_chest
 from mdlib.errors import SettingsError
 from mdlib.papers.chest.data import CLASSES
 from mdlib.study import saliency
-from mdlib.study.cases import outlines
+from mdlib.study.cases import box_outlines, outlines
 from mdlib.study.study import Study
 
 KNOWN = ("label", "cause", "twin")
@@ -158,7 +158,7 @@ def contours(study: Study, row: int) -> dict[str, list[np.ndarray]]:
 
 def box_outline(box: tuple) -> np.ndarray:
     """The closed outline of a row of `boxes`, (5, 2): x, y in fractions of an image's width and height."""
-    return np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (box.w, box.h) + (box.x, box.y)
+    return box_outlines([box.y, box.x, box.y + box.h, box.x + box.w])[0]
 
 
 def _outline_in_square(box: tuple, sides: tuple[int, int]) -> np.ndarray:

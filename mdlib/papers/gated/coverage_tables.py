@@ -18,7 +18,7 @@ from mdlib.study.study import Study
 
 PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of a picture is lit is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
-MEASURES = ("covered", "chance", "covered minus chance", "lit", "recall at IoU 0.5", "recall at IoU 0.3",
+MEASURES = ("covered", "chance", "covered minus chance", "covered by location prior", "lit", "recall at IoU 0.5", "recall at IoU 0.3",
             "centre in crop", *POINTED, "uniform")
 
 
@@ -29,6 +29,7 @@ class Located(NamedTuple):
     masks: np.ndarray       # (N, 4 h, 4 w) bool: where it is above the threshold
     crops: np.ndarray       # (N, n, 4): top, left, bottom, right in fractions of the picture
     found: np.ndarray       # (N, n) bool: False for a crop that repeats the first
+    prior: np.ndarray       # (4 h, 4 w) float64: how often a pixel lies in a known box of the training pictures (ours)
     known: np.ndarray       # (M, 4), as crops
     images: np.ndarray      # (M,) int: the picture of each known box, from 0 to N - 1
     patients: np.ndarray    # (M,): its patient
@@ -65,25 +66,37 @@ def located(study: Study, run: Run, part: str = "test") -> Located:
     if boxes.empty:
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
     out = attention(study, run, part)
-    return Located(*lit_pixels(out["attention"], run.threshold), out["boxes"], out["found"],
+    maps, masks = lit_pixels(out["attention"], run.threshold)
+    return Located(maps, masks, out["boxes"], out["found"], _location_prior(study, run, maps.shape[1:]),
                    boxes[list(EDGES)].to_numpy(), pd.Index(rows).get_indexer(boxes["row"]),
                    study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
+
+
+def _location_prior(study: Study, run: Run, shape: tuple[int, int]) -> np.ndarray:
+    rows, boxes = study.data.rows("train", run), known_boxes(study, run, "train")
+    images = pd.Index(rows).get_indexer(boxes["row"])
+    return coverage.pixels_in_boxes(boxes[list(EDGES)].to_numpy(), images, (len(rows), *shape)).mean(axis=0)
+
+
+def _by_prior(one: Located, share: float) -> np.ndarray:
+    """Which known boxes are covered where the location prior lights this share of every picture, (M,)."""
+    return coverage.covered(coverage.highest(one.prior[None], share), one.known, np.zeros_like(one.images))
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
     """How well the attention of trainings that differ in their seed finds the known instances, one row per measure.
 
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
-    `evaluate.coverage`; means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the
+    `evaluate.coverage`, and of what the location prior covers where it lights as much on the mean; means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the
     mask, and of `uniform`, what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals
     over patients. Raises SettingsError where no boxes are known.
     """
     each = [located(study, run, part) for run in runs]
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     of_boxes = [pd.DataFrame(coverage.measures(one.masks, one.crops, one.known, one.images, one.found, seed=study.seed))
-                for one in each]
+                .assign(**{"covered by location prior": _by_prior(one, one.masks.mean())}) for one in each]
     shown, first = np.unique(each[0].images, return_index=True)         # pictures with known boxes
-    inside = _inside(each[0], shown)
+    inside = coverage.pixels_in_boxes(each[0].known, each[0].images, each[0].maps.shape)[shown]
     of_pictures = [hits.measures(one.maps[shown], inside, POINTED).assign(uniform=hits.chance(inside)) for one in each]
     found = [resampling.mean_interval(np.mean(tables, axis=0), patients, **options).set_axis(tables[0].columns)
              for tables, patients in ((of_boxes, each[0].patients), (of_pictures, each[0].patients[first]))]
@@ -92,16 +105,8 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
         boxes=len(each[0].known), pictures=len(shown), seeds=len(runs))
 
 
-def _inside(one: Located, shown: np.ndarray) -> np.ndarray:
-    """Which pixels of the upsampled maps of pictures lie in a known box, bool (N, H, W)."""
-    y, x = ((np.arange(side) + 0.5) / side for side in one.maps.shape[1:])
-    top, left, bottom, right = one.known.T[..., None]
-    each = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None]
-    return np.stack([each[one.images == picture].any(axis=0) for picture in shown])
-
-
 def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
-    """Share of boxes covered, and covered by chance, against the share of the picture that is lit.
+    """Share of boxes covered, by the same mask elsewhere, and by the location prior, against the share that is lit.
 
     Columns: lit, series, value, low, high (95 % intervals over patients). The masks are the highest pixels of each map.
     The last series is what the paper prints, however much was lit there. Empty where no boxes are known.
@@ -110,8 +115,9 @@ def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
         return pd.DataFrame(columns=["lit", "series", "value", "low", "high"])
     one = located(study, run, part)
     found = coverage.curve(one.maps, one.known, one.images, seed=study.seed)
+    found["location prior"] = np.stack([_by_prior(one, level) for level in coverage.LEVELS])
     rows = []
-    for series in ("covered", "chance"):
+    for series in ("covered", "chance", "location prior"):
         ends = resampling.mean_interval(found[series].T, one.patients, n_bootstrap=study.settings.n_bootstrap,
                                         seed=study.seed)
         rows.append(pd.DataFrame({"lit": found["lit"].mean(axis=1), "series": series, "value": ends["mean"],

@@ -86,19 +86,17 @@ def _outputs(picture: np.ndarray, out: dict[str, np.ndarray]) -> dict[str, Any]:
             **case_fields(out)}
 
 
-def box_outlines(boxes: np.ndarray) -> list[np.ndarray]:
-    """The closed outlines of boxes (M, 4), x, y in fractions of a picture's sides, (5, 2) each."""
-    return [np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
-            for top, left, bottom, right in boxes]
-
-
 def as_batch(study: Study, run: Run, picture: np.ndarray) -> dict[str, Tensor]:
     """A picture uint8 (H, W, 3) as the network of a run gets it: a batch of one."""
     if not study.data.in_colour(run):
         picture = grey(picture)
-    samples = PictureSamples(resized(picture, tuple(study.settings.thumbnail))[None],
-                             Pictures(picture[None], np.array([picture.shape[:2]])), np.zeros(1), [0])
-    return samples.batch(1)
+    return batch_of(picture, resized(picture, tuple(study.settings.thumbnail)))
+
+
+def batch_of(picture: np.ndarray, thumbnail: np.ndarray) -> dict[str, Tensor]:
+    """A picture uint8 (H, W[, 3]) and its thumbnail (h, w[, 3]) as a batch of one."""
+    original = Pictures(picture[None], np.array([picture.shape[:2]]))
+    return PictureSamples(thumbnail[None], original, np.zeros(1), [0]).batch(1)
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
@@ -131,7 +129,7 @@ def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:
         truth = (phantom_fungi if run.collection == "fungi" else phantom_breast).Truth(bags.data_dir)
         labels = truth.labels(bags.table["bag"].iat[row])
         return [line for number in boxes["number"] for line in study_cases.outlines(labels == number)]
-    return box_outlines(boxes[list(EDGES)].to_numpy())
+    return study_cases.box_outlines(boxes[list(EDGES)].to_numpy())
 
 
 def _channels_last(pixels: np.ndarray) -> np.ndarray:

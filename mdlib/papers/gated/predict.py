@@ -72,10 +72,8 @@ class Predictor(inference.Predictor):
         """What the network gives for each picture (`models.instance_fusion`), its crops beside it."""
         model = self.bundle.model
         for picture in batch:
-            originals = pictures.Pictures(picture.picture[None], np.array([picture.picture.shape[:2]]))
-            samples = pictures.PictureSamples(picture.thumbnail[None], originals, np.zeros(1), [0])
             with fabric.autocast():
-                yield instances.of_batch(model, samples.batch(1), self.crop)[0]
+                yield instances.of_batch(model, instances.batch_of(picture.picture, picture.thumbnail), self.crop)[0]
 
     def rows(self, picture: Picture, prediction: dict[str, np.ndarray]) -> Iterator[list]:
         """One row per class; instances: how many different ones were found, empty where the network cuts none."""
@@ -93,9 +91,10 @@ class Predictor(inference.Predictor):
 
     def text(self, picture: Picture, prediction: dict[str, np.ndarray]) -> str:
         """The probabilities, and how many instances were found."""
-        note = "" if "found" not in prediction else (
-            f"; {int(prediction['found'].sum())} instances were found, of at most {self.bundle.run.n}, and cut at the "
-            "resolution of the file")
+        run, note = self.bundle.run, ""
+        if "found" in prediction:
+            source = "at the resolution of the file" if run.source == "picture" else "from the thumbnail"
+            note = f"; {int(prediction['found'].sum())} instances were found, of at most {run.n}, and cut {source}"
         return pages.probabilities(self.classes, softmax(prediction["logits"]), note)
 
     def description(self) -> str:
