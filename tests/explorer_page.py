@@ -89,7 +89,7 @@ class ExplorerPage(WidgetPage):
         self.opacity = self.root.get_by_label("Opacity of the map")
         self.threshold = self.root.get_by_label("Hide below")
         self.contour = self.root.get_by_label("Outline:")
-        self.marks = self.root.get_by_label("Network's picks")
+        self.marks = self.root.get_by_role("checkbox", name="Instances", exact=True)
         self.twin = self.root.get_by_label("What if")
         self.slice = self.root.get_by_role("slider", name="Slice")
         self.strip = self.root.locator(".mdx-strip")

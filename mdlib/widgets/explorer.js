@@ -29,7 +29,7 @@ const HTML = `
         <label class="mdx-tick" data-part="contourField"><input type="checkbox" data-part="contour">
           <span data-part="contourWords"></span></label>
         <label class="mdx-tick" data-part="marksField"><input type="checkbox" data-part="marks">
-          <span>Network's picks</span></label>
+          <span>Instances</span></label>
         <button type="button" data-part="save">Save as PNG</button></div>
     </div>
   </div>

@@ -24,7 +24,7 @@ class Case:
     probability: np.ndarray  # (K,) in [0, 1]
     truth: np.ndarray  # (K,) 0, 1, or NaN where unknown
     maps: dict[str, np.ndarray]  # method: raw values (K, h, w), or (1, h, w) where one map serves every class
-    signal: dict[str, np.ndarray] = field(default_factory=dict)  # method: bool, one a map (more than rounding)
+    signal: dict[str, np.ndarray] = field(default_factory=dict)  # method: bool, one per map (more than rounding)
     contours: dict[str, list] = field(default_factory=dict)  # class: polylines (n, 2) of x, y in fractions of the side
     outline: str = "truth"  # what the contours show, in words: "cause", "radiologist's box"
     logits: np.ndarray | None = None  # (K,), needed where there are twins
@@ -36,8 +36,8 @@ class Case:
     marks: Sequence = ()  # what a pooling picked: (x, y, w, h in fractions of the sides, label, class or None for all)
     report: Sequence[tuple[str, Sequence[str]]] = ()  # of a single picture: each part's name and its words, W in all
     attention: dict[str, np.ndarray] = field(default_factory=dict)  # mechanism: (W, h, w), one map per word, sum 1
-    correct: Sequence[bool | None] = ()  # one a part: whether the sentence states what is true; None where unknown
-    reference: Sequence[str] = ()  # one a part: what a person wrote
+    correct: Sequence[bool | None] = ()  # one per part: whether the sentence states what is true; None where unknown
+    reference: Sequence[str] = ()  # one per part: what a person wrote
     instances: Sequence[tuple] = ()  # of a single picture: what a network crops, in order, each an `Instance`
     gates: Sequence[float] = ()  # of a single picture: the gate of each channel, in [0, 1]
 
@@ -137,13 +137,13 @@ def _check(case: Case, volume: Case, where: str, methods: list[str]) -> None:
         raise SettingsError(f"the image must be uint8 ({lead}H, W) or ({lead}H, W, 3); {found}", where)
     if K == 0 or len(set(case.classes)) != K or "" in case.classes:
         raise SettingsError("classes need at least one name, each once and not empty", where)
-    _check_shares(case.probability, f"probability must be {K} numbers in [0, 1], one a class", K, where)
-    _check_shares(volume.scores, f"scores must be {len(image)} numbers in [0, 1], one a slice", len(image), where)
+    _check_shares(case.probability, f"probability must be {K} numbers in [0, 1], one per class", K, where)
+    _check_shares(volume.scores, f"scores must be {len(image)} numbers in [0, 1], one per slice", len(image), where)
     truth = np.asarray(case.truth, float)
     if truth.shape != (K,) or not np.all(np.isnan(truth) | (truth == 0) | (truth == 1)):
-        raise SettingsError(f"truth must be {K} values 0, 1 or NaN, one a class", where)
+        raise SettingsError(f"truth must be {K} values 0, 1 or NaN, one per class", where)
     if case.logits is not None and (np.shape(case.logits) != (K,) or not np.isfinite(case.logits).all()):
-        raise SettingsError(f"logits must be {K} finite numbers, one a class", where)
+        raise SettingsError(f"logits must be {K} finite numbers, one per class", where)
     for method in methods:
         _check_maps(case, volume, f"{where}, method {method!r}", method)
     for finding, twin in case.twins.items():
@@ -177,7 +177,7 @@ def _check_maps(case: Case, volume: Case, where: str, method: str) -> None:
     if not np.isfinite(maps).all():
         raise SettingsError("the maps hold values that are not finite", where)
     if np.shape(volume.signal.get(method, np.ones(maps.shape[:2]))) != maps.shape[:2]:
-        raise SettingsError(f"signal must be {lead}{maps.shape[1]} of True and False, one a map", where)
+        raise SettingsError(f"signal must be {lead}{maps.shape[1]} of True and False, one per map", where)
 
 
 def _check_drawn(volume: Case, where: str) -> None:
@@ -189,7 +189,7 @@ def _check_drawn(volume: Case, where: str) -> None:
         if len(slices) != S or any(np.ndim(line) != 2 or np.shape(line)[1] != 2 for of in slices for line in of):
             raise SettingsError(f"each contour of {name!r} must be an array (n, 2) of x and y, in {S} lists", where)
     if len(volume.marks) not in (0, S):
-        raise SettingsError(f"marks must be {S} lists, one a slice; found {len(volume.marks)}", where)
+        raise SettingsError(f"marks must be {S} lists, one per slice; found {len(volume.marks)}", where)
     for mark in (mark for of in volume.marks for mark in of):
         if len(mark) != 6 or not np.isfinite(mark[:4]).all() or mark[5] not in (None, *volume.classes):
             raise SettingsError(f"a mark must be x, y, w, h, a label, and a class or None; found {mark!r}", where)

@@ -65,9 +65,9 @@ def _check(case: Any, where: str, mechanisms: list[str]) -> None:
             raise SettingsError(f"a part of the report must be its name and a list of its words; found {part!r}", where)
     for name in ("correct", "reference"):
         if len(getattr(case, name)) not in (0, len(case.report)):
-            raise SettingsError(f"{name} must be {len(case.report)} values, one a part of the report", where)
+            raise SettingsError(f"{name} must be {len(case.report)} values, one per part of the report", where)
     if any(right not in (None, True, False) for right in case.correct):
-        raise SettingsError("correct must hold True, False or None, one a part of the report", where)
+        raise SettingsError("correct must hold True, False or None, one per part of the report", where)
     if not mechanisms or list(case.attention) != mechanisms:
         found = f"of {mechanisms}, as in the first case with a report" if mechanisms else "of at least one mechanism"
         raise SettingsError(f"a report needs attention {found}; found {list(case.attention)}", where)

@@ -570,7 +570,7 @@ def test_labels_of_picks_do_not_cover_one_another(page):
     widget.marks = False
     view = page(widget)
     view.page.evaluate(WRITTEN)
-    view.after(view.root.get_by_label("Network's picks").check)
+    view.after(view.root.get_by_role("checkbox", name="Instances", exact=True).check)
     written = view.page.evaluate("window.written")
     assert len({text for text, *_ in written}) >= 5 and "+0.60" in view.status()
     for i, (_, x, y, width) in enumerate(written):
