@@ -18,8 +18,8 @@ from mdlib.study.study import Study
 
 PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of a picture is lit is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
-MEASURES = ("covered", "chance", "covered minus chance", "covered by location prior", "lit", "recall at IoU 0.5", "recall at IoU 0.3",
-            "centre in crop", *POINTED, "uniform")
+MEASURES = ("covered", "chance", "covered minus chance", "covered by location prior", "lit",
+            "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED, "uniform")
 
 
 class Located(NamedTuple):
@@ -87,9 +87,9 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
     """How well the attention of trainings that differ in their seed finds the known instances, one row per measure.
 
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
-    `evaluate.coverage`, and of what the location prior covers where it lights as much on the mean; means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the
-    mask, and of `uniform`, what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals
-    over patients. Raises SettingsError where no boxes are known.
+    `evaluate.coverage`, and of what the location prior covers where it lights as much as the masks do on average;
+    means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`,
+    what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals over patients. Raises SettingsError where no boxes are known.
     """
     each = [located(study, run, part) for run in runs]
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
