@@ -114,12 +114,12 @@ def test_a_network_that_cuts_nothing_has_the_boxes_that_it_would_cut(trained_gat
 @EITHER
 def test_the_location_prior_lights_where_the_boxes_of_training_pictures_are_most_frequent(trained_gated, run):
     one, data = located(trained_gated, run), trained_gated.data
-    height, width = one.prior.shape
-    for y, x in ((0, 0), (height // 2, width // 2), (height - 1, 3)):
-        centre = (y + 0.5) / height, (x + 0.5) / width
-        boxes = data.boxes(run).query("decides and top <= @centre[0] < bottom and left <= @centre[1] < right")
-        rows = data.rows("train", run)
-        assert one.prior[y, x] == pytest.approx(boxes["row"][boxes["row"].isin(rows)].nunique() / len(rows))
+    rows = data.rows("train", run)
+    boxes = data.boxes(run)[lambda table: table["decides"] & table["row"].isin(rows)]
+    for i, j in ((0, 0), (one.prior.shape[0] // 2, one.prior.shape[1] // 2), (one.prior.shape[0] - 1, 3)):
+        y, x = (i + 0.5) / one.prior.shape[0], (j + 0.5) / one.prior.shape[1]
+        there = (boxes["top"] <= y) & (y < boxes["bottom"]) & (boxes["left"] <= x) & (x < boxes["right"])
+        assert one.prior[i, j] == pytest.approx(boxes["row"][there].nunique() / len(rows))
     table = measures(trained_gated, [run]).set_index("measure")["value"]
     mask = coverage.highest(one.prior[None], table["lit"])
     by_prior = coverage.covered(mask.repeat(len(one.maps), axis=0), one.known, one.images)

@@ -89,7 +89,8 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
     `evaluate.coverage`, and of what the location prior covers where it lights as much as the masks do on average;
     means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`,
-    what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals over patients. Raises SettingsError where no boxes are known.
+    what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals over patients.
+    Raises SettingsError where no boxes are known.
     """
     each = [located(study, run, part) for run in runs]
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
