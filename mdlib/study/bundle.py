@@ -30,6 +30,7 @@ from mdlib.files import atomic, fingerprint, lock, read_json, write_json
 from mdlib.training import checkpoints
 
 FORMAT, CARD, REFERENCE = 2, "card.json", "reference.npz"
+FURTHER = "shipped"         # the entry of the card that only networks have which come with mdlib (`study.shipped`)
 KEYS = {"format", "paper", "run", "settings", "facts", "data", "reference", "code", "weights"}
 AGAIN = "Copy the whole folder of the training again, or train anew."
 
@@ -103,11 +104,14 @@ def write(study, run) -> None:
 
 
 def refresh(study, trained) -> None:
-    """Write again the cards of trained runs that other code has written, for instance before thresholds changed."""
+    """Write again the cards of trained runs that other code has written, for instance before thresholds changed.
+
+    Those of shipped networks stay as they came.
+    """
     code = None
     for run in trained:
         card = study.run_folder(run) / CARD
-        if card.exists():
+        if card.exists() and FURTHER not in read_json(card):
             code = code or runs.table_code(study.paper.name)
             if read_json(card).get("card_code") != code:
                 write(study, run)

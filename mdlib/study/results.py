@@ -35,6 +35,14 @@ def read(paper: str, name: str, needs: str = "manifest") -> dict[str, Any]:
     return result
 
 
+def same_data(result: dict[str, Any], run: runs.Run) -> bool:
+    """Whether a published result is of the data of a run: where both have several collections, of those in both."""
+    theirs, ours = (asked["data"] for asked in (result["manifest"]["asked"], run.asked))
+    if isinstance(ours, dict):
+        return all(theirs.get(name, own) == own for name, own in ours.items())
+    return theirs == ours
+
+
 def records(table: pd.DataFrame, digits: int | None = None) -> list[dict[str, Any]]:
     """A table as JSON-able records, None where a value is missing; floats rounded to `digits` where given."""
     table = table if digits is None else table.round(digits)

@@ -21,13 +21,12 @@ from mdlib.errors import DataError
 from mdlib.files import read_json, write_json
 from mdlib.models.backbones import count
 from mdlib.study import bundle, results
-from mdlib.study.bundle import CARD, REFERENCE, Bundle, Origin
+from mdlib.study.bundle import CARD, FURTHER, REFERENCE, Bundle, Origin
 from mdlib.study.spec import RunSpec
 from mdlib.study.tables import with_interval
 from mdlib.training import checkpoints
 
 HISTORY, DURATION = "history.json", "duration.json"     # of a finished training, beside its checkpoint
-FURTHER = "shipped"         # the entry of the card that other bundles do not have
 
 
 def folder(paper: str) -> Path:
@@ -68,7 +67,7 @@ def table(paper: str) -> pd.DataFrame:
 
 
 def adopt(study, run: RunSpec) -> bool:
-    """Put a shipped network into the run folder of a study as if it had been trained there; False if none fits.
+    """Put a shipped network and its card into the run folder of a study as if trained there; False if none fits.
 
     It fits a run that the study has not planned to train itself, where all settings that decide weights, the data, and
     the seed, which also draws their parts, are those of its card. Raises DataError for a damaged one.
@@ -79,7 +78,11 @@ def adopt(study, run: RunSpec) -> bool:
     if (net.run != run or deciding(net.settings) != deciding(study.settings)
             or net.data["fingerprint"] != study.data.description(run)["fingerprint"]):
         return False
-    install(study, run, net.model.state_dict(), read_json(net.card)[FURTHER]["history"])
+    weights = net.model.state_dict()
+    study.run_folder(run).mkdir(parents=True, exist_ok=True)
+    for path in (net.card, net.card.with_name(REFERENCE)):
+        shutil.copyfile(path, study.run_folder(run) / path.name)
+    install(study, run, weights, read_json(net.card)[FURTHER]["history"])
     return True
 
 

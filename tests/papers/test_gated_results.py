@@ -1,6 +1,7 @@
 """What the gated chapter measures of its trainings: against loops, on predictions that are invented, and published."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -121,18 +122,23 @@ def test_differences_have_a_verdict():
 
 
 PUBLISHED = {"evaluation": {"table2": [{"label": REFERENCE, "measure": "accuracy", "value": 0.9}]}, "coverage": {}}
+OTHERS = {"phantoms that are drawn otherwise": ("fingerprint", lambda self: {"fungi": "another"}),
+          "real pictures": ("is_phantom", lambda self, run: False)}
 
 
-def test_what_is_not_trained_here_is_published_on_phantoms_and_empty_on_other_pictures(tiny_gated, tmp_path,
-                                                                                       monkeypatch):
+@pytest.mark.parametrize("others", OTHERS)
+def test_what_is_not_trained_here_is_published_for_these_phantoms_and_empty_for_other_pictures(
+        tiny_gated, tmp_path, monkeypatch, others):
     monkeypatch.setattr(results, "folder", lambda paper: tmp_path)
     for name in ("embedded", "bccd"):
-        write_json(tmp_path / f"grid/{name}.json", PUBLISHED)
+        write_json(tmp_path / f"grid/{name}.json", {**PUBLISHED, "manifest": tiny_gated.run.manifest})
     assert published.evaluate(tiny_gated, "table2")["value"].tolist() == [0.9]
     assert published.coverage(tiny_gated, "table2").empty and published.evaluate(tiny_gated, "bccd").empty
     with pytest.raises(DataError, match="another version"):
         published.read("fig1", "fungi")
-    monkeypatch.setattr(type(tiny_gated.data), "is_phantom", lambda self, run: False)
+    monkeypatch.setattr(type(tiny_gated.data), *OTHERS[others])
+    tiny_gated = replace(tiny_gated, run=replace(tiny_gated.run, asked=tiny_gated.run.asked | {
+        "data": tiny_gated.data.fingerprint()}))
     for part, of in (("evaluation", published.evaluate), ("coverage", published.coverage)):
         table = of(tiny_gated, "table2")
         assert table.empty and list(table) == list(published.COLUMNS[part])

@@ -60,6 +60,8 @@ def test_a_shipped_network_is_taken_without_training_and_predicts_what_its_card_
     again = results.records(chest.PAPER.metrics(study, RUN), digits=4)
     assert again == card["metrics"] and again[0]["measure"] == "AUROC, plain mean"
     assert card["weights"] == sum(weight.numel() for weight in study.model(RUN).parameters())
+    taken = bundle.load(study.run_folder(RUN), chest.PAPER)
+    assert taken.run == RUN and taken.model is not None, "mdlib predict takes it from the run folder"
 
 
 def test_a_network_of_a_collection_of_pictures_is_shipped_as_well(trained_gated, tmp_path, monkeypatch):

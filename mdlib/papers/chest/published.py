@@ -27,10 +27,10 @@ COARSER = (4, 2)                                 # cells per side to which maps 
 def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """AUROCs and differences of an exhibit, panel by panel.
 
-    Those of this run where its settings train the exhibit; else, on phantoms, as they are published for the book (see
-    the number of seeds); else empty.
+    Those of this run where its settings train the exhibit; else, on the phantoms of the book, as they are published
+    (see the number of seeds); else empty.
     """
-    if name not in study.settings.exhibits and study.data.is_phantom:
+    if name not in study.settings.exhibits and _is_of_book(study):
         return read(BOOK, "aurocs", name), read(BOOK, "differences", name)
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     aurocs, differences = [pd.DataFrame(columns=list(tables.AUROCS))], [pd.DataFrame(columns=list(tables.DIFFERENCES))]
@@ -47,6 +47,10 @@ def evaluate(study: Study, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         aurocs.append(tables.aurocs(scores, names=of.names, **arguments))
         differences.append(tables.differences(scores, compared, **arguments))
     return tuple(pd.concat(found[1:] or found, ignore_index=True) for found in (aurocs, differences))
+
+
+def _is_of_book(study: Study) -> bool:
+    return results.same_data(results.read("chest", f"runs/{BOOK}"), study.run)
 
 
 def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
@@ -80,10 +84,10 @@ def publish(study: Study) -> dict[str, Any]:
 
 
 def curves(study: Study) -> dict[Run, list[dict]]:
-    """The histories of the trainings of Fig. 7a, first seed: of this study, or as published for the phantoms."""
+    """The histories of the trainings of Fig. 7a, first seed: of this study, or as published for those of the book."""
     if "fig7" in study.settings.exhibits:
         return study.train([run for run in exhibit("fig7", study, "val") if run.seed == study.seed])
-    if not study.data.is_phantom:
+    if not _is_of_book(study):
         return {}
     names, found = {field.name for field in fields(Run)}, {}
     for row in results.read("chest", f"runs/{BOOK}", needs="curves")["curves"]:

@@ -27,7 +27,7 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
 
     Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is the
     accuracy less that of REFERENCE, where the exhibit has it and both are tested on the same pictures. Computed where
-    the settings of the run train the exhibit; else, on phantoms, as published; else empty.
+    the settings of the run train the exhibit; else, on the phantoms of the book, as published; else empty.
     """
     options, rows, first = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}, [], None
     for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items():
@@ -46,11 +46,13 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
 
 
 def _joined(study: Study, part: str, name: str, found: list[pd.DataFrame]) -> pd.DataFrame:
-    """The tables one below the other; without any, the published one of phantoms, an empty one of other pictures."""
+    """The tables one below the other; without any, the published one of the book's phantoms, else an empty one."""
     if found:
         return pd.concat(found, ignore_index=True)[list(COLUMNS[part])]
-    runs = [Run("gated", collection=collection) for collection in study.data.names]
-    return read(part, name) if all(map(study.data.is_phantom, runs)) else pd.DataFrame(columns=list(COLUMNS[part]))
+    phantoms = all(study.data.is_phantom(Run("gated", collection=collection)) for collection in study.data.names)
+    if phantoms and results.same_data(results.read("gated", _file(name)), study.run):
+        return read(part, name)
+    return pd.DataFrame(columns=list(COLUMNS[part]))
 
 
 def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
@@ -134,8 +136,11 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 def read(part: str, name: str) -> pd.DataFrame:
     """A published table: part `evaluation` or `coverage`, and the exhibit, or `fig1` and the collection; else empty."""
-    found = results.read("gated", f"grid/{FILES.get(name, 'embedded')}", needs=part)[part].get(name, [])
-    return results.table(found, COLUMNS[part])
+    return results.table(results.read("gated", _file(name), needs=part)[part].get(name, []), COLUMNS[part])
+
+
+def _file(name: str) -> str:
+    return f"grid/{FILES.get(name, 'embedded')}"
 
 
 def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> pd.DataFrame:
