@@ -123,7 +123,18 @@ def test_the_location_prior_lights_where_the_boxes_of_training_pictures_are_most
     table = measures(trained_gated, [run]).set_index("measure")["value"]
     mask = coverage.highest(one.prior[None], table["lit"])
     by_prior = coverage.covered(mask.repeat(len(one.maps), axis=0), one.known, one.images)
-    assert table["covered by location prior"] == pytest.approx(by_prior.mean())
+    assert table["location prior"] == pytest.approx(by_prior.mean())
+    assert table["covered minus location prior"] == pytest.approx(table["covered"] - table["location prior"])
+
+
+@EITHER
+def test_other_boxes_are_those_that_do_not_decide(trained_gated, run):
+    one, rows = located(trained_gated, run), trained_gated.data.rows("test", run)
+    boxes = trained_gated.data.boxes(run).query("not decides and row in @rows")
+    hits = [coverage.covered(one.masks, box[list(EDGES)].to_numpy(float)[None], np.flatnonzero(rows == box["row"]))
+            for _, box in boxes.iterrows()]
+    table = measures(trained_gated, [run]).set_index("measure")["value"]
+    assert len(boxes) and table["other boxes covered"] == pytest.approx(np.mean(hits))
 
 
 def test_known_boxes_belong_to_their_pictures(trained_gated):

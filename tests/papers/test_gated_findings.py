@@ -102,12 +102,15 @@ def test_a_sum_over_channels_saturates_and_a_mean_is_all_but_uniform(before_relu
     full, uniform = table.loc["C → C"], 1 / 49
     assert full.loc["sum", "std of M"] == pytest.approx(512 * full.loc["mean", "std of M"], rel=1e-6)
     assert table["std of M"].xs("standard", level="M").tolist() == pytest.approx([1, 1], abs=1e-4)
+    assert full.loc["sum, behind a ReLU", "largest S"] > full.loc["sum", "largest S"], "positive terms do not cancel"
     assert full.loc["sum", "largest S"] > 0.4 and full.loc["sum", "bits"] < 3
     assert full.loc["mean", "largest S"] < 1.5 * uniform and full.loc["mean", "bits"] > np.log2(49) - 0.02
     assert 2 * uniform < full.loc["standard", "largest S"] < 0.3
     assert 0 < 10 * full.loc["mean", "gradient"] < full.loc["standard", "gradient"]
     assert 10 * full.loc["mean", "gradient"] < full.loc["sum", "gradient"]
     assert list(table.loc["C → 1"].index) == ["sum", "standard"]
+    one, bits = table.loc[("C → 1", "sum")], full.loc["sum", "bits"]
+    assert one["largest S"] < full.loc["sum", "largest S"] and one["bits"] > bits + 1 and one["gradient"] > 0
 
 
 def test_at_a_dilation_of_four_most_taps_are_outside_seven_cells():
@@ -143,4 +146,4 @@ def test_the_intervals_of_tables_1_and_3(name, label, accuracy, low, high):
     ends = binomtest(round(accuracy * count), count).proportion_ci(0.95, "wilson")
     assert (round(ends.low, 3), round(ends.high, 3)) == (low, high)
     table = published.beside_paper(NOTHING, name)
-    assert table.loc[label].tolist() == [f"{accuracy:.3f} ({low:.3f}–{high:.3f})", "–"]
+    assert table.loc[label].tolist() == [f"{accuracy:.3f} ({low:.3f}–{high:.3f})", "not trained"]

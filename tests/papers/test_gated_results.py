@@ -15,6 +15,7 @@ from mdlib.files import write_json
 from mdlib.papers import gated
 from mdlib.papers.gated import coverage_tables, exhibits, published
 from mdlib.papers.gated.exhibits import REFERENCE
+from mdlib.papers.gated.published import COLOUR
 from mdlib.study import results, tables
 
 OPTIONS = {"n_bootstrap": 50, "seed": 0}
@@ -74,8 +75,9 @@ def right_of(study, runs) -> np.ndarray:
 def test_every_training_of_an_exhibit_is_measured_and_compared_with_the_reference(invented):
     table = published.evaluate(invented, "table1")
     assert list(table) == list(published.COLUMNS["evaluation"])
-    assert list(dict.fromkeys(table["label"])) == list(exhibits.RUNS["table1"])
-    assert (table["seeds"] == 2).all() and (table["pictures"] == len(invented.data.rows("test", OURS))).all()
+    assert list(dict.fromkeys(table["label"])) == [*exhibits.RUNS["table1"], COLOUR]
+    assert ((table["seeds"] == 2) == (table["label"] != COLOUR)).all()
+    assert (table["pictures"] == len(invented.data.rows("test", OURS))).all()
     assert (table["patients"] == 5).all() and set(table["collection"]) == {"fungi"}
     value = table.set_index(["label", "measure"])["value"]
     right = {label: right_of(invented, runs) for label, runs in exhibits.exhibit("table1", invented).items()}
@@ -85,6 +87,9 @@ def test_every_training_of_an_exhibit_is_measured_and_compared_with_the_referenc
             assert (label, published.DIFFERENCE) not in value.index
         else:
             assert value[label, published.DIFFERENCE] == pytest.approx(right[label].mean() - right[REFERENCE].mean())
+    blind = published.colour_baseline(invented, replace(OURS, colour=True))
+    expected = naive(blind, invented.data.of(OURS).targets[invented.data.rows("test", OURS)])
+    assert value[COLOUR].to_dict() == pytest.approx(expected)
 
 
 def test_trainings_that_are_tested_on_other_pictures_are_not_compared(invented):
@@ -111,8 +116,8 @@ def test_the_papers_numbers_stand_beside_ours_and_what_is_not_rebuilt_says_so(in
     not_rebuilt = shown.index[shown["here"] == "not rebuilt"].tolist()
     assert not_rebuilt == ["residual attention", "attend & rectify", "trilinear attention"]
     breast = published.beside_paper(table.iloc[:0], "table3")
-    assert len(breast) == 12 and (breast["here"] == "–").sum() == 6      # five of torchvision, and the gated network
-    assert set(breast["here"]) == {"–", "not rebuilt"}
+    assert len(breast) == 12 and (breast["here"] == "not trained").sum() == 6      # five of torchvision, and ours
+    assert set(breast["here"]) == {"not trained", "not rebuilt"}
 
 
 def test_differences_have_a_verdict():
@@ -143,7 +148,7 @@ def test_what_is_not_trained_here_is_published_for_these_phantoms_and_empty_for_
         table = of(tiny_gated, "table2")
         assert table.empty and list(table) == list(published.COLUMNS[part])
         assert published.with_verdicts(table).empty and tables.wide(table, "label", "measure", "value").empty
-    assert (published.beside_paper(table, "table2")["here"] == "–").all()
+    assert (published.beside_paper(table, "table2")["here"] == "not trained").all()
 
 
 def test_what_is_published_is_read_as_it_was_computed_and_names_no_picture(trained_gated, tmp_path, monkeypatch):

@@ -18,8 +18,9 @@ from mdlib.study.study import Study
 
 PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of a picture is lit is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
-MEASURES = ("covered", "chance", "covered minus chance", "covered by location prior", "lit",
-            "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED, "uniform")
+MEASURES = ("covered", "chance", "covered minus chance", "location prior", "covered minus location prior",
+            "other boxes covered", "lit", "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED,
+            "uniform")
 
 
 class Located(NamedTuple):
@@ -35,10 +36,10 @@ class Located(NamedTuple):
     patients: np.ndarray    # (M,): its patient
 
 
-def known_boxes(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
-    """The known boxes that decide the class of the pictures of a part, as `GatedData.boxes`; empty where none are."""
+def known_boxes(study: Study, run: Run, part: str = "test", decides: bool = True) -> pd.DataFrame:
+    """The known boxes of a part that decide the class, or the others, as `GatedData.boxes`; empty where none are."""
     boxes = study.data.boxes(run)
-    return boxes[boxes["decides"] & boxes["row"].isin(study.data.rows(part, run))]
+    return boxes[(boxes["decides"] == decides) & boxes["row"].isin(study.data.rows(part, run))]
 
 
 def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarray]:
@@ -83,24 +84,37 @@ def _by_prior(one: Located, share: float) -> np.ndarray:
     return coverage.covered(coverage.highest(one.prior[None], share), one.known, np.zeros_like(one.images))
 
 
+def _others_covered(study: Study, run: Run, one: Located, part: str) -> pd.Series:
+    """Whether the mask covers the known boxes that do not decide the class, by the patient of each."""
+    boxes = known_boxes(study, run, part, decides=False)
+    images = pd.Index(study.data.rows(part, run)).get_indexer(boxes["row"])
+    return pd.Series(coverage.covered(one.masks, boxes[list(EDGES)].to_numpy(), images),
+                     study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
+
+
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
     """How well the attention of trainings that differ in their seed finds the known instances, one row per measure.
 
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
     `evaluate.coverage`, and of what the location prior covers where it lights as much as the masks do on average;
-    means over pictures of POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`,
-    what a map that is the same everywhere scores in them. Means over seeds too, 95 % intervals over patients.
-    Raises SettingsError where no boxes are known.
+    `other boxes covered` is of known boxes that do not decide the class, NaN without any. Means over pictures of
+    POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`, what a map that is the
+    same everywhere scores in them. Means over seeds too, 95 % intervals over patients. Raises SettingsError where no
+    boxes are known.
     """
     each = [located(study, run, part) for run in runs]
     options = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}
     of_boxes = [pd.DataFrame(coverage.measures(one.masks, one.crops, one.known, one.images, one.found, seed=study.seed))
-                .assign(**{"covered by location prior": _by_prior(one, one.masks.mean())}) for one in each]
+                .assign(**{"location prior": _by_prior(one, one.masks.mean())}) for one in each]
+    for table in of_boxes:
+        table["covered minus location prior"] = table["covered"] - table["location prior"]
+    others = [_others_covered(study, run, one, part) for run, one in zip(runs, each, strict=True)]
     shown, first = np.unique(each[0].images, return_index=True)         # pictures with known boxes
     inside = coverage.pixels_in_boxes(each[0].known, each[0].images, each[0].maps.shape)[shown]
     of_pictures = [hits.measures(one.maps[shown], inside, POINTED).assign(uniform=hits.chance(inside)) for one in each]
     found = [resampling.mean_interval(np.mean(tables, axis=0), patients, **options).set_axis(tables[0].columns)
-             for tables, patients in ((of_boxes, each[0].patients), (of_pictures, each[0].patients[first]))]
+             for tables, patients in ((of_boxes, each[0].patients), (of_pictures, each[0].patients[first]),
+                                      ([of.to_frame("other boxes covered") for of in others], others[0].index))]
     table = pd.concat(found).loc[list(MEASURES)].rename_axis("measure").reset_index()
     return table.rename(columns={"mean": "value"})[["measure", "value", "low", "high"]].assign(
         boxes=len(each[0].known), pictures=len(shown), seeds=len(runs))

@@ -48,7 +48,7 @@ RUNS: dict[str, dict[str, Run]] = {
                            "S compared with X less its mean": {"before": "centred"}}),
     "schedule": _changed({"λ of the paper": {"weight": "paper"}, "rate of the paper": {"rate": "paper"},
                           "λ and rate of the paper": {"weight": "paper", "rate": "paper"},
-                          "λ reversed, from 0 to 1": {"weight": "reversed"}}),
+                          "λ reversed, from 0 to 1": {"weight": "reversed"}, "thumbnail alone": {"fusion": "global"}}),
     "leak": _changed({"split by picture": {"split": "picture"}, "in colour": {"colour": True},
                       "in colour, split by picture": {"colour": True, "split": "picture"}}),
 }

@@ -61,18 +61,20 @@ def gates(before_relu: Tensor, seed: int = 0) -> pd.DataFrame:
 def saturation(features: Tensor, seed: int = 0) -> pd.DataFrame:
     """How concentrated S is for each way to sum over channels, and the gradient that is left for the dilated blocks.
 
-    features X (B, C, H, W). One row per `normalise` and size of the blocks: standard deviation over the pixels of M as
-    it is normalised, largest value of S, its entropy in bits (means over the pictures), and the norm of the gradient of
-    the blocks' weights, the loss being the sum of squares of the global vectors, the means of X' over the pixels.
+    features X (B, C, H, W). One row per `normalise` and size of the blocks, and one with a ReLU behind each block:
+    standard deviation over the pixels of M as it is normalised, largest value of S, its entropy in bits (means over the
+    pictures), and the norm of the gradient of the blocks' weights, the loss being the sum of squares of the global
+    vectors, the means of X' over the pixels.
     """
     features, rows = features.double(), []
-    for full, normalise in ((True, "sum"), (True, "mean"), (True, "standard"), (False, "sum"), (False, "standard")):
+    for full, relu, normalise in ((True, False, "sum"), (True, True, "sum"), (True, False, "mean"),
+                                  (True, False, "standard"), (False, False, "sum"), (False, False, "standard")):
         torch.manual_seed(seed)
-        module = GatedAttention(features.shape[1], full=full, normalise=normalise).double()
+        module = GatedAttention(features.shape[1], full=full, block_relu=relu, normalise=normalise).double()
         s = module.semantic(features).flatten(1)
         module(features)["features"].mean(dim=(2, 3)).square().sum().backward()
         norm = math.sqrt(sum(block.weight.grad.square().sum().item() for block in module.blocks))
-        rows.append({"blocks": "C → C" if full else "C → 1", "M": normalise,
+        rows.append({"blocks": "C → C" if full else "C → 1", "M": f"{normalise}, behind a ReLU" if relu else normalise,
                      "std of M": s.log().std(dim=1, correction=0).mean().item(),    # S is its softmax
                      "largest S": s.amax(dim=1).mean().item(),
                      "bits": -(s * s.clamp(min=1e-30).log2()).sum(dim=1).mean().item(), "gradient": norm})

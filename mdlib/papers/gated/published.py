@@ -1,5 +1,6 @@
 """The figures that the book quotes: accuracies, differences and coverage of trainings, written once, read as tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ DIFFERENCE = "difference of accuracy"
 COLUMNS = {"evaluation": ("label", "collection", "measure", "value", "low", "high", "seeds", "pictures", "patients"),
            "coverage": ("label", "measure", "value", "low", "high", "boxes", "pictures", "seeds"),
            "fig1": ("collection", "pictures", "measure", "value", "low", "high")}
+COLOUR = "colour alone"
+COLOURED = ("table1", "breast", "bccd")     # exhibits that have COLOUR beside the networks
 COVERED = ("table1", "table2", "breast", "bccd", "attention")      # exhibits whose attention is measured
 
 
@@ -26,8 +29,9 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
     """The measures of the trainings of an exhibit, and their differences of accuracy: one row per measure.
 
     Columns: label, collection, measure, value, low, high, seeds, pictures, patients. The measure DIFFERENCE is the
-    accuracy less that of REFERENCE, where the exhibit has it and both are tested on the same pictures. Computed where
-    the settings of the run train the exhibit; else, on the phantoms of the book, as published; else empty.
+    accuracy less that of REFERENCE, where the exhibit has it and both are tested on the same pictures. The row COLOUR
+    of the exhibits in COLOURED is `colour_baseline`. Computed where the settings of the run train the exhibit; else, on
+    the phantoms of the book, as published; else empty.
     """
     options, rows, first = {"n_bootstrap": study.settings.n_bootstrap, "seed": study.seed}, [], None
     for label, runs in (exhibit(name, study) if name in study.settings.exhibits else {}).items():
@@ -42,6 +46,10 @@ def evaluate(study: Study, name: str) -> pd.DataFrame:
             found.loc[len(found)] = [DIFFERENCE, apart.mean, apart.low, apart.high]
         rows.append(found.assign(label=label, collection=runs[0].collection, seeds=len(runs), pictures=len(of.targets),
                                  patients=len(set(of.patients))))
+    if rows and name in COLOURED:
+        scores = colour_baseline(study, replace(runs[0], colour=True))[None]
+        found = multiclass.measures(scores, of.targets, of.patients, **options)
+        rows.append(found.assign(**rows[-1].iloc[-1][["collection", "pictures", "patients"]], label=COLOUR, seeds=1))
     return _joined(study, "evaluation", name, rows)
 
 
@@ -157,7 +165,7 @@ def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> p
         if label in printed:
             low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
             paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
-        absent = "–" if label in RUNS[name] or label == REFERENCE else "not rebuilt"
+        absent = "not trained" if label in RUNS[name] or label == REFERENCE else "not rebuilt"
         rows[label] = {f"paper, {total} pictures": paper, "here": absent if own is None else
                        tables.with_interval(own["value"], own["low"], own["high"], digits=3)}
     return pd.DataFrame(rows).T.rename_axis("method")
