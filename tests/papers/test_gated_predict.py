@@ -1,6 +1,7 @@
 """`mdlib predict gated`: what only pictures need; the rest is in tests/study/test_inference.py."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,13 @@ import torch
 from PIL import Image
 from tiny_gated import ANCHORS, OURS, SE, THUMBNAIL, TISSUE, TRUTH, WHOLE
 
+from mdlib.data import bccd
 from mdlib.errors import DataError
+from mdlib.files import read_json
 from mdlib.models.crops import crops
 from mdlib.papers import gated
 from mdlib.papers.gated import PAPER, predict
-from mdlib.study import bundle, inference
+from mdlib.study import bundle, inference, results, shipped
 from mdlib.widgets.standalone import case_page
 
 PIXELS = np.arange(48 * 64 * 3, dtype=np.uint32).reshape(48, 64, 3).astype(np.uint8)
@@ -151,3 +154,18 @@ def test_statistics_are_of_the_training_part_and_limits_of_the_test_part(trained
     red = test[..., 0].mean(axis=(1, 2)) / 255
     assert low <= red.mean() <= high
     np.testing.assert_allclose(found["aspect_ratios"], [320 / 256] * 2)
+
+
+def test_the_shipped_network_of_blood_smears_is_right_on_files_as_often_as_its_card_says(real_data, tmp_path):
+    smears = bccd.bccd(real_data / "bccd")
+    tested = smears.table["part"] == "test"
+    folder = shipped.folder("gated") / "gated-collection-bccd"
+    paths = [smears.paths()[row] for row in np.flatnonzero(tested)]
+    assert inference.predict(PAPER, folder, paths, tmp_path, "cpu", {}, lambda *_: "") == {}
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    likeliest = table.loc[table.groupby("image", sort=False)["probability"].idxmax()]
+    told = dict(zip(likeliest["image"].map(lambda name: Path(name).stem), likeliest["class"], strict=True))
+    true = smears.table[tested].set_index("bag")["label"]
+    right = np.mean([told[bag] == label for bag, label in true.items()])
+    card = results.table(read_json(folder / "card.json")["shipped"]["metrics"]).set_index("measure")
+    assert right == pytest.approx(card.loc["accuracy", "value"], abs=1e-3)
