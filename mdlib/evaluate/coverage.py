@@ -1,10 +1,10 @@
 """How well a map, and the boxes made of it, cover instances whose boxes are known (Fan et al., section 3, Fig. 5).
 
 The paper says that 72 % of an expert's boxes are covered. It says neither when a box counts as covered nor how much of
-the picture the map lights, and a map that lights all of it covers every box. Here a box is covered when at least half
+the picture the mask holds, and a mask of the whole picture covers every box. Here a box is covered when at least half
 of its area lies in the mask, and chance, the same mask elsewhere in the picture, stands beside it (both ours).
 
-masks: (N, H, W) bool, what a map lights. boxes: (M, 4), top, left, bottom, right in fractions of the picture; images:
+masks: (N, H, W) bool, a thresholded map. boxes: (M, 4), top, left, bottom, right in fractions of the picture; images:
 int (M,), the picture of each box, from 0 to N - 1. Results are float64 (M,), one value per box, unless said otherwise;
 where it is yes or no it is 1 or 0, so that the mean over boxes is a share. Raises SettingsError for other shapes and
 DataError for a box that is reversed or outside its picture.
@@ -17,11 +17,11 @@ import numpy as np
 from mdlib.errors import DataError, SettingsError
 
 SHARE = 0.5     # (ours) of a box's area within the mask: at least as much counts as covered
-LEVELS = tuple(np.arange(0.05, 0.61, 0.05).round(2))    # (ours) shares of the picture that are lit, for `curve`
+LEVELS = tuple(np.arange(0.05, 0.61, 0.05).round(2))    # (ours) shares of the picture in the mask, for `curve`
 
 
-def lit(masks: np.ndarray) -> np.ndarray:
-    """The share of each picture that the mask lights, (N,)."""
+def area(masks: np.ndarray) -> np.ndarray:
+    """The share of each picture that is in its mask, (N,)."""
     return _masks(masks).mean(axis=(1, 2))
 
 
@@ -87,12 +87,12 @@ def measures(masks: np.ndarray, crops: np.ndarray, boxes: np.ndarray, images: np
              found: np.ndarray | None = None, *, n_shifts: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
     """All measures, one value for each box: name -> (M,).
 
-    covered, chance, covered minus chance, lit (of the box's picture), recall at IoU 0.5 and 0.3, centre in crop.
+    covered, chance, covered minus chance, mask area (of the box's picture), recall at IoU 0.5 and 0.3, centre in crop.
     """
     hit, by_chance = covered(masks, boxes, images), chance(masks, boxes, images, n_shifts=n_shifts, seed=seed)
     overlap = best_iou(crops, boxes, images, found)
     return {"covered": hit, "chance": by_chance, "covered minus chance": hit - by_chance,
-            "lit": lit(masks)[np.asarray(images)],
+            "mask area": area(masks)[np.asarray(images)],
             "recall at IoU 0.5": (overlap >= 0.5).astype(float), "recall at IoU 0.3": (overlap >= 0.3).astype(float),
             "centre in crop": centre_in_crop(crops, boxes, images, found)}
 
@@ -100,8 +100,8 @@ def measures(masks: np.ndarray, crops: np.ndarray, boxes: np.ndarray, images: np
 def highest(maps: np.ndarray, share: float) -> np.ndarray:
     """Masks (N, H, W) of the highest `share` of the pixels of maps (N, H, W).
 
-    What ties with the first pixel left out is left out too, so a map may light less, and one that is the same
-    everywhere lights nothing.
+    What ties with the first pixel left out is left out too, so a mask may be smaller, and that of a constant
+    map is empty.
     """
     if not 0 <= share < 1:
         raise SettingsError(f"is {share}", "parameter share", "Use a share of the picture, from 0 to below 1.")
@@ -116,17 +116,17 @@ def highest(maps: np.ndarray, share: float) -> np.ndarray:
 
 def curve(maps: np.ndarray, boxes: np.ndarray, images: np.ndarray, levels: Sequence[float] = LEVELS, *,
           n_shifts: int = 100, seed: int = 0) -> dict[str, np.ndarray]:
-    """Covered and chance against the share of the picture that is lit: name -> (levels, M); `lit` is (levels, N).
+    """Covered and chance against the area of the mask: name -> (levels, M); `mask area` is (levels, N).
 
     maps: (N, H, W). The masks are the highest pixels of each map, see `highest`.
     """
     rows = []
     for level in levels:
         masks = highest(maps, level)
-        rows.append((lit(masks), covered(masks, boxes, images),
+        rows.append((area(masks), covered(masks, boxes, images),
                      chance(masks, boxes, images, n_shifts=n_shifts, seed=seed)))
-    lights, hits, by_chance = (np.stack(column) for column in zip(*rows, strict=True))
-    return {"lit": lights, "covered": hits, "chance": by_chance, "covered minus chance": hits - by_chance}
+    areas, hits, by_chance = (np.stack(column) for column in zip(*rows, strict=True))
+    return {"mask area": areas, "covered": hits, "chance": by_chance, "covered minus chance": hits - by_chance}
 
 
 def checked(boxes: np.ndarray, images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

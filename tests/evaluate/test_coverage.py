@@ -61,7 +61,7 @@ def test_a_box_that_is_half_inside_is_covered():
     mask[:, :, :5] = True
     boxes = np.array([[0.1, 0.3, 0.9, 0.7], [0.1, 0.301, 0.9, 0.701], [0.1, 0.1, 0.3, 0.5], [0.1, 0.5, 0.3, 0.9]])
     assert cov.covered(mask, boxes, np.zeros(4, int)).tolist() == [1, 0, 1, 0]
-    assert cov.lit(mask).tolist() == [0.5]
+    assert cov.area(mask).tolist() == [0.5]
 
 
 def test_chance_is_the_mask_rolled_around_the_picture(drawn):
@@ -80,7 +80,7 @@ def test_over_all_shifts_the_mean_share_inside_is_the_area_that_is_lit():
     assert shares.mean() == pytest.approx(mask.mean(), abs=1e-12)
 
 
-def test_a_mask_that_lights_everything_covers_everything_and_so_does_chance(drawn):
+def test_a_mask_of_everything_covers_everything_and_so_does_chance(drawn):
     _, boxes, images = drawn
     for value in (True, False):
         masks = np.full((5, H, W), value)
@@ -98,7 +98,7 @@ def test_covered_minus_chance_is_large_for_the_boxes_themselves_and_none_for_oth
     own, other = (cov.measures(m, boxes[:, None], boxes, images) for m in (masks, masks[::-1]))
     assert own["covered"].mean() == 1 and own["covered minus chance"].mean() > 0.9
     assert abs(other["covered minus chance"].mean()) < 0.1
-    np.testing.assert_allclose(own["lit"], 0.04, atol=0.01)
+    np.testing.assert_allclose(own["mask area"], 0.04, atol=0.01)
 
 
 class TestCrops:
@@ -147,8 +147,8 @@ class TestCurve:
         _, boxes, images = drawn
         maps = np.random.default_rng(5).standard_normal((5, H, W))
         found = cov.curve(maps, boxes, images, n_shifts=20, seed=3)
-        assert found["lit"].shape == (12, 5) and found["covered"].shape == (12, 40)
-        np.testing.assert_allclose(found["lit"][:, 0], cov.LEVELS, atol=0.5 / H / W)
+        assert found["mask area"].shape == (12, 5) and found["covered"].shape == (12, 40)
+        np.testing.assert_allclose(found["mask area"][:, 0], cov.LEVELS, atol=0.5 / H / W)
         np.testing.assert_array_equal(found["covered"][4], cov.covered(cov.highest(maps, 0.25), boxes, images))
         np.testing.assert_array_equal(found["chance"][4], cov.chance(cov.highest(maps, 0.25), boxes, images,
                                                                      n_shifts=20, seed=3))
@@ -167,7 +167,7 @@ def test_a_box_that_is_reversed_or_outside_is_named(drawn, box):
 def test_what_does_not_fit_is_named(drawn):
     masks, boxes, images = drawn
     with pytest.raises(SettingsError, match="parameter masks"):
-        cov.lit(masks.astype(float))
+        cov.area(masks.astype(float))
     with pytest.raises(SettingsError, match="parameter images: has shape"):
         cov.inside(masks, boxes, images[1:])
     with pytest.raises(SettingsError, match="parameter images: holds 0 to 4 for 4 pictures"):

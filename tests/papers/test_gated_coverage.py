@@ -49,7 +49,7 @@ def test_attention_that_is_the_truth_covers_every_box(tiny_gated, given, run):
     assert table.loc["chance", "value"] < 0.7 < table.loc["mass accuracy", "value"]
     assert table.loc["covered minus chance", "value"] == pytest.approx(1 - table.loc["chance", "value"])
     assert table.loc["covered minus chance", "low"] > 0
-    assert table.loc["lit", "value"] == pytest.approx(table.loc["uniform", "value"], abs=0.08)
+    assert table.loc["mask area", "value"] == pytest.approx(table.loc["uniform", "value"], abs=0.08)
     boxes = tiny_gated.data.boxes(run).query("decides")
     boxes = boxes[boxes["row"].isin(tiny_gated.data.rows("test", run))]
     assert (table["boxes"] == len(boxes)).all() and (table["pictures"] == boxes["row"].nunique()).all()
@@ -61,7 +61,7 @@ def test_attention_that_is_the_truth_covers_every_box(tiny_gated, given, run):
 def test_attention_that_is_the_same_everywhere_covers_nothing_beyond_chance(tiny_gated, given, run):
     count = len(tiny_gated.data.rows("test", run))
     table = measures(tiny_gated, [given(run, np.full((count, 6, 8), 0.25))]).set_index("measure")["value"]
-    assert (table[["covered", "chance", "covered minus chance", "lit"]] == 0).all()
+    assert (table[["covered", "chance", "covered minus chance", "mask area"]] == 0).all()
     assert table[list(POINTED)].tolist() == pytest.approx([table["uniform"]] * 3)
 
 
@@ -112,7 +112,7 @@ def test_a_network_that_cuts_nothing_has_the_boxes_that_it_would_cut(trained_gat
 
 
 @EITHER
-def test_the_location_prior_lights_where_the_boxes_of_training_pictures_are_most_frequent(trained_gated, run):
+def test_the_location_prior_is_where_the_boxes_of_training_pictures_are_most_frequent(trained_gated, run):
     one, data = located(trained_gated, run), trained_gated.data
     rows = data.rows("train", run)
     boxes = data.boxes(run)[lambda table: table["decides"] & table["row"].isin(rows)]
@@ -121,7 +121,7 @@ def test_the_location_prior_lights_where_the_boxes_of_training_pictures_are_most
         there = (boxes["top"] <= y) & (y < boxes["bottom"]) & (boxes["left"] <= x) & (x < boxes["right"])
         assert one.prior[i, j] == pytest.approx(boxes["row"][there].nunique() / len(rows))
     table = measures(trained_gated, [run]).set_index("measure")["value"]
-    mask = coverage.highest(one.prior[None], table["lit"])
+    mask = coverage.highest(one.prior[None], table["mask area"])
     by_prior = coverage.covered(mask.repeat(len(one.maps), axis=0), one.known, one.images)
     assert table["location prior"] == pytest.approx(by_prior.mean())
     assert table["covered minus location prior"] == pytest.approx(table["covered"] - table["location prior"])
@@ -151,7 +151,7 @@ def test_known_boxes_belong_to_their_pictures(trained_gated):
 def test_the_curve_of_the_truth_rises_to_all_boxes_and_stands_beside_chance_and_the_paper(tiny_gated, given, run):
     soft = np.random.default_rng(0).uniform(0, 0.1, (len(tiny_gated.data.rows("test", run)), 96, 128))
     table = curve(tiny_gated, given(run, truth(tiny_gated, run) + soft))
-    value = table.pivot(index="lit", columns="series", values="value")
+    value = table.pivot(index="mask area", columns="series", values="value")
     assert list(value) == ["chance", "covered", "location prior", "the paper"] and (value["the paper"] == 0.72).all()
     np.testing.assert_allclose(value.index, coverage.LEVELS, atol=0.01)
     assert value["covered"].iloc[-1] == 1 and (value["covered"] >= value["chance"]).all()

@@ -16,10 +16,10 @@ from mdlib.papers.gated.networks import Run, inputs
 from mdlib.papers.gated.training import outputs
 from mdlib.study.study import Study
 
-PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); how much of a picture is lit is not said
+PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); the area of the mask is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
 MEASURES = ("covered", "chance", "covered minus chance", "location prior", "covered minus location prior",
-            "other boxes covered", "lit", "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED,
+            "other boxes covered", "mask area", "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED,
             "uniform")
 
 
@@ -62,7 +62,7 @@ def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarra
 
 
 def located(study: Study, run: Run, part: str = "test") -> Located:
-    """What the attention of a trained network lights in a part. Raises SettingsError where no boxes are known."""
+    """Maps, masks and boxes of a trained network in a part. Raises SettingsError where no boxes are known."""
     rows, boxes = study.data.rows(part, run), known_boxes(study, run, part)
     if boxes.empty:
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
@@ -80,7 +80,7 @@ def _location_prior(study: Study, run: Run, shape: tuple[int, int]) -> np.ndarra
 
 
 def _by_prior(one: Located, share: float) -> np.ndarray:
-    """Which known boxes are covered where the location prior lights this share of every picture, (M,)."""
+    """Which known boxes the location prior covers with a mask of this share of every picture, (M,)."""
     return coverage.covered(coverage.highest(one.prior[None], share), one.known, np.zeros_like(one.images))
 
 
@@ -96,7 +96,7 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
     """How well the attention of trainings that differ in their seed finds the known instances, one row per measure.
 
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
-    `evaluate.coverage`, and of what the location prior covers where it lights as much as the masks do on average;
+    `evaluate.coverage`, and of what the location prior covers with a mask as large as the masks are on average;
     `other boxes covered` is of known boxes that do not decide the class, NaN without any. Means over pictures of
     POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`, what a map that is the
     same everywhere scores in them. Means over seeds too, 95 % intervals over patients. Raises SettingsError where no
@@ -121,13 +121,14 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
 
 
 def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
-    """Share of boxes covered, by the same mask elsewhere, and by the location prior, against the share that is lit.
+    """Share of boxes covered, by the same mask elsewhere, and by the location prior, against the area of the mask.
 
-    Columns: lit, series, value, low, high (95 % intervals over patients). The masks are the highest pixels of each map.
-    The last series is what the paper prints, however much was lit there. Empty where no boxes are known.
+    Columns: mask area, series, value, low, high (95 % intervals over patients). The masks are the highest pixels of
+    each map. The last series is what the paper prints, whatever the area of its masks was. Empty where no boxes are
+    known.
     """
     if known_boxes(study, run, part).empty:
-        return pd.DataFrame(columns=["lit", "series", "value", "low", "high"])
+        return pd.DataFrame(columns=["mask area", "series", "value", "low", "high"])
     one = located(study, run, part)
     found = coverage.curve(one.maps, one.known, one.images, seed=study.seed)
     found["location prior"] = np.stack([_by_prior(one, level) for level in coverage.LEVELS])
@@ -135,8 +136,8 @@ def curve(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
     for series in ("covered", "chance", "location prior"):
         ends = resampling.mean_interval(found[series].T, one.patients, n_bootstrap=study.settings.n_bootstrap,
                                         seed=study.seed)
-        rows.append(pd.DataFrame({"lit": found["lit"].mean(axis=1), "series": series, "value": ends["mean"],
+        rows.append(pd.DataFrame({"mask area": found["mask area"].mean(axis=1), "series": series, "value": ends["mean"],
                                   "low": ends["low"], "high": ends["high"]}))
     paper = dict.fromkeys(("value", "low", "high"), PAPER_COVERED)
-    rows.append(pd.DataFrame({"lit": rows[0]["lit"], "series": "the paper", **paper}))
+    rows.append(pd.DataFrame({"mask area": rows[0]["mask area"], "series": "the paper", **paper}))
     return pd.concat(rows, ignore_index=True)
