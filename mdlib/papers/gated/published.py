@@ -138,8 +138,8 @@ def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     own = table[table["measure"] == DIFFERENCE] if len(table) else pd.DataFrame(
         columns=["label", "value", "low", "high", "seeds"])
     own = own[["label", "seeds", "value", "low", "high"]].astype({"seeds": int})
-    return tables.with_verdicts(own.rename(columns={"label": f"less {REFERENCE}"}), "value").set_index(
-        f"less {REFERENCE}")
+    return tables.with_verdicts(own.rename(columns={"label": f"minus {REFERENCE}"}), "value").set_index(
+        f"minus {REFERENCE}")
 
 
 def read(part: str, name: str) -> pd.DataFrame:
