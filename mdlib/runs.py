@@ -8,9 +8,12 @@
 
 import ast
 import dataclasses
+import functools
+import io
 import json
 import math
 import shutil
+import tokenize
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +43,7 @@ TRAINING_LAYERS, TRAINING_MODULES = ("data", "models", "training"), ("settings",
 
 
 def training_code(paper: str) -> str:
-    """Fingerprint of the code that decides a paper's trained networks: what its training imports.
+    """Fingerprint of the code that decides a paper's trained networks: what its training imports, without its comments.
 
     Its settings, data, networks and training, the modules of data (without its checks of other images), models and
     training that they import, directly or not, and seeds, threads and files. Raises SettingsError for a paper that does
@@ -52,7 +55,24 @@ def training_code(paper: str) -> str:
     own = [*(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
     ground = [PACKAGE / name for name in TRAINING_GROUND]
     layers = [path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")]
-    return _fingerprint_of(imported([*own, *ground], {*own, *ground, *layers}), leave_out=(*OUTER, "data/checks"))
+    files = [file for file in imported([*own, *ground], {*own, *ground, *layers})
+             if not file.is_relative_to(PACKAGE / "data" / "checks")]
+    return fingerprint({file.relative_to(PACKAGE).as_posix(): statements(file.read_text(encoding="utf-8"))
+                        for file in sorted(files)})
+
+
+@functools.cache
+def statements(source: str) -> str:
+    """Python source without what decides no result: comments, docstrings and blank lines."""
+    lines, documented = source.splitlines(), ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            for number in range(node.body[0].lineno, node.body[0].end_lineno + 1):
+                lines[number - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def imported(modules: Iterable[Path], among: Collection[Path]) -> set[Path]:

@@ -51,10 +51,10 @@ def fingerprints(paper="chest"):
 
 
 @pytest.mark.parametrize("paper", STALE)
-def test_a_changed_comment_makes_stale_what_depends_on_its_module(package, paper):
+def test_a_changed_line_makes_stale_what_depends_on_its_module(package, paper):
     for name, stale in STALE[paper].items():
         before, path = fingerprints(paper), package / name
-        path.write_text(path.read_text() + ("\n/* changed */" if name.endswith("css") else "\n# changed"))
+        path.write_text(path.read_text() + ("\n/* changed */" if name.endswith("css") else "\nCHANGED = 1"))
         after = fingerprints(paper)
         assert {what for what in before if before[what] != after[what]} == stale, name
 
@@ -62,11 +62,33 @@ def test_a_changed_comment_makes_stale_what_depends_on_its_module(package, paper
 def test_a_recipe_depends_on_all_of_its_own_modules_and_on_no_paper(package):
     before = fingerprints("mims")
     path = package / "papers/chest/settings.py"
-    path.write_text(path.read_text() + "\n# changed")
+    path.write_text(path.read_text() + "\nCHANGED = 1")
     assert fingerprints("mims") == before
     path = package / "recipes/mims/plan.py"
-    path.write_text(path.read_text() + "\n# changed")
+    path.write_text(path.read_text() + "\nCHANGED = 1")
     assert not set(fingerprints("mims").items()) & set(before.items())
+
+
+def test_comments_and_docstrings_decide_no_network(package):
+    before, path = fingerprints(), package / "models/attention_densenet.py"
+    path.write_text('"""Another description.\n' + path.read_text().removeprefix('"""') + "\n# A comment.\n")
+    after = fingerprints()
+    assert after["networks"] == before["networks"] and after["tables"] != before["tables"]
+
+
+def test_statements_keep_what_is_no_comment():
+    source = '''"""Of the module,
+
+on lines."""
+x = "# no comment"     # a comment
+def f():
+    """Of the function."""
+    # a comment
+
+    return """no docstring"""
+'''
+    assert runs.statements(source).splitlines() == [
+        'x = "# no comment"', "def f():", '    return """no docstring"""']
 
 
 def test_a_paper_that_does_not_exist_is_named():

@@ -53,12 +53,12 @@ def table(paper: str) -> pd.DataFrame:
 
     code: the commit that trained it, and whether the code that decides the weights has changed since.
     """
-    rows = {}
+    rows, code = {}, runs.training_code(paper)
     for name in names(paper):
         card = read_json(folder(paper) / name / CARD)
         own = card[FURTHER]
         summary = results.table(own["metrics"]).iloc[0]
-        changed = own["training_code"] != runs.training_code(paper)
+        changed = own["training_code"] != code
         rows[name] = {summary["measure"]: with_interval(*summary[["value", "low", "high"]], digits=3),
                       "without the image": round(summary["baseline"], 3), "weights": own["weights"],
                       "kB": round(own["bytes"] / 1000), "CPU seconds": round(own["seconds"]["cpu"]),
