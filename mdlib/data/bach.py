@@ -30,7 +30,7 @@ PARTS = ("train", "test")
 
 
 def bach(folder: Path | str, smallest: int = 1) -> Bags:
-    """The pictures of a folder that holds ICIAR2018_BACH_Challenge/ (or is it), one picture per bag.
+    """The pictures of ICIAR2018_BACH_Challenge/, or of a folder that contains it, one picture per bag.
 
     `table`: bag (n001 of n001.tif), label, patient, identified (whether the patient is known; where not, the picture
     counts as a patient of its own, and a warning says how many do), first, count, and part where the patients' table
@@ -64,7 +64,7 @@ def bach(folder: Path | str, smallest: int = 1) -> Bags:
 def split(table: pd.DataFrame, test: float = 0.25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows that train and rows that test, int64, ascending: no patient in both, about the share `test` tests (ours).
 
-    Where there are pictures whose patient is known, only these test: two of the others may be of one patient. Raises
+    Where the patients of some pictures are known, only these test: two of the others may be of one patient. Raises
     DataError where they are too few, and as `splits.bag_split`.
     """
     known = np.flatnonzero(table["identified"]) if table["identified"].any() else np.arange(len(table))

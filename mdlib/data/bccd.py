@@ -30,9 +30,9 @@ class BloodCells(Bags):
     """A collection of blood smears, one picture per bag, and what is in them.
 
     `table` has bag, label, part (train, test), patient (the picture: patients are not known), first and count.
-    `boxes`: bag, label (one of CELLS), xmin, ymin, xmax, ymax in pixels of the picture, of all pictures, those left out
-    of the table among them. `excluded`: bag and kind, as published, of those. `invalid`: boxes that are marked as such
-    and left out, as `boxes`.
+    `boxes`: bag, label (one of CELLS), xmin, ymin, xmax, ymax in pixels, of all pictures, also of those that the table
+    leaves out. `excluded`: bag and published kind of these. `invalid`: boxes that are marked as such and left out, as
+    `boxes`.
     """
 
     boxes: pd.DataFrame = field(default_factory=pd.DataFrame)

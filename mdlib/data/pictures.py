@@ -153,7 +153,7 @@ def open_pictures(paths: Sequence[Path | str], folder: Path | str, smallest: int
 
 
 def check_picture(path: Path | str, smallest: int = 1, row: str = "") -> tuple[int, int]:
-    """Height and width of a picture file, from its header; pixels are read of a PNG only: EXIF may stand behind them.
+    """Height and width of a picture file, from its header; a PNG is read whole, for EXIF may follow its pixels.
 
     Raises DataError for a file that other programs may show in another way, or that cannot be read: CMYK and other
     colour spaces, alpha, more than 8 bits, an EXIF orientation other than upright, a TIFF that is cut off, more pixels

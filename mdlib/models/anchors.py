@@ -1,8 +1,8 @@
-"""Instances from anchors, as in NTS-Net (Yang et al. 2018; Fan et al., Table 1), with the attention map as the judge.
+"""Instances from anchors, as in NTS-Net (Yang et al. 2018; Fan et al., Table 1), scored with the attention map.
 
-NTS-Net learns the score of an anchor by a navigator, which a second network teaches. Here an anchor scores what the
-map has in it above its mean, over the root of its area, as a matched filter does (ours), so that the samplers differ
-and the networks do not. `suppress` takes any scores.
+NTS-Net learns the score of an anchor by a navigator, which a second network teaches. Here the score of an anchor is the
+sum over its area of the map less the map's mean, divided by the root of the area, as in a matched filter (ours): only
+the selection of boxes differs, not the network. `suppress` takes any scores.
 """
 
 from functools import lru_cache

@@ -27,13 +27,15 @@ class GatedAttention(nn.Module):
     dilations: of parallel 3 x 3 convolutions without bias. On 7 x 7 cells a rate of 4 or more leaves less than half of
     the taps inside the map.
     full: blocks C -> C (4,718,592 weights at C = 512) in place of C -> 1 (9,216). Summed over their channels, linear
-    blocks C -> C are blocks C -> 1 whose kernels are the sums, so that only a block_relu gives them more to say.
+    blocks C -> C compute the same functions as blocks C -> 1, whose kernels are the sums, unless block_relu is set.
     block_relu: a ReLU behind each block, before the sum.
     normalise: of M before the softmax. `sum` is the text's and saturates, `mean` divides by C and is all but uniform,
-    `standard` standardises M over the pixels. learned_scale: times a factor that starts at 1, a weight more.
+    `standard` standardises M over the pixels. learned_scale: M times a learned
+    number, one more weight, which starts at 1.
     before: what S is compared with. `relu`: X as given; behind a ReLU no gate can be negative, and the ReLU of the
     gates does nothing. `prerelu`: X is given as it is before the last ReLU of the features, which is applied here
-    everywhere else. `centred`: X_k less its mean over the pixels, a gate opens where S lies on what is above it.
+    everywhere else. `centred`: X_k less its mean over the pixels; a gate is open if the mean of X_k weighted by S is
+    larger.
     """
 
     def __init__(self, channels: int, *, dilations: tuple[int, ...] = (2, 3), full: bool = False,

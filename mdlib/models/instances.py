@@ -26,7 +26,7 @@ class Instances(NamedTuple):
     """The boxes of B pictures, the best first. No gradient passes through them."""
 
     boxes: Tensor    # (B, n, 4) float32: top, left, bottom, right, in fractions of the picture
-    found: Tensor    # (B, n) bool, False where the best is repeated, or the whole picture stands for it
+    found: Tensor    # (B, n) bool: False for a placeholder, a copy of the first box or the whole picture
 
 
 def mean_threshold(maps: np.ndarray) -> np.ndarray:
@@ -65,14 +65,14 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     """The n components of the thresholded map that hold most of it, as squares.
 
     maps: Omega (B, h, w). extent: int (B, 2), height and width of each picture in pixels, because a square is one of
-    pixels of the picture, whatever the shape of the thumbnail. threshold: a name of THRESHOLDS, taken of the upsampled
-    map; what is larger is lit. Lit pixels that touch, also at a corner, are one component; components of fewer than
-    min_cells cells of the map are left out; the n with the largest sums of Omega remain. A box is widened by `margin`
-    of its sides at each side, made square by its longer side, shortened to the picture if need be, and moved inside it.
+    pixels of the picture, whatever the shape of the thumbnail. threshold: a name of THRESHOLDS, applied to the upsampled
+    map. Pixels above it that touch, also at a corner, are one component; components of fewer than min_cells cells of
+    the map are left out; the n with the largest sums of Omega remain. A box is widened by `margin` of its sides at each
+    side, made square by its longer side, shortened to the picture if need be, and moved inside it.
 
-    With fewer than n components the first box is repeated, not found. A map without any, such as one that is the same
-    everywhere, has n times the whole picture, not found. Raises DataError for a map that is not finite, SettingsError
-    for n below 1 or an unknown threshold.
+    With fewer than n components the first box is repeated and marked found=False. Without any, as for a constant map,
+    all n boxes are the whole picture with found=False. Raises DataError for a map that is not finite, SettingsError for
+    n below 1 or an unknown threshold.
     """
     values = checked_maps(maps, n)
     large, lit = lit_pixels(values, threshold, upsample)
@@ -92,7 +92,7 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
 def lit_pixels(maps: np.ndarray, threshold: str = "mean", upsample: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Maps (B, h, w) upsampled, and where they are above their threshold: float64 and bool (B, upsample h, upsample w).
 
-    A map that is the same everywhere is nowhere lit. Raises SettingsError for an unknown threshold.
+    A constant map is nowhere above it. Raises SettingsError for an unknown threshold.
     """
     refuse_unknown("threshold", threshold, THRESHOLDS)
     scale = {"scale_factor": upsample, "mode": "bilinear"}

@@ -43,7 +43,7 @@ class Gated:
     channels_last: bool = False             # (ours)
     num_workers: int = 0                    # (ours) processes that prepare batches
 
-    # fields that decide no trained network: it fits a run whose other settings are the same
+    # fields that do not affect training: a network can be reused in a run that differs in these only
     NOT_TRAINING: ClassVar[tuple[str, ...]] = ("exhibits", "n_seeds", "one_seed", "n_bootstrap", "num_workers",
                                                "demo_epochs")
 
