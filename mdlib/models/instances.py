@@ -67,8 +67,8 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     maps: Omega (B, h, w). extent: int (B, 2), height and width of each picture in pixels, because a square is one of
     pixels of the picture, whatever the shape of the thumbnail. threshold: a name of THRESHOLDS, applied to the
     upsampled map. Pixels above it that touch, also at a corner, are one component; components of fewer than min_cells
-    cells of the map are left out; the n with the largest sums of Omega remain. A box is widened by `margin` of its sides at each
-    side, made square by its longer side, shortened to the picture if need be, and moved inside it.
+    cells of the map are left out; the n with the largest sums of Omega remain. A box is widened by `margin` of its
+    sides at each side, made square by its longer side, shortened to the picture if need be, and moved inside it.
 
     With fewer than n components the first box is repeated and marked found=False. Without any, as for a constant map,
     all n boxes are the whole picture with found=False. Raises DataError for a map that is not finite, SettingsError for
