@@ -6,22 +6,19 @@
     <folder>/notebooks/             executed notebooks
 """
 
-import ast
 import dataclasses
-import functools
-import io
 import json
 import math
 import shutil
-import tokenize
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import mdlib
+from mdlib import source_code
 from mdlib.errors import SettingsError
 from mdlib.files import fingerprint, lock, read_json, write_json
 
@@ -55,52 +52,10 @@ def training_code(paper: str) -> str:
     own = [*(places[0] / f"{module}.py" for module in TRAINING_MODULES), *(places[1].rglob("*.py") if paper else ())]
     ground = [PACKAGE / name for name in TRAINING_GROUND]
     layers = [path for layer in TRAINING_LAYERS for path in (PACKAGE / layer).rglob("*.py")]
-    files = [file for file in imported([*own, *ground], {*own, *ground, *layers})
+    files = [file for file in source_code.imported([*own, *ground], {*own, *ground, *layers}, PACKAGE)
              if not file.is_relative_to(PACKAGE / "data" / "checks")]
-    return fingerprint({file.relative_to(PACKAGE).as_posix(): statements(file.read_text(encoding="utf-8"))
+    return fingerprint({file.relative_to(PACKAGE).as_posix(): source_code.statements(file.read_text(encoding="utf-8"))
                         for file in sorted(files)})
-
-
-@functools.cache
-def statements(source: str) -> str:
-    """Python source without what decides no result: comments, docstrings and blank lines."""
-    lines, documented = source.splitlines(), ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            for number in range(node.body[0].lineno, node.body[0].end_lineno + 1):
-                lines[number - 1] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-def imported(modules: Iterable[Path], among: Collection[Path]) -> set[Path]:
-    """The files of these modules of the package, and of all that they import, directly or not, as far as in `among`."""
-    found: set[Path] = set()
-    waiting = set(modules)
-    while waiting:
-        path = waiting.pop()
-        if path not in found and path in among and path.exists():
-            found.add(path)
-            waiting |= {file for name in _imports(path) for file in _files(name)}
-    return found
-
-
-def _imports(path: Path) -> Iterator[str]:
-    """What a module imports: dotted names of modules, and of what is taken from them, which may be modules too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
-
-
-def _files(name: str) -> list[Path]:
-    """Where a module or package of this dotted name would be."""
-    top, *parts = name.split(".")
-    place = PACKAGE.joinpath(*parts)
-    return [place.with_suffix(".py"), place / "__init__.py"] if top == "mdlib" and parts else []
 
 
 def table_code(paper: str) -> str:

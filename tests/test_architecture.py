@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 NOT_YET_PAPERS = {"recipes.mims", "recipes.mdnet", "recipes.performance"}      # they make text until they move
-GROUND = {"errors", "extras", "files", "parallel", "progress", "reproducible"}
+GROUND = {"errors", "extras", "files", "parallel", "progress", "reproducible", "source_code"}
 LAYERS = {"data", "models", "training", "explain", "evaluate"}
 STUDY = GROUND | LAYERS | {"runs"}
 MAY_IMPORT = {                  # beside itself; of the entries that fit a module the longest counts

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from mdlib import runs
+from mdlib import runs, source_code
 from mdlib.batch import papermill_runs
 from mdlib.errors import SettingsError
 
@@ -87,7 +87,7 @@ def f():
 
     return """no docstring"""
 '''
-    assert runs.statements(source).splitlines() == [
+    assert source_code.statements(source).splitlines() == [
         'x = "# no comment"', "def f():", '    return """no docstring"""']
 
 
