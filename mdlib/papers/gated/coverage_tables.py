@@ -63,20 +63,25 @@ def attention(study: Study, run: Run, part: str = "test") -> dict[str, np.ndarra
 
 def located(study: Study, run: Run, part: str = "test") -> Located:
     """Maps, masks and boxes of a trained network in a part. Raises SettingsError where no boxes are known."""
-    rows, boxes = study.data.rows(part, run), known_boxes(study, run, part)
-    if boxes.empty:
+    known, images, patients = _placed(study, run, part)
+    if not len(known):
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
     out = attention(study, run, part)
     maps, masks = lit_pixels(out["attention"], run.threshold)
     return Located(maps, masks, out["boxes"], out["found"], _location_prior(study, run, maps.shape[1:]),
-                   boxes[list(EDGES)].to_numpy(), pd.Index(rows).get_indexer(boxes["row"]),
-                   study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
+                   known, images, patients)
+
+
+def _placed(study: Study, run: Run, part: str, decides: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The M known boxes of a part: their edges (M, 4), the place of each picture in the part, and its patient (M,)."""
+    boxes = known_boxes(study, run, part, decides)
+    return (boxes[list(EDGES)].to_numpy(), pd.Index(study.data.rows(part, run)).get_indexer(boxes["row"]),
+            study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
 
 
 def _location_prior(study: Study, run: Run, shape: tuple[int, int]) -> np.ndarray:
-    rows, boxes = study.data.rows("train", run), known_boxes(study, run, "train")
-    images = pd.Index(rows).get_indexer(boxes["row"])
-    return coverage.pixels_in_boxes(boxes[list(EDGES)].to_numpy(), images, (len(rows), *shape)).mean(axis=0)
+    boxes, images, _ = _placed(study, run, "train")
+    return coverage.pixels_in_boxes(boxes, images, (len(study.data.rows("train", run)), *shape)).mean(axis=0)
 
 
 def _by_prior(one: Located, share: float) -> np.ndarray:
@@ -86,10 +91,8 @@ def _by_prior(one: Located, share: float) -> np.ndarray:
 
 def _others_covered(study: Study, run: Run, one: Located, part: str) -> pd.Series:
     """Whether the mask covers the known boxes that do not decide the class, by the patient of each."""
-    boxes = known_boxes(study, run, part, decides=False)
-    images = pd.Index(study.data.rows(part, run)).get_indexer(boxes["row"])
-    return pd.Series(coverage.covered(one.masks, boxes[list(EDGES)].to_numpy(), images),
-                     study.data.of(run).table["patient"].to_numpy()[boxes["row"]])
+    boxes, images, patients = _placed(study, run, part, decides=False)
+    return pd.Series(coverage.covered(one.masks, boxes, images), patients)
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
