@@ -85,7 +85,7 @@ class Films:
         if malignant is not None:
             chosen &= self.findings["malignant"] == malignant
         if kind is not None:
-            chosen &= [kind in kinds.split(", ") for kinds in self.findings["kind"]]
+            chosen &= np.array([kind in kinds.split(", ") for kinds in self.findings["kind"]], dtype=bool)
         return np.flatnonzero(chosen)
 
     def mask(self, film: str, malignant: bool | None = None, kind: str | None = None) -> np.ndarray:
