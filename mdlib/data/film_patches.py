@@ -29,7 +29,7 @@ PER_SHORT_SIDE = 4          # windows side by side along the short side of a fil
 SHARE = 0.3                 # of a lesion inside the window, or of the window covered by lesions: positive
 BREAST_SHARE = 0.5          # (ours) of the window covered by breast: kept
 THRESHOLD = 20              # (ours) grey values of breast are above it
-SMALLEST_BREAST = 0.05      # (ours) of the film
+LEAST = 0.05                # (ours) of the film: breast, or the white background of an inverted film
 BLOCK = 16                  # films of a job
 
 
@@ -77,18 +77,16 @@ def breast_mask(grey: np.ndarray, threshold: int = THRESHOLD, where: str = "the 
 
     Label text and markers beside the breast are other parts; what touches the breast (pectoral muscle, the bright edge
     of a scan) counts as breast. Raises DataError, with `where` as the place, for a film without breast (no part has 5 %
-    of the film) and for an inverted one: by the medians of strips along the four edges, an eighth of the short side
-    wide, one is nearer to white than `threshold` is to black, and none is black up to `threshold`.
+    of the film) and for an inverted one: more of its pixels, and more than 5 %, are white up to `threshold` than black.
     """
-    width = max(1, min(grey.shape) // 8)
-    strips = [np.median(strip) for strip in (grey[:width], grey[-width:], grey[:, :width], grey[:, -width:])]
-    if max(strips) > 255 - threshold and min(strips) > threshold:
-        raise DataError(f"the film is inverted: an edge is white (grey {max(strips):.0f} of 255), none is black", where,
+    black, white = (grey <= threshold).mean(), (grey >= 255 - threshold).mean()
+    if white > max(black, LEAST):
+        raise DataError(f"the film is inverted: {white:.0%} of its pixels are white, {black:.0%} black", where,
                         "Save it with a black background (DICOM: MONOCHROME1 says that it is inverted).")
     parts, count = ndimage.label(grey > threshold)
     sizes = np.bincount(parts.ravel(), minlength=2)[1:]
-    if not count or sizes.max() < SMALLEST_BREAST * grey.size:
-        raise DataError(f"no breast found: no connected part with {SMALLEST_BREAST:.0%} of the film is brighter than "
+    if not count or sizes.max() < LEAST * grey.size:
+        raise DataError(f"no breast found: no connected part with {LEAST:.0%} of the film is brighter than "
                         f"grey {threshold} of 255", where, "Leave the film out, choose another threshold, or scale its "
                         "grey values (12 bits in a 16-bit file look black).")
     return parts == 1 + sizes.argmax()
