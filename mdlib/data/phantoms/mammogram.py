@@ -84,7 +84,7 @@ def _findings(rng: np.random.Generator, label: str) -> tuple[Finding, ...]:
         return ()
     kinds, sides = [], []
     if label == "cancer":
-        kinds = rng.choice(MALIGNANT, rng.choice([1, 2, 3], p=[0.35, 0.45, 0.20]), p=[0.40, 0.35, 0.25]).tolist()
+        kinds = rng.choice(MALIGNANT, rng.choice([1, 2, 3], p=[0.08, 0.42, 0.50]), p=[0.38, 0.34, 0.28]).tolist()
         sides = [SIDES[rng.integers(2)]] * len(kinds)
     for side in SIDES:
         others = rng.random(len(BENIGN)) < (0.22 if label == "cancer" else 0.42)

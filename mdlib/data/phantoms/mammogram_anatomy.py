@@ -87,6 +87,6 @@ def _from_the_side(reach: float, size: float, lean: float, film: np.random.Gener
     below = reach * (1 - np.clip((ROWS - row) / (fold - row), 0, 1) ** 2.3) ** 0.62
     belly = film.uniform(40, 90) + 0.30 * np.clip(ROWS - fold + 20, 0, None)
     skin = gaussian_filter1d(np.where(row > ROWS, above, np.maximum(below, belly)), 6, mode="nearest")
-    wide, high = axilla * film.uniform(0.68, 0.86), film.uniform(150, 245)
+    wide, high = axilla * film.uniform(0.62, 0.82), film.uniform(140, 215)
     muscle = NONE + (wide - NONE) * (1 - np.clip(ROWS / high, 0, 1) ** film.uniform(1.0, 1.35))
     return skin, row, muscle

@@ -66,21 +66,21 @@ def spiculated_mass(scene: Scene, rng: np.random.Generator, size: float, strengt
         for k in range(4):                                      # they taper
             pen.line(ray[k:k + 2], 1.9 - 0.35 * k, 1 - 0.14 * k)
     spicules = pen.map()
-    change = (0.26 + 0.12 * strength) * core + (0.19 + 0.08 * strength) * spicules * (1 - 0.7 * core)
+    change = (0.26 + 0.12 * strength) * core + (0.24 + 0.08 * strength) * spicules * (1 - 0.7 * core)
     mass = core > 0.5
     return Mark(change, {"mass": mass, "spiculation": (spicules > 0.3) & ~mass})
 
 
 def grouped_calcifications(scene: Scene, rng: np.random.Generator, size: float, strength: float) -> Mark:
-    """Ten to twenty-two fine, irregular specks of different size, close together."""
-    pen, spread = Pen(), 5 + 3.5 * size
+    """Ten to twenty-two fine, irregular specks of different size, close together; their pixels include a rim of one."""
+    pen, wide, spread = Pen(), Pen(), 5 + 3.5 * size
     for _ in range(rng.integers(10, 23)):
         x, y = (scene.x, scene.y) + np.clip(rng.normal(0, 0.55, 2), -1.2, 1.2) * spread * (1.2, 0.9)
         angle, half = rng.uniform(0, np.pi), rng.uniform(0.2, 1.1)
         ends = np.array([-half, half])[:, None] * (np.cos(angle), np.sin(angle)) + (x, y)
         pen.line(ends, rng.uniform(0.9, 1.5), rng.uniform(0.55, 1.0))
-    specks = pen.map()
-    return Mark((0.62 + 0.3 * strength) * specks, {"malignant calcification": specks > 0.25})
+        wide.line(ends, 3.5)
+    return Mark((0.72 + 0.3 * strength) * pen.map(), {"malignant calcification": wide.map() > 0.5})
 
 
 def architectural_distortion(scene: Scene, rng: np.random.Generator, size: float, strength: float) -> Mark:
@@ -91,10 +91,10 @@ def architectural_distortion(scene: Scene, rng: np.random.Generator, size: float
     drawn = map_coordinates(scene.tissue, (scene.y + (Y - scene.y) * pull, scene.x + (X - scene.x) * pull), order=1,
                             mode="nearest")
     pen = Pen()
-    for angle in rng.uniform(0, 2 * np.pi, rng.integers(11, 16)):
-        first, last = radius * rng.uniform(0.0, 0.25), radius * rng.uniform(0.55, 1.0)
-        pen.line(_ray(scene, angle, rng.normal(0, 0.10), first, last), rng.uniform(0.8, 1.7), rng.uniform(0.5, 1.0))
-    lines = (0.24 + 0.08 * strength) * pen.map()
+    for angle in rng.uniform(0, 2 * np.pi, rng.integers(16, 24)):
+        first, last = radius * rng.uniform(0.0, 0.45), radius * rng.uniform(0.5, 1.0)
+        pen.line(_ray(scene, angle, rng.normal(0, 0.10), first, last), rng.uniform(0.7, 1.3), rng.uniform(0.4, 1.0))
+    lines = (0.27 + 0.08 * strength) * pen.map()
     fade = step(1.1 - 0.75 * scene.away / radius)
     return Mark(np.where(near > 0, drawn - scene.tissue, 0) + lines * fade * (near > 0),
                 {"architectural distortion": near > 0.1})

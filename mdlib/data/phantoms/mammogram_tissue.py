@@ -10,8 +10,8 @@ from mdlib.data.phantoms.drawing import Array, smooth, step
 from mdlib.data.phantoms.mammogram_anatomy import HEIGHT, SHAPE, WIDTH, X, Y, Outline
 
 # Of each density from 1 to 4: what must be exceeded for a gland, and how much each adds to the film.
-THRESHOLD = (0.98, 0.66, 0.36, 0.02)
-SKIN = 3.2      # pixels
+THRESHOLD = (1.10, 0.82, 0.55, 0.22)
+SKIN = 5.5      # pixels
 
 
 class Pen:
@@ -83,11 +83,11 @@ def glands(outline: Outline, density: int, rng: np.random.Generator) -> Array:
 
 def texture(outline: Outline, gland: Array, rng: np.random.Generator) -> Array:
     """What fat, glands, ligaments and ducts add to the even thickness, full thickness of fat being 1."""
-    clouds, ligaments = fractal(rng, 1.6, 60), ridges(fractal(rng, 2.0, 45), 0.11)
+    clouds, ligaments = fractal(rng, 1.6, 60), ridges(fractal(rng, 2.0, 45), 0.13)
     fine, ducts = ridges(fractal(rng, 1.7, 20), 0.16), ridges(towards_nipple(rng, outline, 1.7), 0.13)
     near = step(1.3 - np.hypot(X - outline.nipple[0], Y - outline.nipple[1]) / 140)
     lines = 0.9 * ligaments + 0.5 * fine + (0.6 + 0.6 * near) * ducts
-    fat = 0.025 * clouds + 0.105 * lines * step((1.8 + clouds) / 3.0) * (0.9 + 0.3 * gland)
+    fat = 0.03 * clouds + 0.15 * lines * step((1.8 + clouds) / 3.0) * (1.0 + 0.2 * gland)
     within = 0.40 * gland * (1 + 0.13 * clouds + 0.22 * (lines - 0.4))
     return (fat + within) * outline.thickness
 
@@ -123,14 +123,14 @@ def _wind(rng: np.random.Generator, outline: Outline, start: Array, reach: float
     start, goal = np.asarray(start), np.asarray(outline.nipple)
     count = max(int(np.hypot(*(goal - start)) * reach / 3), 8)
     t = np.linspace(0, 1, count)
-    angle = np.arctan2(*(goal - start)[::-1]) + aside * (1 - t) + 0.55 * smooth(rng, (count,), (max(count // 9, 1),))
-    angle += 0.30 * smooth(rng, (count,), (max(count // 4, 1),))
+    angle = np.arctan2(*(goal - start)[::-1]) + aside * (1 - t) + 0.42 * smooth(rng, (count,), (max(count // 9, 1),))
+    angle += 0.26 * smooth(rng, (count,), (max(count // 4, 1),))
     return start + 3 * np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1), axis=0)
 
 
 def skin(outline: Outline) -> Array:
     """What skin and nipple add to the film."""
-    rim = step(outline.depth / 1.2) * step((SKIN + 1 - outline.depth) / 1.6)
+    rim = step(outline.depth / 1.5) * step((SKIN + 1 - outline.depth) / 3)
     column, row = outline.nipple
     areola = step(1 - np.hypot((X - column) / 16, (Y - row) / 20)) * step(outline.depth / 4)
     return 0.085 * rim + 0.10 * areola * outline.papilla + 0.09 * areola
