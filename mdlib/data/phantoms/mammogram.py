@@ -1,16 +1,16 @@
 """Phantom mammograms in the layout of DDSM: drawn, not patients, with every concept's pixels known.
 
-    write("mammograms")                         # cases/{cancers,benigns,normals}/…/case0001/, truth/
+    write("mammograms")                                 # cases/{cancers,benigns,normals}/…/case0001/, truth/
     truth = Truth("mammograms")
-    truth.mask("A_0001_1.LEFT_CC", "mass")      # bool (320, 256)
-    twin("mammograms", "A_0001_1.LEFT_CC")      # uint8 (320, 256): the same film without any finding
+    truth.mask("cancer_01-A_0002_1.LEFT_CC", "mass")    # bool (320, 256)
+    twin("mammograms", "cancer_01-A_0002_1.LEFT_CC")    # uint8 (320, 256): the same film without any finding
 
 Four films of each patient. Cancers have spiculated masses, grouped calcifications and architectural distortions in one
 breast, and like benign patients circumscribed masses, benign calcifications and calcified vessels; normal patients have
-none. A finding is to be seen in both views of its breast. Density and exposure look at no label.
+none. A finding is to be seen in both views of its breast. Density and exposure look at no label. Films are named as
+`mdlib.data.ddsm` names them, which reads a collection.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -41,7 +41,8 @@ DENSITIES = (0.20, 0.40, 0.30, 0.10)                            # shares of each
 NOTICE = """These mammograms are drawn by mdlib.data.phantoms.mammogram. They show no patient.
 
 The layout is that of DDSM, with PNG in the place of LJPEG. truth/films/*.png has a bit for each concept, in the order
-of "concepts" in truth/phantoms.json: 1 mass, 2 spiculation, 4 malignant calcification, and so on.
+of "concepts" in truth/phantoms.json: 1 mass, 2 spiculation, 4 malignant calcification, and so on; then one for the
+whole breast.
 """
 
 
@@ -60,14 +61,15 @@ class Settings:
 def plan(settings: Settings) -> tuple[Case, ...]:
     """Every film of a collection, patient by patient; of each label as many patients have each density and exposure."""
     rng = stream(settings.seed, "plan")
-    patients, numbers = [], iter((rng.permutation(settings.patients) + 1).tolist())
+    patients, numbers = [], iter(rng.permutation(settings.patients) + 1)
     for label, count in _counts(settings.patients).items():
         # Ranks in place of free draws: the labels do not differ in density and exposure by chance either.
         dense, gain = ((rng.permutation(count) + 0.5) / count for _ in range(2))
         density = 1 + np.searchsorted(np.cumsum(DENSITIES)[:-1], dense, side="right")
-        patients += [Patient(number, label, int(density[k]), int(np.clip(rng.normal(56, 11), 35, 86)), float(gain[k]),
-                             _findings(stream(settings.seed, number, "findings"), label))
-                     for k, number in zip(range(count), numbers)]        # noqa: B905, the shorter decides
+        for k in range(count):
+            number, age = int(next(numbers)), int(np.clip(rng.normal(56, 11), 35, 86))
+            findings = _findings(stream(settings.seed, number, "findings"), label)
+            patients.append(Patient(number, label, int(density[k]), age, float(gain[k]), findings))
     return tuple(Case(patient, side, view) for patient in sorted(patients, key=lambda each: each.number)
                  for side in SIDES for view in VIEWS)
 
@@ -82,17 +84,14 @@ def _findings(rng: np.random.Generator, label: str) -> tuple[Finding, ...]:
     """Cancers: one to three malignant findings in one breast; cancers and benign patients: benign ones in either."""
     if label == "normal":
         return ()
-    kinds, sides = [], []
+    shown = []
     if label == "cancer":
-        kinds = rng.choice(MALIGNANT, rng.choice([1, 2, 3], p=[0.08, 0.42, 0.50]), p=[0.38, 0.34, 0.28]).tolist()
-        sides = [SIDES[rng.integers(2)]] * len(kinds)
-    for side in SIDES:
-        others = rng.random(len(BENIGN)) < (0.22 if label == "cancer" else 0.42)
-        if label == "benign" and side == SIDES[1] and not kinds and not others.any():
-            others[rng.integers(len(BENIGN))] = True
-        chosen = [kind for kind, shown in zip(BENIGN, others, strict=True) if shown]
-        kinds, sides = kinds + chosen, sides + [side] * len(chosen)
-    return tuple(Finding(kind, side, *rng.random(2).tolist()) for kind, side in zip(kinds, sides, strict=True))
+        side, count = SIDES[rng.integers(2)], rng.choice([1, 2, 3], p=[0.08, 0.42, 0.50])
+        shown = [(kind, side) for kind in rng.choice(MALIGNANT, count, p=[0.38, 0.34, 0.28]).tolist()]
+    shown += [(kind, side) for side in SIDES for kind in BENIGN
+              if rng.random() < (0.22 if label == "cancer" else 0.42)]
+    shown = shown or [(BENIGN[rng.integers(len(BENIGN))], SIDES[rng.integers(2)])]
+    return tuple(Finding(kind, side, *rng.random(2).tolist()) for kind, side in shown)
 
 
 def write(folder: Path | str, patients: int = 60, seed: int = 0, workers: int | None = None) -> Path:
@@ -118,23 +117,18 @@ def _write_all(folder: Path, settings: Settings, workers: int | None) -> None:
 
 def _write_patient(folder: Path, cases: tuple[Case, ...], seed: int) -> None:
     patient = cases[0].patient
-    place, code = folder / home(patient), f"A-{patient.number:04d}-1"
+    place, code = folder / patient.home, patient.exam.replace("_", "-")
     place.mkdir(parents=True)
     films = [(f"{case.side}_{case.view}", bool(case.findings)) for case in cases]
     (place / f"{code}.ics").write_text(mammogram_ddsm.ics(code, patient.age, patient.density, films), encoding="ascii")
     for case in cases:
         film = Film(case, seed)
-        Image.fromarray(film.develop()).save(place / f"{case.film}.png", compress_level=2)
+        Image.fromarray(film.develop()).save(place / f"{case.file}.png", compress_level=2)
         bits = sum(mask.astype(np.uint16) << bit for bit, mask in enumerate(film.masks().values()))
         Image.fromarray(bits).save(folder / "truth" / "films" / f"{case.film}.png")
         if case.findings:
             text = mammogram_ddsm.overlay(case.findings, film.contours())
-            (place / f"{case.film}.OVERLAY").write_text(text, encoding="ascii")
-
-
-def home(patient: Patient) -> Path:
-    """The folder of a patient within a collection."""
-    return Path("cases", f"{patient.label}s", f"{patient.label}_01", f"case{patient.number:04d}")
+            (place / f"{case.file}.OVERLAY").write_text(text, encoding="ascii")
 
 
 @cache
@@ -155,22 +149,19 @@ class Truth:
     def __init__(self, folder: Path | str):
         self.folder, self.settings = Path(folder), Settings(**description(folder, __name__)["settings"])
 
-    def films(self) -> Iterator[str]:
-        """The names of all films."""
-        return iter(_cases(self.settings))
-
     def case(self, film: str) -> Case:
         """Whose a film is and what it shows. Raises DataError for one that is not in the collection."""
         if film not in _cases(self.settings):
-            raise DataError("no such film among the phantoms", film, "A name is like A_0001_1.LEFT_CC.")
+            raise DataError("no such film among the phantoms", film, "A name is like cancer_01-A_0002_1.LEFT_CC.")
         return _cases(self.settings)[film]
 
     def mask(self, film: str, concept: str) -> Array:
-        """Where one of CONCEPTS is to be seen, bool (320, 256); nowhere when the film does not show it."""
-        if concept not in CONCEPTS:
-            raise SettingsError(f"unknown concept {concept!r}", "parameter concept", f"Known: {', '.join(CONCEPTS)}.")
+        """Where one of CONCEPTS, or the "breast", is to be seen, bool (320, 256); nowhere in a film without it."""
+        known = (*CONCEPTS, "breast")
+        if concept not in known:
+            raise SettingsError(f"unknown concept {concept!r}", "parameter concept", f"Known: {', '.join(known)}.")
         bits = np.asarray(Image.open(self.folder / "truth" / "films" / f"{self.case(film).film}.png"))
-        return (bits.astype(np.uint16) >> CONCEPTS.index(concept) & 1).astype(bool)
+        return (bits.astype(np.uint16) >> known.index(concept) & 1).astype(bool)
 
 
 def twin(folder: Path | str, film: str) -> Array:

@@ -1,7 +1,7 @@
 """The outline of a phantom breast in its two views: skin, nipple and pectoral muscle.
 
-All is drawn with the chest wall at the left edge, as in a film of the left breast; a film of the right one is mirrored at
-the end. Columns x and rows y in pixels of 0.75 mm.
+All is drawn with the chest wall at the left edge, as in a film of the left breast; a film of the right one is mirrored
+at the end. Columns x and rows y in pixels of 0.75 mm.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Outline:
     @cached_property
     def depth(self) -> Array:
         """Distance of each pixel from the skin's outer edge, 0 outside the breast (HEIGHT, WIDTH)."""
-        inside = X < self.skin[:, None]
+        inside = self.skin[:, None] > X
         return gaussian_filter(distance_transform_edt(inside).astype(np.float32), 0.8, truncate=3) * inside
 
     @cached_property

@@ -24,7 +24,8 @@ def ics(case: str, age: int, density: int, films: Iterable[tuple[str, bool]]) ->
     """The ICS file of a case, as A-0001-1, with `films` as ("LEFT_CC", whether it has an OVERLAY)."""
     size = f"LINES {HEIGHT} PIXELS_PER_LINE {WIDTH} BITS_PER_PIXEL 8 RESOLUTION 750"
     lines = ["ics_version 1.0", f"filename {case}", "DATE_OF_STUDY 1 7 1995", f"PATIENT_AGE {age}", "FILM",
-             "FILM_TYPE REGULAR", f"DENSITY {density}", "DATE_DIGITIZED 1 7 1997", "DIGITIZER LUMISYS LASER", "SEQUENCE",
+             "FILM_TYPE REGULAR", f"DENSITY {density}", "DATE_DIGITIZED 1 7 1997", "DIGITIZER LUMISYS LASER",
+             "SEQUENCE",
              *(f"{film} {size} {'OVERLAY' if overlay else 'NON_OVERLAY'}" for film, overlay in films)]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,8 @@
 """From a patient to a film: one breast in one view with its findings, the exposure, the grain, the label."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,8 +17,9 @@ from mdlib.data.phantoms.mammogram_findings import RADIUS, Finding, Mark, Scene,
 CONCEPTS = ("mass", "spiculation", "malignant calcification", "benign calcification", "architectural distortion",
             "vessel", "calcified vessel", "dense tissue", "pectoral muscle", "skin", "nipple")
 MARGIN = 1.5        # pixels between a finding and its outline
-LETTERS = {"L": ((0, 0, 0, 4, 2, 4),), "R": ((0, 4, 0, 0, 2, 0, 2, 2, 0, 2, 2, 4),), "C": ((2, 0, 0, 0, 0, 4, 2, 4),),
-           "M": ((0, 4, 0, 0, 1, 2, 2, 0, 2, 4),), "O": ((0, 0, 2, 0, 2, 4, 0, 4, 0, 0),)}
+# Of each letter of the label one stroke: columns and rows.
+LETTERS = {"L": (0, 0, 0, 4, 2, 4), "R": (0, 4, 0, 0, 2, 0, 2, 2, 0, 2, 2, 4), "C": (2, 0, 0, 0, 0, 4, 2, 4),
+           "M": (0, 4, 0, 0, 1, 2, 2, 0, 2, 4), "O": (0, 0, 2, 0, 2, 4, 0, 4, 0, 0)}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Patient:
     gain: float
     findings: tuple[Finding, ...]
 
+    @property
+    def exam(self) -> str:
+        return f"A_{self.number:04d}_1"
+
+    @property
+    def home(self) -> Path:
+        """The folder of the patient within a collection."""
+        return Path("cases", f"{self.label}s", f"{self.label}_01", f"case{self.number:04d}")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -40,8 +50,12 @@ class Case:
     view: str
 
     @property
+    def file(self) -> str:
+        return f"{self.patient.exam}.{self.side}_{self.view}"
+
+    @property
     def film(self) -> str:
-        return f"A_{self.patient.number:04d}_1.{self.side}_{self.view}"
+        return f"{self.patient.label}_01-{self.file}"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -84,7 +98,7 @@ class Film:
         found: list[dict[str, tuple[float, float]]] = []
         for number, finding in enumerate(self.case.findings, 1):
             rng = stream(self.seed, self.case.patient.number, self.case.side, "place", number)
-            radius = RADIUS.get(finding.kind, 12)
+            radius = RADIUS[finding.kind]
             found.append(max((self._try(rng) for _ in range(60)), key=lambda place: self._free(place, radius, found)))
         return [place[self.case.view] for place in found]
 
@@ -131,13 +145,13 @@ class Film:
         pen, ink = ImageDraw.Draw(plate), int(rng.integers(10, 50))
         for line, text in enumerate((self.case.side[0], self.case.view)):
             for k, letter in enumerate(text):
-                for stroke in LETTERS[letter]:
-                    pen.line([value * 2 + (4 + 9 * k, 3 + 12 * line)[i % 2] for i, value in enumerate(stroke)], ink)
+                corner = 4 + 9 * k, 3 + 12 * line
+                pen.line([2 * value + corner[i % 2] for i, value in enumerate(LETTERS[letter])], ink)
         left = left if self.case.side == "LEFT" else WIDTH - left - plate.width
         film[top:top + plate.height, left:left + plate.width] = np.asarray(plate)
 
     def masks(self) -> dict[str, Array]:
-        """Where each of CONCEPTS lies, bool (HEIGHT, WIDTH)."""
+        """Where each of CONCEPTS lies, and then the breast, bool (HEIGHT, WIDTH)."""
         o = self.outline
         found = dict.fromkeys(CONCEPTS, np.zeros(SHAPE, bool))
         found |= {"vessel": (self.vessels > 0.4) & (o.depth > 0), "dense tissue": self.gland > 0.5,
@@ -146,7 +160,7 @@ class Film:
         for mark in self.marks:
             for name, part in mark.parts.items():
                 found[name] = found[name] | part
-        return {name: self._turned(mask) for name, mask in found.items()}
+        return {name: self._turned(mask) for name, mask in {**found, "breast": o.depth > 0}.items()}
 
     def contours(self) -> list[Array]:
         """The closed outline of each finding, int (N, 2): columns and rows of neighbouring pixels, the first once."""
@@ -172,9 +186,3 @@ def _pixels(corners: Array, largest: tuple[int, int]) -> Array:
     line = np.clip(np.rint(line), 0, largest).astype(int)
     return line[(line != np.roll(line, 1, axis=0)).any(axis=1)]
 
-
-def filled(contour: Iterable) -> Array:
-    """The pixels on and within a contour, bool (HEIGHT, WIDTH)."""
-    picture = Image.new("1", (WIDTH, HEIGHT))
-    ImageDraw.Draw(picture).polygon([tuple(map(int, point)) for point in contour], fill=1, outline=1)
-    return np.asarray(picture)

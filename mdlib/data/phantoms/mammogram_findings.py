@@ -1,6 +1,6 @@
 """The findings of a phantom mammogram: three malignant, three benign, each with the pixels of what it consists of.
 
-    mark = draw("spiculated mass", rng, outline, (120, 160), size=8, strength=1, courses=[], tissue=tissue)
+    mark = draw(Finding("spiculated mass", "LEFT", size=0.5, strength=1), rng, Scene(120, 160, tissue, courses))
     mark.change     # (HEIGHT, WIDTH) added to the film; exactly 0 elsewhere
     mark.parts      # {"mass": bool (HEIGHT, WIDTH), "spiculation": …}
 
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from mdlib.data.phantoms.drawing import Array, smooth, step
-from mdlib.data.phantoms.mammogram_anatomy import SHAPE, X, Y
+from mdlib.data.phantoms.mammogram_anatomy import X, Y
 from mdlib.data.phantoms.mammogram_tissue import Pen
 
 
@@ -155,17 +155,14 @@ def _blob(scene: Scene, rng: np.random.Generator, radius: float, uneven: float, 
 
 
 KINDS: dict[str, Callable[[Scene, np.random.Generator, float, float], Mark]] = {
-    name.replace("_", " "): paint for name, paint in (
-        ("spiculated_mass", spiculated_mass), ("grouped_calcifications", grouped_calcifications),
-        ("architectural_distortion", architectural_distortion), ("circumscribed_mass", circumscribed_mass),
-        ("benign_calcifications", benign_calcifications), ("calcified_vessel", calcified_vessel))}
+    paint.__name__.replace("_", " "): paint for paint in (
+        spiculated_mass, grouped_calcifications, architectural_distortion, circumscribed_mass, benign_calcifications,
+        calcified_vessel)}
 MALIGNANT, BENIGN = tuple(KINDS)[:3], tuple(KINDS)[3:]
-RADIUS = {"spiculated mass": 20, "grouped calcifications": 10, "architectural distortion": 20,
-          "circumscribed mass": 13, "benign calcifications": 12}      # pixels to be kept free; a vessel lies where it lies
+# Pixels to be kept free round each; vessels have courses of their own, and calcify there.
+RADIUS = dict(zip(KINDS, (20, 10, 20, 13, 12, 12), strict=True))
 
 
 def draw(finding: Finding, rng: np.random.Generator, scene: Scene) -> Mark:
     """The mark of a finding in one view."""
-    mark = KINDS[finding.kind](scene, rng, finding.size, finding.strength)
-    assert mark.change.shape == SHAPE
-    return mark
+    return KINDS[finding.kind](scene, rng, finding.size, finding.strength)

@@ -7,11 +7,10 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import map_coordinates
 
 from mdlib.data.phantoms.drawing import Array, smooth, step
-from mdlib.data.phantoms.mammogram_anatomy import HEIGHT, SHAPE, WIDTH, X, Y, Outline
+from mdlib.data.phantoms.mammogram_anatomy import HEIGHT, SHAPE, WIDTH, Outline, X, Y
 
-# Of each density from 1 to 4: what must be exceeded for a gland, and how much each adds to the film.
-THRESHOLD = (1.10, 0.82, 0.55, 0.22)
-SKIN = 5.5      # pixels
+THRESHOLD = (0.77, 0.49, 0.22, -0.11)       # of each density from 1 to 4: above it the tissue begins to be glandular
+SKIN = 5.5      # pixels: as wide as its shadow at the border, wider than the skin
 
 
 class Pen:
@@ -77,7 +76,7 @@ def glands(outline: Outline, density: int, rng: np.random.Generator) -> Array:
     v = (np.cos(tilt) * (Y - cy) - np.sin(tilt) * (X - cx)) / high
     place = 1 - u * u - v * v
     ragged = 0.32 * fractal(rng, 1.7, 70) + 0.26 * towards_nipple(rng, outline, 1.6)
-    share = step((np.maximum(place, -1.5) + ragged - np.float32(THRESHOLD[density - 1])) / np.float32(0.95) + np.float32(0.35))
+    share = step((place + ragged - np.float32(THRESHOLD[density - 1])) / np.float32(0.95))
     return share * step((outline.depth - 12) / 22) * (1 - outline.pectoral)
 
 
