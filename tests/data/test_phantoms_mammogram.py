@@ -78,9 +78,9 @@ def test_cancers_have_malignant_findings_in_one_breast_and_normal_patients_none(
     assert set(kinds) == set(KINDS) == {*MALIGNANT, *BENIGN} and min(kinds.values()) >= 8
 
 
-def test_sizes_that_make_no_collection_are_refused():
-    with pytest.raises(SettingsError, match="at least 3 patients"):
-        Settings(patients=2)
+def test_more_patients_than_ddsm_can_number_are_refused():
+    with pytest.raises(SettingsError, match="at most 9,999"):
+        Settings(patients=10_000)
 
 
 # -- the layout and the outlines

@@ -7,8 +7,8 @@
 
 Four films of each patient. Cancers have spiculated masses, grouped calcifications and architectural distortions in one
 breast, and like benign patients circumscribed masses, benign calcifications and calcified vessels; normal patients have
-none. A finding is to be seen in both views of its breast. Density and exposure look at no label. Films are named as
-`mdlib.data.ddsm` names them, which reads a collection.
+none. Both views of a breast show the same findings. Density and exposure do not depend on the label. `mdlib.data.ddsm`
+reads a collection; films are named as there.
 """
 
 from dataclasses import asdict, dataclass
@@ -53,13 +53,13 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.patients < 3 or self.seed < 0:
+        if not 3 <= self.patients <= 9999 or self.seed < 0:
             raise SettingsError(f"{self} cannot be drawn", "parameters patients, seed",
-                                "Use at least 3 patients and a seed of 0 or more.")
+                                "Use at least 3 patients, at most 9,999, and a seed of 0 or more.")
 
 
 def plan(settings: Settings) -> tuple[Case, ...]:
-    """Every film of a collection, patient by patient; of each label as many patients have each density and exposure."""
+    """Every film of a collection, patient by patient; the patients of each label are alike in density and exposure."""
     rng = stream(settings.seed, "plan")
     patients, numbers = [], iter(rng.permutation(settings.patients) + 1)
     for label, count in _counts(settings.patients).items():

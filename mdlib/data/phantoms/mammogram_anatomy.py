@@ -27,7 +27,7 @@ class Outline:
     muscle: Array
     nipple: tuple[float, float]     # column and row of its base
     bump: float                     # pixels by which it stands out
-    curve: float                    # pixels to which the breast is as thick as between the paddles
+    curve: float                    # pixels from the skin over which the thickness rises to that between the paddles
 
     @cached_property
     def depth(self) -> Array:
@@ -52,7 +52,7 @@ class Outline:
         return (np.hypot((X - column) / (self.bump + 1), (Y - row) / 8) < 1) & (self.depth > 0)
 
     def room(self, x: float, y: float, radius: float) -> float:
-        """How far a disc lies within the breast, beside the muscle, in pixels; negative where it does not."""
+        """Pixels between a disc and the nearest of skin, muscle and film edge; negative where it reaches beyond."""
         first, last = int(max(y - radius, 0)), int(min(y + radius, HEIGHT - 1)) + 1
         return float(min(self.skin[first:last].min() - 12 - x - radius, x - radius - self.muscle[first:last].max() - 2,
                          y - radius - 6, HEIGHT - 6 - y - radius))

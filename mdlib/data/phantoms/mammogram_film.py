@@ -24,7 +24,7 @@ LETTERS = {"L": (0, 0, 0, 4, 2, 4), "R": (0, 4, 0, 0, 2, 0, 2, 2, 0, 2, 2, 4), "
 
 @dataclass(frozen=True)
 class Patient:
-    """Who, and what the four films show. `gain`: 0 to 1, from a pale film to one of high contrast."""
+    """A patient and what the four films show. `gain`: 0 to 1, from a film of low contrast to one of high contrast."""
     number: int
     label: str
     density: int
@@ -94,7 +94,7 @@ class Film:
                      for mark in marks)
 
     def _places(self) -> list[tuple[float, float]]:
-        """Column and row of each finding: in both views as far from the nipple, apart from one another."""
+        """Column and row of each finding: equally far from the chest wall in both views, apart from one another."""
         found: list[dict[str, tuple[float, float]]] = []
         for number, finding in enumerate(self.case.findings, 1):
             rng = stream(self.seed, self.case.patient.number, self.case.side, "place", number)
@@ -136,7 +136,7 @@ class Film:
         return picture[:, ::-1].copy() if self.case.side == "RIGHT" else picture
 
     def _label(self, film: Array) -> None:
-        """On some films the side and the view, in lead letters beside the axilla, where the breast leaves room."""
+        """Put a label with side and view on some films, in the upper corner away from the breast if there is room."""
         rng = self._stream("label")
         shown, left, top = rng.random() < 0.55, int(rng.integers(196, 216)), int(rng.integers(8, 30))
         if not shown or self.outline.depth[:top + 34, left - 6:].any():
@@ -163,11 +163,11 @@ class Film:
         return {name: self._turned(mask) for name, mask in {**found, "breast": o.depth > 0}.items()}
 
     def contours(self) -> list[Array]:
-        """The closed outline of each finding, int (N, 2): columns and rows of neighbouring pixels, the first once."""
+        """The closed outline of each finding in the film, int (N, 2): column and row of each pixel along it."""
         return [self._contour(mark.change != 0) for mark in self.marks]
 
     def _contour(self, pixels: Array) -> Array:
-        """Round the convex hull of `pixels`, MARGIN away."""
+        """The convex hull of `pixels`, MARGIN wider, as pixels of the film."""
         rows, columns = np.nonzero(pixels)
         if self.case.side == "RIGHT":
             columns = WIDTH - 1 - columns
