@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from mdlib.data.ddsm import ddsm
 from mdlib.data.ddsm_overlays import drawn as filled
+from mdlib.data.film_patches import breast_mask, inside, label_rule, windows
 from mdlib.data.phantoms import mammogram
 from mdlib.data.phantoms.mammogram import Settings, Truth
 from mdlib.data.phantoms.mammogram_ddsm import KEYWORDS, chain_code
@@ -149,6 +150,12 @@ def test_concepts_lie_within_the_breast_and_findings_within_their_outlines(films
         assert not (truth.mask(film, "dense tissue") & truth.mask(film, "pectoral muscle")).any()
 
 
+def test_the_breast_filter_finds_the_breast(films, truth):
+    for row, film in enumerate(films.table["film"]):
+        found, breast = breast_mask(films.read(row)), truth.mask(film, "breast")
+        assert (found & breast).sum() / (found | breast).sum() > 0.95
+
+
 def test_the_masks_agree_with_the_pixels(films, truth, folder):
     """Muscle, glands and findings are brighter than the fat beside them; around the breast it is black."""
     for row, film in enumerate(films.table["film"]):
@@ -189,27 +196,22 @@ def test_findings_keep_clear_of_the_skin_and_of_one_another():
 
 # -- what is hard
 
-def windows(case, seed):
-    """Mean, spread, whether positive, patient and the pixels of each concept, of each window that is half breast."""
+def patches_of(case, seed):
+    """Mean, spread, whether positive, patient and the share of each concept, of each window that is half breast."""
     film = Film(case, seed)
-    grey, masks = film.develop(), film.masks()
+    grey, masks, where = film.develop(), film.masks(), windows(320, 256)
     lesions = [filled(contour, grey.shape, grey.shape)
                for contour, finding in zip(film.contours(), case.findings, strict=True) if finding.malignant]
-    covered = np.any(lesions, axis=0) if lesions else np.zeros(grey.shape, bool)
-    for y in range(0, 320 - 63, 32):
-        for x in range(0, 256 - 63, 32):
-            place = np.s_[y:y + 64, x:x + 64]
-            if masks["breast"][place].mean() >= 0.5:
-                inside = max((lesion[place].sum() / lesion.sum() for lesion in lesions), default=0)
-                yield (grey[place].mean(), grey[place].std(), inside >= 0.3 or covered[place].mean() >= 0.3,
-                       case.patient.number, *(masks[name][place].mean() for name in CONCEPTS))
+    cut = np.stack([grey[y:y + side, x:x + side] for y, x, side in where])
+    columns = [cut.mean(axis=(1, 2)), cut.std(axis=(1, 2)), np.max(label_rule(lesions, where), axis=0) >= 0.3,
+               np.full(len(where), case.patient.number), *(inside(masks[name], where) / 64**2 for name in CONCEPTS)]
+    return np.stack(columns, axis=1)[inside(masks["breast"], where) >= 64**2 / 2]
 
 
 @pytest.fixture(scope="module")
 def patches():
     """Of the first 24 patients of the shipped collection, one row per patch."""
-    cases = mammogram.plan(SHIPPED)[:96]
-    return np.array([row for case in cases for row in windows(case, SHIPPED.seed)], float)
+    return np.concatenate([patches_of(case, SHIPPED.seed) for case in mammogram.plan(SHIPPED)[:96]])
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(), HistGradientBoostingClassifier(max_leaf_nodes=6,
