@@ -14,8 +14,9 @@ from scipy.ndimage import binary_dilation
 
 from mdlib.data.bach import bach
 from mdlib.data.chestxray14 import ChestXray14
+from mdlib.data.ddsm import ddsm
 from mdlib.data.folders import class_folders, crc_msi
-from mdlib.data.phantoms import breast, chest, fungi, histology, oct, tiles
+from mdlib.data.phantoms import breast, chest, fungi, histology, mammogram, oct, tiles
 from mdlib.data.phantoms.fungi_slide import SOFT, Slide
 from mdlib.data.phantoms.histology_reports import GRADES
 from mdlib.data.phantoms.oct_places import Knobs
@@ -127,6 +128,14 @@ def breast_twins(folder: Path) -> Iterator[Twin]:
             yield Twin(original, breast.twin(folder, case.image), near, changed)
 
 
+def mammogram_twins(folder: Path) -> Iterator[Twin]:
+    """Findings that are faint in bright tissue, or under a mass, change no pixel here and there."""
+    truth, films = mammogram.Truth(folder), ddsm(folder)
+    for row, film in enumerate(films.table["film"]):
+        should = truth.mask(film, "mass") | truth.mask(film, "spiculation")
+        yield Twin(films.read(row), mammogram.twin(folder, film), films.mask(film), should)
+
+
 WRITERS = {
     "chest": Writer(
         chest, {"patients": 60, "side": 128, "seed": 3}, {"patients": 3}, {"patients": 4}, {},
@@ -158,4 +167,10 @@ WRITERS = {
         {"width": 300}, {}, {"height": 200}, "256 pixels", bach,
         lambda collection: collection.table[["bag", "label", "patient"]],
         lambda case: [(case.image, case.label, str(case.patient))], breast_twins, 0.9),
+    "mammogram": Writer(
+        mammogram, {"patients": 6, "seed": 3}, {"patients": 3}, {"patients": 4}, {"patients": 30},
+        {"patients": 2}, "at least 3 patients", ddsm,
+        lambda collection: collection.table[["film", "patient", "side", "view", "density"]],
+        lambda case: [(case.film, case.patient.exam[:6], case.side.lower(), case.view, case.patient.density)],
+        mammogram_twins, 0.9),
 }
