@@ -80,7 +80,7 @@ def _maps(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.M
           weigh: Callable[[Tensor], Tensor]) -> Maps:
     """The sum over channels of weigh(gradient) times the layer's output, one map per class."""
     with evaluating(model), torch.inference_mode(False):
-        activation, logits = _cut(model, batch, layer)
+        activation, logits = cut_at(model, batch, layer)
         chosen = chosen_classes(classes, logits)
         values = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
         maps = []
@@ -117,7 +117,7 @@ def has_signal(maps: Tensor, logits: Tensor) -> Tensor:
     return maps.abs().sum(dim=(2, 3)) > eps**0.5 * logits.abs().clamp(min=1)
 
 
-def _cut(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module) -> tuple[Tensor, Tensor]:
+def cut_at(model: nn.Module, batch: Tensor | dict[str, Tensor], layer: str | nn.Module) -> tuple[Tensor, Tensor]:
     """The layer's output A, as a leaf of the graph, and the logits computed from it.
 
     Only what lies behind the layer builds a graph: the part before it runs without, as fast as a plain prediction.
