@@ -1,0 +1,121 @@
+"""Streaming histograms of the values of units, for all pixels and images and for those of each concept."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BINS = 256
+CHUNK = 2**20                  # values of upsampled maps that are in memory at a time
+HEADROOM = 1.25                # how much wider than the values of the first batch a scale is at its start
+
+
+def bilinear(size: int, factor: int) -> Tensor:
+    """The matrix (size * factor, size) of bilinear upsampling along one side, as in torch with align_corners=False.
+
+    Upsampling by two matrix products is several times faster on a CPU than `torch.nn.functional.interpolate`.
+    """
+    return F.interpolate(torch.eye(size)[None], scale_factor=factor, mode="linear", align_corners=False)[0].T
+
+
+class UnitHistograms:
+    """Joint histograms [unit, concept, bin] of all values of a unit's upsampled map, and of its maximum per image.
+
+    Bin 0 holds the values that equal `low` (U,), bin b the values in (low + (b-1) width, low + b width], so that the
+    values above an edge, or above 0 where nothing is negative, are counted exactly. Concept 0 stands for all pixels.
+    `low` is at most 0. Where a value lies outside a unit's scale, its bins are merged in pairs, so the scale doubles:
+    no value is clipped, nothing need be known beforehand, and at least 127 bins cover the final range of the values.
+
+    values int64 (U, C+1, BINS), peaks int32 (U, C+1, BINS), low and width float64 (U,), smallest and largest (U,).
+    """
+
+    def __init__(self, units: int, concepts: int, device: torch.device):
+        self.values = torch.zeros(units, concepts + 1, BINS, dtype=torch.int64, device=device)
+        self.peaks = torch.zeros(units, concepts + 1, BINS, dtype=torch.int32, device=device)
+        self.low, self.width = (torch.zeros(units, dtype=torch.float64) for _ in range(2))       # width 0: one value
+        self.smallest = torch.full((units,), torch.inf, dtype=torch.float64)
+        self.largest = -self.smallest
+
+    def add(self, maps: Tensor, labels: Tensor, factor: int) -> Tensor:
+        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor); return the maps in bins."""
+        self._cover(maps.amin(dim=(1, 2, 3)).cpu().double(), maps.amax(dim=(1, 2, 3)).cpu().double())
+        scaled = self.in_bins(maps)
+        columns = [mask.flatten().nonzero()[:, 0] for mask in labels]
+        down, across = (bilinear(size, factor).to(maps.device) for size in maps.shape[2:])
+        step = max(1, CHUNK // (scaled[0].numel() * factor**2))
+        for start in range(0, len(maps), step):
+            part = slice(start, start + step)
+            _count(self.values[part], (down @ scaled[part] @ across.T).flatten(1), columns)
+        present = [mask.flatten(1).any(dim=1).nonzero()[:, 0] for mask in labels]
+        _count(self.peaks, scaled.amax(dim=(2, 3)), present)
+        return scaled
+
+    def in_bins(self, maps: Tensor) -> Tensor:
+        """Maps (U, B, h, w) on the scale of the bins: 0 at `low`, b at the upper edge of bin b."""
+        low, per_bin = self.low, torch.where(self.width > 0, 1 / self.width, 0)
+        low, per_bin = (of.float().to(maps.device)[:, None, None, None] for of in (low, per_bin))
+        return ((maps - low) * per_bin).clamp(0, BINS - 1.01)          # rounding may push no value out of its unit
+
+    def _cover(self, smallest: Tensor, largest: Tensor) -> None:
+        """Widen the scales of the units, so that all values between these extremes (U,) lie on them."""
+        self.smallest, self.largest = self.smallest.minimum(smallest), self.largest.maximum(largest)
+        bottom, top = smallest.clamp(max=0).minimum(self.low), largest.maximum(self.low)
+        fresh = (self.width == 0) & (top > bottom)
+        width = torch.where(fresh, HEADROOM * (top - bottom) / (BINS - 1), self.width)
+        low = torch.where(fresh, bottom, self.low)
+        width = width * 2 ** _doublings((top - low) / ((BINS - 1) * width))
+        high = low + (BINS - 1) * width
+        times = 2 ** _doublings((high - bottom) / ((BINS - 1) * width))
+        width, low = width * times, torch.where(times > 1, high - (BINS - 1) * width * times, low)
+        changed = ((width != self.width) & (self.width > 0) | (low != self.low)).nonzero()[:, 0]
+        edges = self.low[:, None] + torch.arange(BINS) * self.width[:, None]
+        target = ((edges - low[:, None]) / width[:, None] - 1e-6).ceil().nan_to_num(0).clamp(0, BINS - 1).long()
+        for rows in changed.split(64):
+            index = target[rows][:, None].to(self.values.device)
+            for counts in (self.values, self.peaks):
+                of = rows.to(counts.device)
+                old = counts[of]
+                counts[of] = torch.zeros_like(old).scatter_add_(2, index.expand_as(old), old)
+        self.low, self.width = low, width
+
+
+def _doublings(ratio: Tensor) -> Tensor:
+    """How often a scale must be doubled to hold `ratio` (U,) times what it holds; 0 where the ratio is undefined."""
+    return ratio.clamp(min=1).nan_to_num(1).log2().ceil()
+
+
+def _count(counts: Tensor, scaled: Tensor, columns: list[Tensor]) -> None:
+    """Add scaled values (U, N), each row to the counts (U, C+1, BINS) of its unit: all, and the columns of concepts."""
+    bins = scaled.ceil().int()
+    bins += torch.arange(len(bins), dtype=torch.int32, device=bins.device)[:, None] * BINS
+    counts[:, 0] += torch.bincount(bins.flatten(), minlength=len(bins) * BINS).view(-1, BINS)
+    for concept, chosen in enumerate(columns, start=1):
+        if len(chosen):
+            found = torch.bincount(bins.index_select(1, chosen).flatten(), minlength=len(bins) * BINS)
+            counts[:, concept] += found.view(-1, BINS)
+
+
+class ResolutionCeiling:
+    """The IoU that a map of the layer's resolution reaches for each concept when it is the concept's own mask (ours).
+
+    The mask is averaged over the cells of the map and upsampled as a unit's map is; of all thresholds the best counts.
+    A reference, not a bound: of another map of that size a little more may be got, but no unit learns to.
+    """
+
+    def __init__(self, concepts: int):
+        self.counts = torch.zeros(2, concepts, BINS, dtype=torch.int64)          # all pixels, pixels of the concept
+
+    def add(self, labels: Tensor, factor: int) -> None:
+        """Take account of the masks bool (C, B, h*factor, w*factor)."""
+        concept, image = labels.flatten(2).any(dim=2).nonzero(as_tuple=True)     # elsewhere the map is 0, as the mask
+        masks = labels[concept, image]
+        down, across = (bilinear(size // factor, factor).to(masks.device) for size in masks.shape[1:])
+        up = down @ F.avg_pool2d(masks[:, None].float(), factor)[:, 0] @ across.T
+        bins = (up * (BINS - 1)).ceil().long().clamp(max=BINS - 1) + concept[:, None, None] * BINS
+        for counts, chosen in zip(self.counts, (bins.flatten(), bins[masks]), strict=True):
+            counts += torch.bincount(chosen, minlength=counts.numel()).view(counts.shape).cpu()
+
+    def result(self) -> Tensor:
+        """float64 (C,), NaN for a concept without pixels."""
+        lit, both = (of.flip(1).cumsum(1).flip(1)[:, 1:].double() for of in self.counts)
+        labelled = self.counts[1].sum(dim=1, keepdim=True)
+        return torch.where(labelled[:, 0] > 0, (both / (lit + labelled - both)).amax(dim=1), torch.nan)
