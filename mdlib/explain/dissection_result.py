@@ -25,7 +25,7 @@ class Dissection:
     "maximum": the map divided by the largest value of the unit's top image is above 0.2 (the code of Wu et al.);
     "quantile": 0.5 % of all positions of the set are lit (Bau et al. 2017).
 
-    values int64 (U, C+1, bins), peaks int32 (U, C+1, bins), low, width, smallest, largest float64 (U,): see
+    values (U, C+1, bins), peaks (U, C+1, bins / 2), low, width, smallest, largest float64 (U,): see
     `unit_histograms.UnitHistograms`. ceiling_resolution float64 (C,): `unit_histograms.ResolutionCeiling`. top: the top
     images of each unit. null_counts: `other_films.NullCounts`, None where the images were of no groups.
     """
@@ -116,11 +116,14 @@ class Dissection:
 
         Maxima within one bin count as equal. NaN where all images have the concept, or none.
         """
-        present = self.peaks[:, 1:].astype(np.float64)
-        absent = self.peaks[:, :1] - present
-        won = (present * (absent.cumsum(axis=-1) - absent / 2)).sum(axis=-1)
-        with np.errstate(invalid="ignore"):
-            return won / (present.sum(axis=-1) * absent.sum(axis=-1))
+        found = np.full((len(self.low), len(self.concepts)), np.nan)
+        for concept in range(len(self.concepts)):                          # one at a time bounds the memory
+            present = self.peaks[:, 1 + concept].astype(np.float64)
+            absent = self.peaks[:, 0] - present
+            with np.errstate(invalid="ignore"):
+                won = (present * (absent.cumsum(axis=-1) - absent / 2)).sum(axis=-1)
+                found[:, concept] = won / (present.sum(axis=-1) * absent.sum(axis=-1))
+        return found
 
     def concept(self, name: str) -> int:
         """The column of a concept. Raises SettingsError for an unknown one."""
@@ -175,9 +178,9 @@ class Dissection:
         with np.errstate(invalid="ignore", divide="ignore"):
             place = np.nan_to_num((thresholds - self.low) / self.width)
         bins = np.clip(np.ceil(place), 0, self.values.shape[-1] - 1).astype(np.int64)
-        higher = (np.arange(self.values.shape[-1]) > bins[:, None])[:, None]
-        within = np.take_along_axis(self.values, bins[:, None, None], axis=-1)[..., 0]
-        above = (self.values * higher).sum(axis=-1) + within * np.clip(bins - place, 0, 1)[:, None]
+        weight = np.clip(bins[:, None] - place[:, None], 0, 1) * (np.arange(self.values.shape[-1]) == bins[:, None])
+        weight += np.arange(self.values.shape[-1]) > bins[:, None]                  # how much of each bin is above
+        above = np.einsum("ucb,ub->uc", self.values, weight)
         above[thresholds >= self.largest] = 0
         above[thresholds < self.smallest] = self.values.sum(axis=-1)[thresholds < self.smallest]
         above[np.isnan(thresholds)] = np.nan

@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BINS = 256
+from mdlib.errors import DataError
+
+BINS = 512                     # of the values; half as many, twice as wide, of the maxima
 CHUNK = 2**20                  # values of upsampled maps that are in memory at a time
 HEADROOM = 1.25                # how much wider than the values of the first batch a scale is at its start
 
@@ -20,23 +22,29 @@ def bilinear(size: int, factor: int) -> Tensor:
 class UnitHistograms:
     """Joint histograms [unit, concept, bin] of all values of a unit's upsampled map, and of its maximum per image.
 
-    Bin 0 holds the values that equal `low` (U,), bin b the values in (low + (b-1) width, low + b width], so that the
-    values above an edge, or above 0 where nothing is negative, are counted exactly. Concept 0 stands for all pixels.
-    `low` is at most 0. Where a value lies outside a unit's scale, its bins are merged in pairs, so the scale doubles:
-    no value is clipped, nothing need be known beforehand, and at least 127 bins cover the final range of the values.
+    Bin 0 holds the values that equal `low` (U,), bin b those in (low + (b-1) width, low + b width], so that the values
+    above an edge are counted exactly; `low` is 0 where nothing is negative. Concept 0 stands for all pixels. Where
+    a value lies outside a unit's scale, bins are merged in pairs, so that the scale doubles: no value is clipped,
+    nothing need be known beforehand, and about half of the bins at least cover the range of the values (ours).
 
-    values int64 (U, C+1, BINS), peaks int32 (U, C+1, BINS), low and width float64 (U,), smallest and largest (U,).
+    values (U, C+1, BINS), int64 for up to 512 units, else int32; peaks int32 (U, C+1, BINS // 2), each bin twice as
+    wide; low, width, smallest and largest float64 (U,). Raises DataError where int32 is too small.
     """
 
     def __init__(self, units: int, concepts: int, device: torch.device):
-        self.values = torch.zeros(units, concepts + 1, BINS, dtype=torch.int64, device=device)
-        self.peaks = torch.zeros(units, concepts + 1, BINS, dtype=torch.int32, device=device)
-        self.low, self.width = (torch.zeros(units, dtype=torch.float64) for _ in range(2))       # width 0: one value
+        counts = torch.int64 if units <= 512 else torch.int32
+        self.values = torch.zeros(units, concepts + 1, BINS, dtype=counts, device=device)
+        self.peaks = torch.zeros(units, concepts + 1, BINS // 2, dtype=torch.int32, device=device)
+        self.low, self.width = (torch.zeros(units, dtype=torch.float64) for _ in range(2))       # width 0: all are 0
         self.smallest = torch.full((units,), torch.inf, dtype=torch.float64)
-        self.largest = -self.smallest
+        self.largest, self.positions = -self.smallest, 0
 
-    def add(self, maps: Tensor, labels: Tensor, factor: int) -> Tensor:
-        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor); return the maps in bins."""
+    def add(self, maps: Tensor, labels: Tensor, factor: int) -> None:
+        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor)."""
+        self.positions += maps[0].numel() * factor**2
+        if self.positions > torch.iinfo(self.values.dtype).max:
+            raise DataError(f"{self.positions:,} positions of maps are too many for {len(maps)} units",
+                            "parameter batches", "Use fewer images or a smaller label_grid.")
         self._cover(maps.amin(dim=(1, 2, 3)).cpu().double(), maps.amax(dim=(1, 2, 3)).cpu().double())
         scaled = self.in_bins(maps)
         columns = [mask.flatten().nonzero()[:, 0] for mask in labels]
@@ -46,8 +54,7 @@ class UnitHistograms:
             part = slice(start, start + step)
             _count(self.values[part], (down @ scaled[part] @ across.T).flatten(1), columns)
         present = [mask.flatten(1).any(dim=1).nonzero()[:, 0] for mask in labels]
-        _count(self.peaks, scaled.amax(dim=(2, 3)), present)
-        return scaled
+        _count(self.peaks, scaled.amax(dim=(2, 3)) / 2, present)
 
     def in_bins(self, maps: Tensor) -> Tensor:
         """Maps (U, B, h, w) on the scale of the bins: 0 at `low`, b at the upper edge of bin b."""
@@ -58,40 +65,35 @@ class UnitHistograms:
     def _cover(self, smallest: Tensor, largest: Tensor) -> None:
         """Widen the scales of the units, so that all values between these extremes (U,) lie on them."""
         self.smallest, self.largest = self.smallest.minimum(smallest), self.largest.maximum(largest)
-        bottom, top = smallest.clamp(max=0).minimum(self.low), largest.maximum(self.low)
+        bottom, top = self.smallest.minimum(self.low), self.largest.maximum(self.low)
         fresh = (self.width == 0) & (top > bottom)
         width = torch.where(fresh, HEADROOM * (top - bottom) / (BINS - 1), self.width)
         low = torch.where(fresh, bottom, self.low)
-        width = width * 2 ** _doublings((top - low) / ((BINS - 1) * width))
-        high = low + (BINS - 1) * width
-        times = 2 ** _doublings((high - bottom) / ((BINS - 1) * width))
-        width, low = width * times, torch.where(times > 1, high - (BINS - 1) * width * times, low)
-        changed = ((width != self.width) & (self.width > 0) | (low != self.low)).nonzero()[:, 0]
-        edges = self.low[:, None] + torch.arange(BINS) * self.width[:, None]
-        target = ((edges - low[:, None]) / width[:, None] - 1e-6).ceil().nan_to_num(0).clamp(0, BINS - 1).long()
-        for rows in changed.split(64):
-            index = target[rows][:, None].to(self.values.device)
-            for counts in (self.values, self.peaks):
-                of = rows.to(counts.device)
+        doublings = ((top - bottom) / ((BINS - 3) * width)).nan_to_num(1).clamp(min=1).log2().ceil()
+        width = width * 2**doublings
+        low = low - (2 * width * ((low - bottom) / (2 * width)).ceil()).nan_to_num(0)    # old edges lie on new ones
+        changed = (((width != self.width) & (self.width > 0)) | (low != self.low)).nonzero()[:, 0]
+        for counts, times in ((self.values, 1), (self.peaks, 2)):
+            edges = self.low[:, None] + torch.arange(counts.shape[2]) * times * self.width[:, None]
+            target = ((edges - low[:, None]) / (times * width[:, None]) - 1e-6).ceil().nan_to_num(0)
+            target = target.clamp(0, counts.shape[2] - 1).long()
+            for rows in changed.split(64):                                  # bounds the memory of the copies
+                index, of = target[rows][:, None].to(counts.device), rows.to(counts.device)
                 old = counts[of]
                 counts[of] = torch.zeros_like(old).scatter_add_(2, index.expand_as(old), old)
         self.low, self.width = low, width
 
 
-def _doublings(ratio: Tensor) -> Tensor:
-    """How often a scale must be doubled to hold `ratio` (U,) times what it holds; 0 where the ratio is undefined."""
-    return ratio.clamp(min=1).nan_to_num(1).log2().ceil()
-
-
 def _count(counts: Tensor, scaled: Tensor, columns: list[Tensor]) -> None:
-    """Add scaled values (U, N), each row to the counts (U, C+1, BINS) of its unit: all, and the columns of concepts."""
-    bins = scaled.ceil().int()
-    bins += torch.arange(len(bins), dtype=torch.int32, device=bins.device)[:, None] * BINS
-    counts[:, 0] += torch.bincount(bins.flatten(), minlength=len(bins) * BINS).view(-1, BINS)
+    """Add scaled values (U, N), which are overwritten, to the counts (U, C+1, n): all, and the columns of concepts."""
+    units, _, n = counts.shape
+    bins = scaled.ceil_().int()
+    bins += torch.arange(units, dtype=torch.int32, device=bins.device)[:, None] * n
+    counts[:, 0] += torch.bincount(bins.flatten(), minlength=units * n).view(units, n)
     for concept, chosen in enumerate(columns, start=1):
         if len(chosen):
-            found = torch.bincount(bins.index_select(1, chosen).flatten(), minlength=len(bins) * BINS)
-            counts[:, concept] += found.view(-1, BINS)
+            found = torch.bincount(bins.index_select(1, chosen).flatten(), minlength=units * n)
+            counts[:, concept] += found.view(units, n)
 
 
 class ResolutionCeiling:
