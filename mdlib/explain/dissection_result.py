@@ -196,8 +196,9 @@ def rule_thresholds(all_counts: np.ndarray, low: np.ndarray, width: np.ndarray, 
     by "maximum" for those nowhere above 0.
     """
     maximum = np.where(largest > 0, SHARE_OF_MAXIMUM * largest, np.nan)
-    above = all_counts.sum(axis=1, keepdims=True) - all_counts.cumsum(axis=1)            # above the upper edge of a bin
-    wanted = SHARE_LIT * all_counts.sum(axis=1)
+    above = all_counts.cumsum(axis=1)
+    np.subtract(above[:, -1:].copy(), above, out=above)                                  # above the upper edge of a bin
+    wanted = SHARE_LIT * (above[:, 0] + all_counts[:, 0])
     bins = (above <= wanted[:, None]).argmax(axis=1)
     rows = np.arange(len(bins))
     part = (wanted - above[rows, bins]) / np.maximum(all_counts[rows, bins], 1)

@@ -51,7 +51,8 @@ class OtherFilms:
         parts = [masks(torch.from_numpy(part)) for part in np.array_split(rows, -(-len(rows) // 64))]
         self.pool = torch.cat([F.avg_pool2d(part.float(), factor).half() for part in parts])           # (M, C, h, w)
         self.draws, self.random = draws, np.random.default_rng(seed)
-        self.lit, self.hits, self.labelled, self.cells = 0, 0, 0, 0
+        self.lit = self.hits = None
+        self.labelled, self.cells = torch.zeros(self.pool.shape[1], draws, dtype=torch.float64), 0
 
     def partners(self, index: np.ndarray) -> np.ndarray:
         """For images (B,) places in the pool (B, D), uniform over those of other groups."""
@@ -63,10 +64,14 @@ class OtherFilms:
         """Compare maps (U, B, h, w) of the images `index` (B,) with masks of others, at the thresholds (T, U)."""
         others = self.pool[torch.from_numpy(self.partners(index))].transpose(1, 2)                # (B, C, D, h, w)
         others = others.float().permute(0, 3, 4, 1, 2).to(maps.device)                            # (B, h, w, C, D)
-        lit = (maps > thresholds[:, :, None, None, None]).float()                                 # (T, U, B, h, w)
-        self.lit = self.lit + lit.sum(dim=(2, 3, 4)).double()
-        self.hits = self.hits + torch.tensordot(lit, others, dims=3).double()
-        self.labelled = self.labelled + others.sum(dim=(0, 1, 2)).double()
+        if self.hits is None:
+            self.lit = torch.zeros_like(thresholds, dtype=torch.float64)
+            self.hits = self.lit.new_zeros(*thresholds.shape, *others.shape[3:])
+        for rule, threshold in enumerate(thresholds):
+            lit = (maps > threshold[:, None, None, None]).float()                                 # (U, B, h, w)
+            self.lit[rule] += lit.sum(dim=(1, 2, 3))
+            self.hits[rule] += torch.tensordot(lit, others, dims=3)
+        self.labelled += others.sum(dim=(0, 1, 2)).cpu()
         self.cells += maps[0].numel()
 
     def result(self) -> NullCounts:

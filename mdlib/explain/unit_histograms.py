@@ -7,7 +7,7 @@ from torch import Tensor
 from mdlib.errors import DataError
 
 BINS = 512                     # of the values; half as many, twice as wide, of the maxima
-CHUNK = 2**20                  # values of upsampled maps that are in memory at a time
+CHUNK = 2**19                  # values of upsampled maps that are in memory at a time
 HEADROOM = 1.25                # how much wider than the values of the first batch a scale is at its start
 
 
@@ -60,7 +60,7 @@ class UnitHistograms:
         """Maps (U, B, h, w) on the scale of the bins: 0 at `low`, b at the upper edge of bin b."""
         low, per_bin = self.low, torch.where(self.width > 0, 1 / self.width, 0)
         low, per_bin = (of.float().to(maps.device)[:, None, None, None] for of in (low, per_bin))
-        return ((maps - low) * per_bin).clamp(0, BINS - 1.01)          # rounding may push no value out of its unit
+        return (maps - low).mul_(per_bin).clamp_(0, BINS - 1.01)       # rounding may push no value out of its unit
 
     def _cover(self, smallest: Tensor, largest: Tensor) -> None:
         """Widen the scales of the units, so that all values between these extremes (U,) lie on them."""
@@ -73,14 +73,13 @@ class UnitHistograms:
         width = width * 2**doublings
         low = low - (2 * width * ((low - bottom) / (2 * width)).ceil()).nan_to_num(0)    # old edges lie on new ones
         changed = (((width != self.width) & (self.width > 0)) | (low != self.low)).nonzero()[:, 0]
-        for counts, times in ((self.values, 1), (self.peaks, 2)):
-            edges = self.low[:, None] + torch.arange(counts.shape[2]) * times * self.width[:, None]
-            target = ((edges - low[:, None]) / (times * width[:, None]) - 1e-6).ceil().nan_to_num(0)
-            target = target.clamp(0, counts.shape[2] - 1).long()
-            for rows in changed.split(64):                                  # bounds the memory of the copies
-                index, of = target[rows][:, None].to(counts.device), rows.to(counts.device)
-                old = counts[of]
-                counts[of] = torch.zeros_like(old).scatter_add_(2, index.expand_as(old), old)
+        for rows in changed.split(64):                                      # bounds the memory of the copies
+            for counts, times in ((self.values, 1), (self.peaks, 2)):
+                edges = self.low[rows, None] + torch.arange(counts.shape[2]) * times * self.width[rows, None]
+                target = ((edges - low[rows, None]) / (times * width[rows, None]) - 1e-6).ceil().nan_to_num(0)
+                target = target.clamp(0, counts.shape[2] - 1).long()[:, None].to(counts.device)
+                old = counts[rows.to(counts.device)]
+                counts[rows.to(counts.device)] = torch.zeros_like(old).scatter_add_(2, target.expand_as(old), old)
         self.low, self.width = low, width
 
 
