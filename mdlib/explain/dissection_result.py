@@ -176,7 +176,7 @@ class Dissection:
             raise SettingsError(f"thresholds of shape {thresholds.shape} for {len(self.low)} units", "parameter rule",
                                 "Give one threshold for each unit.")
         with np.errstate(invalid="ignore", divide="ignore"):
-            place = np.nan_to_num((thresholds - self.low) / self.width)
+            place = np.nan_to_num((np.copysign(np.abs(thresholds) ** 0.5, thresholds) - self.low) / self.width)
         bins = np.clip(np.ceil(place), 0, self.values.shape[-1] - 1).astype(np.int64)
         weight = np.clip(bins[:, None] - place[:, None], 0, 1) * (np.arange(self.values.shape[-1]) == bins[:, None])
         weight += np.arange(self.values.shape[-1]) > bins[:, None]                  # how much of each bin is above
@@ -202,7 +202,8 @@ def rule_thresholds(all_counts: np.ndarray, low: np.ndarray, width: np.ndarray, 
     bins = (above <= wanted[:, None]).argmax(axis=1)
     rows = np.arange(len(bins))
     part = (wanted - above[rows, bins]) / np.maximum(all_counts[rows, bins], 1)
-    quantile = np.where(bins > 0, low + (bins - part) * width, low)
+    place = np.where(bins > 0, low + (bins - part) * width, low)
+    quantile = place * np.abs(place)                                                     # the bins are of roots
     return np.where(smallest == largest, np.nan, np.stack([maximum, quantile]))
 
 

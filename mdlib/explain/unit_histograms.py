@@ -19,16 +19,23 @@ def bilinear(size: int, factor: int) -> Tensor:
     return F.interpolate(torch.eye(size)[None], scale_factor=factor, mode="linear", align_corners=False)[0].T
 
 
+def root(values: Tensor) -> Tensor:
+    """The square root with the sign of the value: the scale of the bins, which are fine where most values are."""
+    return values.abs().sqrt_().copysign_(values)
+
+
 class UnitHistograms:
     """Joint histograms [unit, concept, bin] of all values of a unit's upsampled map, and of its maximum per image.
 
-    Bin 0 holds the values that equal `low` (U,), bin b those in (low + (b-1) width, low + b width], so that the values
-    above an edge are counted exactly; `low` is 0 where nothing is negative. Concept 0 stands for all pixels. Where
-    a value lies outside a unit's scale, bins are merged in pairs, so that the scale doubles: no value is clipped,
-    nothing need be known beforehand, and about half of the bins at least cover the range of the values (ours).
+    Bin 0 holds the values whose `root` equals `low` (U,), bin b those whose root is in (low + (b-1) width,
+    low + b width], so that the values above an edge are counted exactly; `low` is 0 where nothing is negative.
+    Concept 0 stands for all pixels. Where a value lies outside a unit's scale, bins are merged in pairs, so that the scale
+    doubles: no value is clipped, nothing need be known beforehand, and about half of the bins at least cover the range
+    of the values. Roots keep a few very large values from taking the bins of all others (scale and roots are ours).
 
     values (U, C+1, BINS), int64 for up to 512 units, else int32; peaks int32 (U, C+1, BINS // 2), each bin twice as
-    wide; low, width, smallest and largest float64 (U,). Raises DataError where int32 is too small.
+    wide; low and width float64 (U,), of roots; smallest and largest float64 (U,), of values. Raises DataError where
+    int32 is too small.
     """
 
     def __init__(self, units: int, concepts: int, device: torch.device):
@@ -46,26 +53,25 @@ class UnitHistograms:
             raise DataError(f"{self.positions:,} positions of maps are too many for {len(maps)} units",
                             "parameter batches", "Use fewer images or a smaller label_grid.")
         self._cover(maps.amin(dim=(1, 2, 3)).cpu().double(), maps.amax(dim=(1, 2, 3)).cpu().double())
-        scaled = self.in_bins(maps)
         columns = [mask.flatten().nonzero()[:, 0] for mask in labels]
         down, across = (bilinear(size, factor).to(maps.device) for size in maps.shape[2:])
-        step = max(1, CHUNK // (scaled[0].numel() * factor**2))
+        step = max(1, CHUNK // (maps[0].numel() * factor**2))
         for start in range(0, len(maps), step):
             part = slice(start, start + step)
-            _count(self.values[part], (down @ scaled[part] @ across.T).flatten(1), columns)
+            _count(self.values[part], self._in_bins((down @ maps[part] @ across.T).flatten(1), part), columns)
         present = [mask.flatten(1).any(dim=1).nonzero()[:, 0] for mask in labels]
-        _count(self.peaks, scaled.amax(dim=(2, 3)) / 2, present)
+        _count(self.peaks, self._in_bins(maps.amax(dim=(2, 3)), slice(None)) / 2, present)
 
-    def in_bins(self, maps: Tensor) -> Tensor:
-        """Maps (U, B, h, w) on the scale of the bins: 0 at `low`, b at the upper edge of bin b."""
-        low, per_bin = self.low, torch.where(self.width > 0, 1 / self.width, 0)
-        low, per_bin = (of.float().to(maps.device)[:, None, None, None] for of in (low, per_bin))
-        return (maps - low).mul_(per_bin).clamp_(0, BINS - 1.01)       # rounding may push no value out of its unit
+    def _in_bins(self, values: Tensor, part: slice) -> Tensor:
+        """Values (u, N) of a part of the units on the scale of their bins: 0 at `low`, b at the upper edge of bin b."""
+        per_bin = torch.where(self.width > 0, 1 / self.width, 0)
+        low, per_bin = (of[part, None].float().to(values.device) for of in (self.low, per_bin))
+        return root(values).sub_(low).mul_(per_bin).clamp_(0, BINS - 1.01)     # rounding moves nothing to another unit
 
     def _cover(self, smallest: Tensor, largest: Tensor) -> None:
         """Widen the scales of the units, so that all values between these extremes (U,) lie on them."""
         self.smallest, self.largest = self.smallest.minimum(smallest), self.largest.maximum(largest)
-        bottom, top = self.smallest.minimum(self.low), self.largest.maximum(self.low)
+        bottom, top = root(self.smallest).minimum(self.low), root(self.largest).maximum(self.low)
         fresh = (self.width == 0) & (top > bottom)
         width = torch.where(fresh, HEADROOM * (top - bottom) / (BINS - 1), self.width)
         low = torch.where(fresh, bottom, self.low)
