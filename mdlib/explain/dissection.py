@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mdlib.errors import DataError, SettingsError
 from mdlib.explain.concept_masks import Masks, Source
-from mdlib.explain.dissection_result import Dissection, rule_thresholds
+from mdlib.explain.dissection_result import RULES, Dissection, rule_thresholds
 from mdlib.explain.hooks import find_layer, replaced
 from mdlib.explain.other_films import OtherFilms
 from mdlib.explain.targets import evaluating
@@ -54,8 +54,9 @@ def dissect(model: nn.Module, layer: str | nn.Module, batches: Iterable[dict[str
             maps, index = maps_of(model, name, batch["image"].to(device)), torch.as_tensor(batch["index"]).cpu()
             if state is None:
                 source = Masks(masks, tuple(concepts), tuple(size * label_grid for size in maps.shape[2:]))
-                null = None if groups is None else OtherFilms(source, np.asarray(groups), draws, label_grid, seed)
-                state = _State(name, maps, source, null, k)
+                state = _State(name, maps, source, k)
+                if groups is not None:
+                    state.null = OtherFilms(source, np.asarray(groups), len(maps), len(RULES), draws, seed)
             with torch.autocast(device.type, enabled=False):
                 state.add(maps, index)
     if state is None:
@@ -93,9 +94,10 @@ def maps_of(model: nn.Module, layer: str, images: Tensor) -> Tensor:
 class _State:
     """All that is accumulated of a layer, from the first maps on."""
 
-    def __init__(self, layer: str, maps: Tensor, masks: Masks, null: OtherFilms | None, k: int):
+    def __init__(self, layer: str, maps: Tensor, masks: Masks, k: int):
         units, _, *size = maps.shape
-        self.layer, self.masks, self.null, self.size = layer, masks, null, size
+        self.layer, self.masks, self.size = layer, masks, size
+        self.null: OtherFilms | None = None
         self.factor = masks.grid[0] // size[0]
         self.histograms = UnitHistograms(units, len(masks.concepts), maps.device)
         self.ceiling = ResolutionCeiling(len(masks.concepts))
@@ -106,21 +108,21 @@ class _State:
             raise DataError(f"its maps are {tuple(maps.shape[2:])}, in the first batch they were {tuple(self.size)}",
                             f"layer {self.layer!r}", "Give all images the same size.")
         labels = self.masks(index).to(maps.device).transpose(0, 1)
-        self.histograms.add(maps, labels, self.factor)
+        drawn = None if self.null is None else self.null.draw(index.numpy())
+        for part, values in self.histograms.add(maps, labels, self.factor):
+            if self.null is not None:
+                scale = {name: of[part] for name, of in self._scale().items()}
+                thresholds = rule_thresholds(self.histograms.values[part, 0].cpu().numpy(), **scale)
+                self.null.add(part, values, torch.from_numpy(thresholds).to(values), drawn)
         self.ceiling.add(labels, self.factor)
         self.top.add(maps, index.to(maps.device))
-        if self.null is not None:
-            self.null.add(maps, index.numpy(), torch.from_numpy(rule_thresholds(**self._scale())).to(maps))
 
     def _scale(self) -> dict[str, np.ndarray]:
-        of = self.histograms
-        return {"all_counts": of.values[:, 0].cpu().numpy(), "low": of.low.numpy(), "width": of.width.numpy(),
-                "smallest": of.smallest.numpy(), "largest": of.largest.numpy()}
+        return {name: getattr(self.histograms, name).numpy() for name in ("low", "width", "smallest", "largest")}
 
     def result(self) -> Dissection:
         """Raises SettingsError where there are fewer images than k."""
         scale, of = self._scale(), self.histograms
-        del scale["all_counts"]
         images, k = int(of.peaks[0, 0].sum()), self.top.index.shape[1]
         if k > images:
             raise SettingsError(f"{k} top images were asked for, of {images}", "parameter k", f"At most {images}.")

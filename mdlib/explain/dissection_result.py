@@ -107,9 +107,10 @@ class Dissection:
         if self.null_counts is None:
             raise SettingsError("the dissection knows no groups of images", "null", "Pass `groups` to dissect().")
         counts, lit = self.null_counts, self.lit(rule)[:, None, None]
+        labelled = counts.labelled / counts.positions
         with np.errstate(invalid="ignore"):
             hit = counts.hits[RULES.index(rule)] / counts.lit[RULES.index(rule)][:, None, None]
-        return _iou(hit * lit, lit, counts.labelled / counts.cells)
+        return _iou(np.minimum(hit * lit, labelled), lit, labelled)
 
     def auroc(self) -> np.ndarray:
         """float64 (U, C): how well the maximum of a unit's map tells images with a concept from those without.

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mdlib.errors import SettingsError
@@ -15,31 +14,31 @@ POOL = 4096                  # images whose masks are held, spread evenly over t
 
 @dataclass(frozen=True, eq=False)
 class NullCounts:
-    """Cells of the maps, for T thresholds, U units, C concepts and D draws; see `OtherFilms`.
+    """Positions of the maps, for T rules, U units, C concepts and D draws; see `OtherFilms`.
 
     lit (T, U): above the threshold. hits (T, U, C, D): the part of them that the concept of another film covers.
-    labelled (C, D): what it covers in all. cells (): all.
+    labelled (C, D): what it covers in all. positions (): all.
     """
 
     lit: np.ndarray
     hits: np.ndarray
     labelled: np.ndarray
-    cells: np.ndarray
+    positions: np.ndarray
 
 
 class OtherFilms:
     """The null of an IoU: every image is given the masks of a random image of another group, anew for each draw.
 
-    Held are, for at most POOL images, the share of each cell of the map that a concept covers, float16 (C, h, w). They
-    are compared with the units at the resolution of the map: how a mask of another film lies in a cell says nothing.
-    Thresholds are those of the histograms so far, so the null of a few batches is that of slightly other thresholds:
-    what is taken from it is which share of a unit's cells a concept of other films covers, and the IoU is that of a
-    unit that lights its own number of pixels with that share.
+    The masks of at most POOL images are held, one bit per position. Thresholds are those of the histograms so far, and
+    so are slightly other ones in the first batches: what is taken from the null is which share of a unit's lit
+    positions a concept of other films covers, and its IoU is that of a unit which lights its own number of positions.
+    Images are drawn independently, although patches of one film resemble one another: the spread of the draws is, if
+    anything, too small.
 
     groups: the film or patient of each image, by its index. Raises SettingsError where all are of one group.
     """
 
-    def __init__(self, masks: Masks, groups: np.ndarray, draws: int, factor: int, seed: int):
+    def __init__(self, masks: Masks, groups: np.ndarray, units: int, rules: int, draws: int, seed: int):
         rows = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), POOL)).astype(np.int64))
         self.codes = np.unique(groups, return_inverse=True)[1]
         rows = rows[np.argsort(self.codes[rows], kind="stable")]
@@ -48,32 +47,45 @@ class OtherFilms:
         if (self.stop - self.first).max() == len(rows):
             raise SettingsError("all images are of one group", "parameter groups",
                                 "Name the film or patient of each image, or leave groups out for no null.")
-        parts = [masks(torch.from_numpy(part)) for part in np.array_split(rows, -(-len(rows) // 64))]
-        self.pool = torch.cat([F.avg_pool2d(part.float(), factor).half() for part in parts])           # (M, C, h, w)
-        self.draws, self.random = draws, np.random.default_rng(seed)
-        self.lit = self.hits = None
-        self.labelled, self.cells = torch.zeros(self.pool.shape[1], draws, dtype=torch.float64), 0
+        packed, self.place, held = [], np.full((len(rows), len(masks.concepts)), -1), 0
+        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // 64)):
+            found = masks(torch.from_numpy(rows[part])).flatten(2).numpy()                      # (n, C, P)
+            image, concept = found.any(axis=2).nonzero()                                        # most masks are empty
+            self.place[part[image], concept] = held + np.arange(len(image))
+            packed.append(np.packbits(found[image, concept], axis=1))
+            held += len(image)
+        self.packed, self.size = np.concatenate(packed), masks.grid[0] * masks.grid[1]
+        self.random, self.draws = np.random.default_rng(seed), draws
+        self.lit = torch.zeros(rules, units, dtype=torch.float64)
+        self.hits = torch.zeros(rules, units, len(masks.concepts) * draws, dtype=torch.float64)
+        self.labelled, self.positions = torch.zeros(len(masks.concepts) * draws, dtype=torch.float64), 0
 
     def partners(self, index: np.ndarray) -> np.ndarray:
         """For images (B,) places in the pool (B, D), uniform over those of other groups."""
         first, stop = (of[self.codes[index]][:, None] for of in (self.first, self.stop))
-        place = self.random.integers(0, len(self.pool) - (stop - first), (len(index), self.draws))
+        place = self.random.integers(0, len(self.place) - (stop - first), (len(index), self.draws))
         return np.where(place >= first, place + stop - first, place)
 
-    def add(self, maps: Tensor, index: np.ndarray, thresholds: Tensor) -> None:
-        """Compare maps (U, B, h, w) of the images `index` (B,) with masks of others, at the thresholds (T, U)."""
-        others = self.pool[torch.from_numpy(self.partners(index))].transpose(1, 2)                # (B, C, D, h, w)
-        others = others.float().permute(0, 3, 4, 1, 2).to(maps.device)                            # (B, h, w, C, D)
-        if self.hits is None:
-            self.lit = torch.zeros_like(thresholds, dtype=torch.float64)
-            self.hits = self.lit.new_zeros(*thresholds.shape, *others.shape[3:])
-        for rule, threshold in enumerate(thresholds):
-            lit = (maps > threshold[:, None, None, None]).float()                                 # (U, B, h, w)
-            self.lit[rule] += lit.sum(dim=(1, 2, 3))
-            self.hits[rule] += torch.tensordot(lit, others, dims=3)
-        self.labelled += others.sum(dim=(0, 1, 2)).cpu()
-        self.cells += maps[0].numel()
+    def draw(self, index: np.ndarray) -> list[tuple[Tensor, Tensor]]:
+        """For each of the images (B,): masks of others float32 (n, P), without the empty ones, and where in `hits`."""
+        drawn = []
+        for places in self.place[self.partners(index)].transpose(0, 2, 1).reshape(len(index), -1):    # (C * D,)
+            columns = np.flatnonzero(places >= 0)
+            masks = np.unpackbits(self.packed[places[columns]], axis=1, count=self.size)
+            drawn.append((torch.from_numpy(masks).float(), torch.from_numpy(columns)))
+            self.labelled.index_add_(0, drawn[-1][1], drawn[-1][0].sum(dim=1).double())
+        self.positions += len(index) * self.size
+        return drawn
+
+    def add(self, part: slice, values: Tensor, thresholds: Tensor, drawn: list[tuple[Tensor, Tensor]]) -> None:
+        """Compare a part of the units, values (u, B * P) at thresholds (T, u), with the masks drawn for the images."""
+        lit = (values > thresholds[:, :, None]).float()                                               # (T, u, B * P)
+        self.lit[:, part] += lit.sum(dim=2).cpu()
+        hits = self.hits[:, part]
+        for image, (masks, columns) in zip(lit.split(self.size, dim=2), drawn, strict=True):
+            hits.index_add_(2, columns, (image @ masks.to(image).T).cpu().double())
 
     def result(self) -> NullCounts:
-        return NullCounts(self.lit.cpu().numpy(), self.hits.cpu().numpy(), self.labelled.cpu().numpy(),
-                          np.asarray(self.cells))
+        shape = -1, self.draws
+        return NullCounts(self.lit.numpy(), self.hits.unflatten(2, shape).numpy(),
+                          self.labelled.unflatten(0, shape).numpy(), np.asarray(self.positions))

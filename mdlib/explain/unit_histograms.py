@@ -1,5 +1,7 @@
 """Streaming histograms of the values of units, for all pixels and images and for those of each concept."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,9 +31,9 @@ class UnitHistograms:
 
     Bin 0 holds the values whose `root` equals `low` (U,), bin b those whose root is in (low + (b-1) width,
     low + b width], so that the values above an edge are counted exactly; `low` is 0 where nothing is negative.
-    Concept 0 stands for all pixels. Where a value lies outside a unit's scale, bins are merged in pairs, so that the scale
-    doubles: no value is clipped, nothing need be known beforehand, and about half of the bins at least cover the range
-    of the values. Roots keep a few very large values from taking the bins of all others (scale and roots are ours).
+    Concept 0 stands for all pixels. Where a value lies outside a unit's scale, bins are merged in pairs, so that the
+    scale doubles: no value is clipped, nothing need be known beforehand, and about half of the bins at least cover the
+    range of the values. Roots keep a few large values from taking the bins of all others (scale and roots are ours).
 
     values (U, C+1, BINS), int64 for up to 512 units, else int32; peaks int32 (U, C+1, BINS // 2), each bin twice as
     wide; low and width float64 (U,), of roots; smallest and largest float64 (U,), of values. Raises DataError where
@@ -46,8 +48,11 @@ class UnitHistograms:
         self.smallest = torch.full((units,), torch.inf, dtype=torch.float64)
         self.largest, self.positions = -self.smallest, 0
 
-    def add(self, maps: Tensor, labels: Tensor, factor: int) -> None:
-        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor)."""
+    def add(self, maps: Tensor, labels: Tensor, factor: int) -> Iterator[tuple[slice, Tensor]]:
+        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor).
+
+        Yields each part of the units, when it is counted, with its upsampled maps (u, B * h*factor * w*factor).
+        """
         self.positions += maps[0].numel() * factor**2
         if self.positions > torch.iinfo(self.values.dtype).max:
             raise DataError(f"{self.positions:,} positions of maps are too many for {len(maps)} units",
@@ -58,7 +63,9 @@ class UnitHistograms:
         step = max(1, CHUNK // (maps[0].numel() * factor**2))
         for start in range(0, len(maps), step):
             part = slice(start, start + step)
-            _count(self.values[part], self._in_bins((down @ maps[part] @ across.T).flatten(1), part), columns)
+            values = (down @ maps[part] @ across.T).flatten(1)
+            _count(self.values[part], self._in_bins(values, part), columns)
+            yield part, values
         present = [mask.flatten(1).any(dim=1).nonzero()[:, 0] for mask in labels]
         _count(self.peaks, self._in_bins(maps.amax(dim=(2, 3)), slice(None)) / 2, present)
 
