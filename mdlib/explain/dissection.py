@@ -36,7 +36,8 @@ def dissect(model: nn.Module, layer: str | nn.Module, batches: Iterable[dict[str
     bilinearly, and masks are compared; the factors of the chapter are 4, and 2 for AlexNet (ours).
 
     The model runs in evaluation mode on the device of its weights; modes and hooks are as before afterwards. Memory
-    for 2,048 units with maps of 8 x 8: 6 MB per concept, 17 MB of top maps for k = 64, and about 50 MB at work.
+    for 2,048 units with maps of 8 x 8: 6 MB per concept, 17 MB of top maps for k = 64, and about 50 MB at work,
+    whatever the number of images.
 
     Raises SettingsError for an unknown layer or one without maps, masks of a wrong shape, groups all alike, and k
     larger than the number of images; DataError for activations that are not finite, maps that change their size, and
@@ -113,7 +114,7 @@ class _State:
             if self.null is not None:
                 scale = {name: of[part] for name, of in self._scale().items()}
                 thresholds = rule_thresholds(self.histograms.values[part, 0].cpu().numpy(), **scale)
-                self.null.add(part, values, torch.from_numpy(thresholds).to(values), drawn)
+                self.null.add(part, values, torch.from_numpy(thresholds.T).to(values), drawn)
         self.ceiling.add(labels, self.factor)
         self.top.add(maps, index.to(maps.device))
 

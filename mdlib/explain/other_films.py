@@ -14,9 +14,9 @@ POOL = 4096                  # images whose masks are held, spread evenly over t
 
 @dataclass(frozen=True, eq=False)
 class NullCounts:
-    """Positions of the maps, for T rules, U units, C concepts and D draws; see `OtherFilms`.
+    """Positions of the maps, for U units, T rules, C concepts and D draws; see `OtherFilms`.
 
-    lit (T, U): above the threshold. hits (T, U, C, D): the part of them that the concept of another film covers.
+    lit (U, T): above the threshold. hits (U, T, C, D): the part of them that the concept of another film covers.
     labelled (C, D): what it covers in all. positions (): all.
     """
 
@@ -56,8 +56,8 @@ class OtherFilms:
             held += len(image)
         self.packed, self.size = np.concatenate(packed), masks.grid[0] * masks.grid[1]
         self.random, self.draws = np.random.default_rng(seed), draws
-        self.lit = torch.zeros(rules, units, dtype=torch.float64)
-        self.hits = torch.zeros(rules, units, len(masks.concepts) * draws, dtype=torch.float64)
+        self.lit = torch.zeros(units, rules, dtype=torch.float64)
+        self.hits = torch.zeros(units, rules, len(masks.concepts) * draws, dtype=torch.float64)
         self.labelled, self.positions = torch.zeros(len(masks.concepts) * draws, dtype=torch.float64), 0
 
     def partners(self, index: np.ndarray) -> np.ndarray:
@@ -67,23 +67,23 @@ class OtherFilms:
         return np.where(place >= first, place + stop - first, place)
 
     def draw(self, index: np.ndarray) -> list[tuple[Tensor, Tensor]]:
-        """For each of the images (B,): masks of others float32 (n, P), without the empty ones, and where in `hits`."""
-        drawn = []
-        for places in self.place[self.partners(index)].transpose(0, 2, 1).reshape(len(index), -1):    # (C * D,)
-            columns = np.flatnonzero(places >= 0)
-            masks = np.unpackbits(self.packed[places[columns]], axis=1, count=self.size)
-            drawn.append((torch.from_numpy(masks).float(), torch.from_numpy(columns)))
-            self.labelled.index_add_(0, drawn[-1][1], drawn[-1][0].sum(dim=1).double())
+        """For each of the images (B,): masks of others float32 (P, n), without the empty ones, and where in `hits`."""
+        places = self.place[self.partners(index)].transpose(0, 2, 1).reshape(len(index), -1)           # (B, C * D)
+        image, column = (places >= 0).nonzero()
+        masks = torch.from_numpy(np.unpackbits(self.packed[places[image, column]], axis=1, count=self.size)).float()
+        column = torch.from_numpy(column)
+        self.labelled.index_add_(0, column, masks.sum(dim=1).double())
         self.positions += len(index) * self.size
-        return drawn
+        counts = np.bincount(image, minlength=len(index)).tolist()
+        return [(of.T, where) for of, where in zip(masks.split(counts), column.split(counts), strict=True)]
 
     def add(self, part: slice, values: Tensor, thresholds: Tensor, drawn: list[tuple[Tensor, Tensor]]) -> None:
-        """Compare a part of the units, values (u, B * P) at thresholds (T, u), with the masks drawn for the images."""
-        lit = (values > thresholds[:, :, None]).float()                                               # (T, u, B * P)
-        self.lit[:, part] += lit.sum(dim=2).cpu()
-        hits = self.hits[:, part]
-        for image, (masks, columns) in zip(lit.split(self.size, dim=2), drawn, strict=True):
-            hits.index_add_(2, columns, (image @ masks.to(image).T).cpu().double())
+        """Compare a part of the units, values (u, B * P) at thresholds (u, T), with the masks drawn for the images."""
+        lit = (values[:, None] > thresholds[:, :, None]).float().flatten(0, 1)                        # (u * T, B * P)
+        self.lit[part] += lit.sum(dim=1).view_as(thresholds).cpu()
+        hits = self.hits[part].flatten(0, 1)
+        for image, (masks, column) in zip(lit.split(self.size, dim=1), drawn, strict=True):
+            hits.index_add_(1, column, (image @ masks.to(image)).cpu().double())
 
     def result(self) -> NullCounts:
         shape = -1, self.draws

@@ -158,7 +158,7 @@ def test_partners_are_of_other_films_and_each_is_as_likely():
     null = OtherFilms(Masks(np.eye(6, dtype=bool).reshape(6, 1, 2, 3), ("mass",), (2, 3)), groups, 1, 2, 3000, seed=1)
     for image, group in enumerate(groups):
         [(drawn_masks, _)] = null.draw(np.array([image]))
-        drawn, count = np.unique(drawn_masks.argmax(dim=1), return_counts=True)          # a mask shows whose it is
+        drawn, count = np.unique(drawn_masks.argmax(dim=0), return_counts=True)          # a mask shows whose it is
         assert drawn.tolist() == np.flatnonzero(groups != group).tolist()
         assert count == pytest.approx(3000 / len(drawn), rel=0.15)
 

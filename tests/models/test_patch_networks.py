@@ -12,7 +12,7 @@ from mdlib.models import patch_networks
 from mdlib.models.patch_networks import LAYERS, NETWORKS
 
 WEIGHTS = {"alexnet": 57_012_034, "vgg16": 134_268_738, "inception_v3": 21_789_666, "resnet152": 58_147_906,
-           "small_alexnet": 57_130, "small_vgg": 66_538, "small_inception": 18_998, "small_resnet": 33_254}
+           "small_alexnet": 63_450, "small_vgg": 66_882, "small_inception": 18_998, "small_resnet": 33_254}
 SIZES = {"alexnet": 227, "vgg16": 227, "inception_v3": 299, "resnet152": 227}
 MAPS = {"alexnet": [(256, 13, 13)], "vgg16": [(512, 14, 14)], "inception_v3": [(2048, 8, 8)],
         "resnet152": [(2048, 8, 8), (1024, 15, 15)], "small_alexnet": [(64, 8, 8)], "small_vgg": [(64, 8, 8)],
@@ -126,7 +126,8 @@ def test_what_is_dissected_is_the_output_before_the_relu(name):
     with torch.device("meta") if name in SIZES else nullcontext():
         model = NETWORKS[name]().eval()
     place = int(LAYERS[name][0].rpartition(".")[2])
-    assert isinstance(model.features[place], nn.Conv2d) and not model.features[place + 1].inplace
+    kind = nn.Conv2d if name in SIZES else nn.BatchNorm2d
+    assert isinstance(model.features[place], kind) and not model.features[place + 1].inplace
     assert not any(isinstance(layer, nn.Conv2d) for layer in model.features[place + 1:])
     if name in SMALL:
         with torch.no_grad():
