@@ -24,7 +24,8 @@ from mdlib.papers.mammography.settings import Mammography
 PARTS = ("train", "val", "test")
 CLASSES = ("malignant",)
 READERS: Mapping[str, tuple[str, Callable[[Path], Films]]] = {      # collection: what its folder holds, reader
-    "DDSM": ("cases", ddsm.ddsm), "CBIS-DDSM": ("*_case_description_*.csv", cbis.cbis), "mini-MIAS": ("Info.txt", mias.mias)}
+    "DDSM": ("cases", ddsm.ddsm), "CBIS-DDSM": ("*_case_description_*.csv", cbis.cbis),
+    "mini-MIAS": ("Info.txt", mias.mias)}
 
 
 def write_phantoms(folder: Path | None = None, seed: int = 0) -> Path:
@@ -134,14 +135,14 @@ class MammographyData:
         return part
 
     def rows(self, part: str, run: Run) -> np.ndarray:
-        """The rows of `patches` that show breast and are in a part. Raises SettingsError for another part."""
+        """The rows of `patches` that show breast and are in a part. Raises SettingsError for an unknown part."""
         if part not in PARTS:
             raise SettingsError("no such part", f"part {part!r}", f"Known: {', '.join(PARTS)}.")
         films = self.films.table["film"][self.film_parts(run.fold) == part]
         return np.flatnonzero(self.patches["kept"] & self.patches["film"].isin(films))
 
     def samples(self, part: str, run: Run, augment: bool = False) -> film_patches.FilmPatches:
-        """The patches of a part as a network sees them; `augment` changes nothing: patches are reflected in training."""
+        """The patches of a part as a network sees them. `augment` changes nothing: training reflects whole batches."""
         size = networks.size(run, self.settings)
         return film_patches.FilmPatches(self.pixels(size), self.films, self.patches, self.rows(part, run), size)
 
