@@ -41,7 +41,8 @@ class Masks:
         except IndexError as error:
             raise DataError(f"there is no mask for one of the images {indices.tolist()[:5]}... ({error})",
                             "parameter masks", "Give masks for all images, by the index in the batches.") from None
-        found = torch.as_tensor(found) != 0
+        found = torch.as_tensor(found)
+        found = found if found.dtype == torch.bool else found != 0
         if found.ndim != 4 or found.shape[:2] != (len(indices), len(self.concepts)) or any(
                 have < want for have, want in zip(found.shape[2:], self.grid, strict=True)):
             raise SettingsError(

@@ -99,9 +99,9 @@ class _State:
         units, _, *size = maps.shape
         self.layer, self.masks, self.size = layer, masks, size
         self.null: OtherFilms | None = None
-        self.factor = masks.grid[0] // size[0]
-        self.histograms = UnitHistograms(units, len(masks.concepts), maps.device)
-        self.ceiling = ResolutionCeiling(len(masks.concepts))
+        grids = size, masks.grid[0] // size[0], maps.device
+        self.histograms = UnitHistograms(units, len(masks.concepts), *grids)
+        self.ceiling = ResolutionCeiling(len(masks.concepts), *grids)
         self.top = TopPatchesSoFar(units, k, size, maps.device)
 
     def add(self, maps: Tensor, index: Tensor) -> None:
@@ -109,13 +109,14 @@ class _State:
             raise DataError(f"its maps are {tuple(maps.shape[2:])}, in the first batch they were {tuple(self.size)}",
                             f"layer {self.layer!r}", "Give all images the same size.")
         labels = self.masks(index).to(maps.device).transpose(0, 1)
+        present = labels.flatten(2).any(dim=2)                                                           # (C, B)
         drawn = None if self.null is None else self.null.draw(index.numpy())
-        for part, values in self.histograms.add(maps, labels, self.factor):
+        for part, values in self.histograms.add(maps, labels, present):
             if self.null is not None:
                 scale = {name: of[part] for name, of in self._scale().items()}
                 thresholds = rule_thresholds(self.histograms.values[part, 0].cpu().numpy(), **scale)
                 self.null.add(part, values, torch.from_numpy(thresholds.T).to(values), drawn)
-        self.ceiling.add(labels, self.factor)
+        self.ceiling.add(labels, present)
         self.top.add(maps, index.to(maps.device))
 
     def _scale(self) -> dict[str, np.ndarray]:

@@ -81,8 +81,10 @@ class Dissection:
         """float64 (U, C): pixels of the set that are lit and of the concept, over those that are either.
 
         By a rule or at any thresholds (U,), one for each unit. Exact at the edges of the bins; between them the values
-        of a bin count as spread evenly, an error of less than 0.0005 in 99 % and 0.0015 in all of the cases measured.
-        NaN for units without threshold, and for a concept without pixels.
+        of a bin count as spread evenly. Measured on 4,000 simulated maps, the error is below 0.0007 in 99 % of the
+        pairs and at most 0.0015 (0.007 for tails as heavy as those of Student's t with 2 degrees of freedom). It is
+        larger where a mask is itself the unit's map above nearly the same threshold. NaN for units without threshold,
+        and for a concept without pixels.
         """
         above = self._above(rule)
         return _iou(above[:, 1:], above[:, :1], self.values[0, 1:].sum(axis=-1))

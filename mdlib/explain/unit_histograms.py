@@ -40,7 +40,8 @@ class UnitHistograms:
     int32 is too small.
     """
 
-    def __init__(self, units: int, concepts: int, device: torch.device):
+    def __init__(self, units: int, concepts: int, size: tuple[int, int], factor: int, device: torch.device):
+        self.factor, self.matrices = factor, [bilinear(side, factor).to(device) for side in size]
         counts = torch.int64 if units <= 512 else torch.int32
         self.values = torch.zeros(units, concepts + 1, BINS, dtype=counts, device=device)
         self.peaks = torch.zeros(units, concepts + 1, BINS // 2, dtype=torch.int32, device=device)
@@ -48,26 +49,25 @@ class UnitHistograms:
         self.smallest = torch.full((units,), torch.inf, dtype=torch.float64)
         self.largest, self.positions = -self.smallest, 0
 
-    def add(self, maps: Tensor, labels: Tensor, factor: int) -> Iterator[tuple[slice, Tensor]]:
-        """Count maps float32 (U, B, h, w) by the labels bool (C, B, h*factor, w*factor).
+    def add(self, maps: Tensor, labels: Tensor, present: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Count maps float32 (U, B, h, w) by the labels bool (C, B, H, W), upsampled to their size.
 
-        Yields each part of the units, when it is counted, with its upsampled maps (u, B * h*factor * w*factor).
+        present bool (C, B): where the labels are not empty. Yields each part of the units, when it is counted, with its
+        upsampled maps (u, B * H * W).
         """
-        self.positions += maps[0].numel() * factor**2
+        self.positions += maps[0].numel() * self.factor**2
         if self.positions > torch.iinfo(self.values.dtype).max:
             raise DataError(f"{self.positions:,} positions of maps are too many for {len(maps)} units",
                             "parameter batches", "Use fewer images or a smaller label_grid.")
         self._cover(maps.amin(dim=(1, 2, 3)).cpu().double(), maps.amax(dim=(1, 2, 3)).cpu().double())
-        columns = [mask.flatten().nonzero()[:, 0] for mask in labels]
-        down, across = (bilinear(size, factor).to(maps.device) for size in maps.shape[2:])
-        step = max(1, CHUNK // (maps[0].numel() * factor**2))
+        columns, (down, across) = _columns(labels.flatten(1)), self.matrices
+        step = max(1, CHUNK // (maps[0].numel() * self.factor**2))
         for start in range(0, len(maps), step):
             part = slice(start, start + step)
             values = (down @ maps[part] @ across.T).flatten(1)
             _count(self.values[part], self._in_bins(values, part), columns)
             yield part, values
-        present = [mask.flatten(1).any(dim=1).nonzero()[:, 0] for mask in labels]
-        _count(self.peaks, self._in_bins(maps.amax(dim=(2, 3)), slice(None)) / 2, present)
+        _count(self.peaks, self._in_bins(maps.amax(dim=(2, 3)), slice(None)) / 2, _columns(present))
 
     def _in_bins(self, values: Tensor, part: slice) -> Tensor:
         """Values (u, N) of a part of the units on the scale of their bins: 0 at `low`, b at the upper edge of bin b."""
@@ -96,6 +96,12 @@ class UnitHistograms:
         self.low, self.width = low, width
 
 
+def _columns(labels: Tensor) -> list[Tensor]:
+    """Where each row of labels bool (C, N) is true."""
+    row, column = labels.nonzero(as_tuple=True)
+    return list(column.split(torch.bincount(row, minlength=len(labels)).tolist()))
+
+
 def _count(counts: Tensor, scaled: Tensor, columns: list[Tensor]) -> None:
     """Add scaled values (U, N), which are overwritten, to the counts (U, C+1, n): all, and the columns of concepts."""
     units, _, n = counts.shape
@@ -115,15 +121,15 @@ class ResolutionCeiling:
     A reference, not a bound: of another map of that size a little more may be got, but no unit learns to.
     """
 
-    def __init__(self, concepts: int):
+    def __init__(self, concepts: int, size: tuple[int, int], factor: int, device: torch.device):
+        self.factor, self.matrices = factor, [bilinear(side, factor).to(device) for side in size]
         self.counts = torch.zeros(2, concepts, BINS, dtype=torch.int64)          # all pixels, pixels of the concept
 
-    def add(self, labels: Tensor, factor: int) -> None:
-        """Take account of the masks bool (C, B, h*factor, w*factor)."""
-        concept, image = labels.flatten(2).any(dim=2).nonzero(as_tuple=True)     # elsewhere the map is 0, as the mask
-        masks = labels[concept, image]
-        down, across = (bilinear(size // factor, factor).to(masks.device) for size in masks.shape[1:])
-        up = down @ F.avg_pool2d(masks[:, None].float(), factor)[:, 0] @ across.T
+    def add(self, labels: Tensor, present: Tensor) -> None:
+        """Take account of the masks bool (C, B, H, W), which are not empty where `present` (C, B)."""
+        concept = present.nonzero()[:, 0]                                        # elsewhere the map is 0, as the mask
+        masks, (down, across) = labels[present], self.matrices
+        up = down @ F.avg_pool2d(masks[:, None].float(), self.factor)[:, 0] @ across.T
         bins = (up * (BINS - 1)).ceil().long().clamp(max=BINS - 1) + concept[:, None, None] * BINS
         for counts, chosen in zip(self.counts, (bins.flatten(), bins[masks]), strict=True):
             counts += torch.bincount(chosen, minlength=counts.numel()).view(counts.shape).cpu()
