@@ -142,7 +142,7 @@ class MammographyData:
         return np.flatnonzero(self.patches["kept"] & self.patches["film"].isin(films))
 
     def samples(self, part: str, run: Run, augment: bool = False) -> film_patches.FilmPatches:
-        """The patches of a part as a network sees them. `augment` changes nothing: training reflects whole batches."""
+        """The patches of a part as a network sees them. `augment` does nothing: training reflects whole batches."""
         size = networks.size(run, self.settings)
         return film_patches.FilmPatches(self.pixels(size), self.films, self.patches, self.rows(part, run), size)
 

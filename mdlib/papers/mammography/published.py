@@ -105,6 +105,7 @@ def beside_paper(table: pd.DataFrame) -> pd.DataFrame:
     ours = table.set_index("label")
     rows = {}
     for network, label in {**NAMES, "": TWO_NUMBERS}.items():
-        here = tables.with_interval(*ours.loc[label, ["auc", "low", "high"]], digits=3) if label in ours.index else "–"
-        rows[label] = {"paper": TABLE_1.get(network, "–"), "here": here}
+        own = ours.loc[label, ["auc", "low", "high"]] if label in ours.index else None
+        rows[label] = {"paper": TABLE_1.get(network, "–"),
+                       "here": "–" if own is None else tables.with_interval(*own, digits=3)}
     return pd.DataFrame(rows).T.rename_axis("network")
