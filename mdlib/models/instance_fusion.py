@@ -66,16 +66,18 @@ class InstanceFusion(nn.Module):
 
     def forward(self, image: Tensor, picture: Tensor | None = None, extent: Tensor | None = None,
                 boxes: Tensor | None = None, *, local: bool = True) -> dict[str, Tensor]:
-        """image: thumbnails (B, 1 or 3, h, w) in [0, 1]; picture: the originals (B, 1 or 3, H, W) uint8, each padded at
+        """Classify pictures by their thumbnails and the crops of their instances.
 
-        the bottom and right to the largest; extent: int (B, 2), their own heights and widths -> dict of
+        image: thumbnails (B, 1 or 3, h, w) in [0, 1]; picture: the originals (B, 1 or 3, H, W) uint8, each padded at
+        the bottom and right to the largest; extent: int (B, 2), their own heights and widths. Returns a dict of
 
         `logits` (B, classes): Y_f; Y_g of a network without the local branch, or where it is left out (local=False)
         `global_logits` (B, classes): Y_g
         `attention` (B, h', w'): Omega, raw, and where the mechanism has them `semantic` S (B, h', w'), which sums to 1,
         and `gates` (B, C)
         `boxes` (B, n, 4): top, left, bottom, right in fractions of the picture, the best first; `found` (B, n) bool:
-        False for a box that repeats the first, or is the whole picture. Not there where the local branch is left out.
+        False for a box that repeats the first, or is the whole picture; True for boxes that are given. Neither is there
+        where the local branch is left out.
 
         boxes: (B, n, 4), known ones in place of the sampler's, to see what perfect boxes would give (ours).
         local: leave it out while its loss has the weight 0 (eq. 3, lambda = 1); picture and extent are then not used.
