@@ -193,7 +193,7 @@ def predict(chapter: str, images: tuple[Path, ...], network: str | None, checkpo
             device: str, tables_only: bool, **beside: Any) -> None:
     """Apply a trained network to IMAGES: PNG, JPEG or DICOM files, or folders of them. Not for diagnosis.
 
-    Pictures for gated are TIFF, PNG or JPEG files of 8 bits in grey or red, green and blue.
+    Pictures for gated are TIFF, PNG, JPEG, BMP or WebP files of 8 bits in grey or red, green and blue.
 
     \b
     OUT/predictions.csv
@@ -210,7 +210,8 @@ def predict(chapter: str, images: tuple[Path, ...], network: str | None, checkpo
              mean log-probability per word; number of warnings
     OUT/warnings.csv  one row per warning (images unlike those of the training, inverted or clipped images, …),
                       and one per image or volume that could not be read
-    OUT/IMAGE.html    one self-contained page per image: warnings, numbers and heat maps (mdnet: of each word)
+    OUT/IMAGE.html    one self-contained page per image: warnings, numbers and heat maps (mdnet: of each word); pages
+                      take most of the time, --tables-only leaves them out
 
     In mims a folder of images is a volume, its slices ordered by the number at the end of their names; so is a file,
     with all its frames. A folder that holds volumes may also hold single slices. A network trained on single images
@@ -233,7 +234,7 @@ def predict(chapter: str, images: tuple[Path, ...], network: str | None, checkpo
         click.echo(f"Not read: {name}: {message}", err=True)
     if failures:
         raise MdlibError(f"{len(failures):,} of the images could not be read", str(out / "warnings.csv"),
-                         "The others are done. Repair or remove these.")
+                         "Repair or remove these; all others are done.")
 
 
 def group_of(chapter: str, what: str) -> click.Group:
@@ -244,7 +245,10 @@ def group_of(chapter: str, what: str) -> click.Group:
     @folder_option("--out", f"Default: data/phantoms/{chapter}, where the notebooks look for it.")
     @click.option("--seed", default=0, show_default=True)
     def phantoms(out: Path | None, seed: int) -> None:
-        """Draw the phantoms, in the layout of the published collection, with their truth beside them."""
+        """Draw the phantoms, in the layout of the published collection, with their truth beside them.
+
+        They take 20 to 420 MB and up to two minutes of two cores. Where they are there already, nothing is done.
+        """
         click.echo(f"Phantoms: {chapters.load(chapter).write_phantoms(out, seed)}")
 
     main.add_command(group)

@@ -10,15 +10,18 @@ from pathlib import Path
 
 @functools.cache
 def statements(source: str) -> str:
-    """Python source without what decides no result: comments, docstrings and blank lines."""
+    """Python source without what decides no result: comments, docstrings and blank lines (also those in strings)."""
     lines, documented = source.splitlines(), ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] = lines[token.start[0] - 1][:token.start[1]]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            for number in range(node.body[0].lineno, node.body[0].end_lineno + 1):
-                lines[number - 1] = ""
+            text = node.body[0]
+            before = lines[text.lineno - 1].encode()[:text.col_offset]          # columns count bytes
+            behind = lines[text.end_lineno - 1].encode()[text.end_col_offset:]
+            lines[text.lineno - 1] = (before + behind).decode()
+            lines[text.lineno:text.end_lineno] = [""] * (text.end_lineno - text.lineno)
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 

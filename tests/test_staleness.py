@@ -86,9 +86,11 @@ def f():
     # a comment
 
     return """no docstring"""
+def é(): """Of one line."""
+def g(): """Of one line."""; return 2
 '''
     assert source_code.statements(source).splitlines() == [
-        'x = "# no comment"', "def f():", '    return """no docstring"""']
+        'x = "# no comment"', "def f():", '    return """no docstring"""', "def é():", "def g(): ; return 2"]
 
 
 def test_a_paper_that_does_not_exist_is_named():

@@ -64,8 +64,8 @@ def bach(folder: Path | str, smallest: int = 1) -> Bags:
 def split(table: pd.DataFrame, test: float = 0.25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows that train and rows that test, int64, ascending: no patient in both, about the share `test` tests (ours).
 
-    Where the patients of some pictures are known, only these test: two of the others may be of one patient. Raises
-    DataError where they are too few, and as `splits.bag_split`.
+    Where the patients of some pictures are known, only these are used for testing: two of the others may be of one
+    patient. Raises DataError where they are too few, and as `splits.bag_split`.
     """
     known = np.flatnonzero(table["identified"]) if table["identified"].any() else np.arange(len(table))
     share = test * len(table) / len(known)

@@ -24,7 +24,7 @@ def crops(picture: Tensor, extent: Tensor, boxes: Tensor, size: int) -> Tensor:
     start, stop = (boxes.double() * sides).round().long().split(2, dim=2)
     start = start.minimum(sides[..., :2].long() - 1)
     windows = torch.cat([start, stop.maximum(start + 1)], dim=2).tolist()
-    cut = (one[None, :, top:bottom, left:right] for one, row in zip(picture, windows, strict=True)
+    cut = (picture[i:i + 1, :, top:bottom, left:right] for i, row in enumerate(windows)    # keeps the order in memory
            for top, left, bottom, right in row)
     if picture.dtype == torch.uint8 and picture.device.type != "cpu":                      # only a CPU resizes bytes
         cut = (window.float() for window in cut)

@@ -53,9 +53,9 @@ class GatedAttention(nn.Module):
         self.scale = nn.Parameter(torch.ones(())) if learned_scale else None
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """features X (B, C, H, W) -> `features` X' (B, C, H, W), `attention` Omega (B, H, W),
+        """features X (B, C, H, W) -> a dict of the gated features, the attention map and what they are made of:
 
-        `semantic` S (B, H, W), `gates` (B, C) in [0, 1].
+        `features` X' (B, C, H, W), `attention` Omega (B, H, W), `semantic` S (B, H, W), `gates` (B, C) in [0, 1].
         """
         x = features.relu() if self.before == "prerelu" else features                      # X
         compared = x - x.mean(dim=(2, 3), keepdim=True) if self.before == "centred" else features

@@ -3,8 +3,8 @@
     thumbnail -> features X -> mechanism -> X', Omega -> global logits Y_g
     Omega -> boxes -> crops of the picture -> instance features, one network for all -> with the global ones -> Y_f
 
-Crops take about 95 % of the arithmetic of the published sizes. The boxes carry no gradient: a mechanism learns from
-what Y_g reads of it only (see `gated.pooled`).
+Crops take about 95 % of the arithmetic of the published sizes. The boxes carry no gradient: a mechanism learns through
+the vector of the thumbnail only, which both logits read, and only if `gated.pooled` makes this vector of its features.
 """
 
 from collections.abc import Callable
@@ -66,20 +66,23 @@ class InstanceFusion(nn.Module):
 
     def forward(self, image: Tensor, picture: Tensor | None = None, extent: Tensor | None = None,
                 boxes: Tensor | None = None, *, local: bool = True) -> dict[str, Tensor]:
-        """image: thumbnails (B, 1 or 3, h, w) in [0, 1]; picture: the originals (B, 1 or 3, H, W) uint8, each padded at
+        """Classify pictures by their thumbnails and the crops of their instances.
 
-        the bottom and right to the largest; extent: int (B, 2), their own heights and widths -> dict of
+        image: thumbnails (B, 1 or 3, h, w) in [0, 1]; picture: the originals (B, 1 or 3, H, W) uint8, each padded at
+        the bottom and right to the largest; extent: int (B, 2), their own heights and widths. Returns a dict of
 
         `logits` (B, classes): Y_f; Y_g of a network without the local branch, or where it is left out (local=False)
         `global_logits` (B, classes): Y_g
         `attention` (B, h', w'): Omega, raw, and where the mechanism has them `semantic` S (B, h', w'), which sums to 1,
         and `gates` (B, C)
         `boxes` (B, n, 4): top, left, bottom, right in fractions of the picture, the best first; `found` (B, n) bool:
-        False for a box that repeats the first, or is the whole picture. Not there where the local branch is left out.
+        False for a box that repeats the first, or is the whole picture; True for boxes that are given. Neither is there
+        where the local branch is left out.
 
         boxes: (B, n, 4), known ones in place of the sampler's, to see what perfect boxes would give (ours).
         local: leave it out while its loss has the weight 0 (eq. 3, lambda = 1); picture and extent are then not used.
-        Raises DataError for a picture smaller than a crop, a box or extent that does not fit, or maps that are NaN.
+        Raises SettingsError for arguments that do not fit one another, DataError for a picture smaller than a crop, a
+        box or extent that does not fit it, or maps that are NaN.
         """
         x = self.features(self.input(image))                                               # X, (B, C, h', w')
         refined = self.mechanism(x)
@@ -91,6 +94,7 @@ class InstanceFusion(nn.Module):
             return out
         if picture is None or extent is None:
             raise SettingsError("missing", "picture or extent", "Pass both, or local=False for the thumbnail alone.")
+        self._check(image, picture, extent, boxes)
         boxes, found = self.sampler(refined["attention"], extent, n=self.n) if boxes is None else Instances(
             boxes, torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device))
         instances = self.instances(image, picture, extent, boxes)                          # (B, n, D)
@@ -105,6 +109,15 @@ class InstanceFusion(nn.Module):
             cut = crops(picture, extent, boxes, self.crop)
         features = self.instance_features(self.input(cut.flatten(0, 1))).mean(dim=(2, 3))
         return features.unflatten(0, boxes.shape[:2])
+
+    def _check(self, image: Tensor, picture: Tensor, extent: Tensor, boxes: Tensor | None) -> None:
+        lengths = {"image": len(image), "picture": len(picture), "extent": len(extent)}
+        if len(set(lengths.values())) > 1:
+            raise SettingsError(f"{lengths} are not of one length", "parameters image, picture, extent",
+                                "Give one row per picture.")
+        if boxes is not None and (boxes.ndim != 3 or (boxes.shape[1] != self.n and not self.pool)):
+            raise SettingsError(f"has shape {tuple(boxes.shape)}", "parameter boxes",
+                                f"This network fuses {self.n} instances: give (B, {self.n}, 4).")
 
     def _fuse(self, vector: Tensor, instances: Tensor, found: Tensor) -> Tensor:
         """Y_f from the global vector (B, C) and the instances (B, n, D)."""
@@ -126,9 +139,10 @@ def instance_fusion(classes: int = 5, mechanism: str = "gated", *, sampler: str 
     """The network of Fan et al., section 3: ResNet-18 for the thumbnail, ResNet-50 for the crops.
 
     34,739,850 weights with the gated mechanism, 4 instances and 5 classes, 34,730,632 with 4 (ours: the paper prints no
-    number). mechanism: a name of MECHANISMS, sampler: of SAMPLERS, with options of their own; other options as in
-    `InstanceFusion`. Smaller bodies with `layers`, `width` and `strides`, as in `resnet_features`, and the same for the
-    crops (ours). pretrained: both bodies start from ImageNet's weights.
+    number). mechanism: a name of MECHANISMS, sampler: of SAMPLERS, with options of their own: the networks that mdlib
+    ships have sampler_options={"threshold": "quantile"}. Other options as in `InstanceFusion`. Smaller bodies with
+    `layers`, `width` and `strides`, as in `resnet_features`, and the same for the crops (ours). pretrained: both bodies
+    start from ImageNet's weights.
     """
     refuse_unknown("mechanism", mechanism, MECHANISMS)
     refuse_unknown("sampler", sampler, SAMPLERS)

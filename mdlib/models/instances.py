@@ -67,8 +67,9 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     maps: Omega (B, h, w). extent: int (B, 2), height and width of each picture in pixels, because a square is one of
     pixels of the picture, whatever the shape of the thumbnail. threshold: a name of THRESHOLDS, applied to the
     upsampled map. Pixels above it that touch, also at a corner, are one component; components of fewer than min_cells
-    cells of the map are left out; the n with the largest sums of Omega remain. A box is widened by `margin` of its
-    sides at each side, made square by its longer side, shortened to the picture if need be, and moved inside it.
+    cells of the map are left out; the n with the largest sums of Omega remain, of a map with negative values those of
+    Omega less its minimum (`raised`). A box is widened by `margin` of its sides at each side, made square by its longer
+    side, shortened to the picture if need be, and moved inside it.
 
     With fewer than n components the first box is repeated and marked found=False. Without any, as for a constant map,
     all n boxes are the whole picture with found=False. Raises DataError for a map that is not finite, SettingsError for
@@ -78,7 +79,7 @@ def component_boxes(maps: Tensor, extent: Tensor, n: int = 4, *, threshold: str 
     large, lit = lit_pixels(values, threshold, upsample)
     labels, count = ndimage.label(lit, NEIGHBOURS)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    total = np.bincount(labels.ravel(), weights=large.ravel(), minlength=count + 1)[1:]
+    total = np.bincount(labels.ravel(), weights=raised(large).ravel(), minlength=count + 1)[1:]
     spans = ndimage.find_objects(labels)
     image = np.array([span[0].start for span in spans], int)
     corners = [[[side.start, side.stop] for side in span[1:]] for span in spans]
@@ -98,6 +99,15 @@ def lit_pixels(maps: np.ndarray, threshold: str = "mean", upsample: int = 4) -> 
     scale = {"scale_factor": upsample, "mode": "bilinear"}
     large = F.interpolate(torch.from_numpy(np.asarray(maps, float))[:, None], **scale)[:, 0].numpy()
     return large, (large > THRESHOLDS[threshold](large)[:, None, None]) & ~flat(maps)[:, None, None]
+
+
+def raised(maps: np.ndarray) -> np.ndarray:
+    """Maps (B, H, W), those with negative values less their minimum (ours).
+
+    The mean of the channels of X' can be negative where a mechanism adds to X. Only its differences say where it is
+    high, and a sum of negative values would rank the smallest component first.
+    """
+    return maps - maps.min(axis=(1, 2), keepdims=True).clip(max=0)
 
 
 def checked_maps(maps: Tensor, n: int) -> np.ndarray:

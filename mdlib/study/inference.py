@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 
 from mdlib import runs
 from mdlib.data import images
+from mdlib.data.phantoms.collection import is_phantom
 from mdlib.errors import DataError, SettingsError
 from mdlib.files import atomic, fingerprint, read_json, stamp, write_json
 from mdlib.progress import track
@@ -162,13 +163,20 @@ def _readable(predictor: Predictor, sources: Sequence[Source], names: Sequence[s
 
 
 def find(paths: Iterable[Path | str]) -> list[Path]:
-    """The files, and of each folder all images in it and below it, each once. Raises SettingsError for none."""
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        for file in sorted(filter(is_image, path.rglob("*"))) if path.is_dir() else [path]:
+    """The files, and of each folder its `images_in`, each once. Raises SettingsError where there is none."""
+    paths, found = [*map(Path, paths)], {}
+    for path in paths:
+        for file in sorted(images_in(path)) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), Path(os.path.abspath(file)))
-    refuse_none(found)
+    refuse_none(found, paths)
     return list(found.values())
+
+
+def images_in(folder: Path) -> list[Path]:
+    """All images in a folder and below it, without the masks in the folder `truth` of a phantom collection."""
+    files = list(folder.rglob("*"))
+    truth = {file.parents[1] for file in files if is_phantom(file.parents[1])}
+    return [file for file in files if is_image(file) and not any(of / "truth" in file.parents for of in truth)]
 
 
 def is_image(path: Path) -> bool:
@@ -183,11 +191,14 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def refuse_none(found: Mapping) -> None:
-    """Raises SettingsError where no image was found."""
+def refuse_none(found: Mapping, paths: Sequence[Path]) -> None:
+    """Raises SettingsError for a path that does not exist, and where no image was found."""
+    for path in paths:
+        if not path.exists():
+            raise SettingsError("there is no such file or folder", str(path), "Check the path.")
     if not found:
-        raise SettingsError("there is no image", "IMAGES", f"Name files, or folders that hold {', '.join(SUFFIXES)} "
-                            "or DICOM files.")
+        raise SettingsError("there is no image", ", ".join(map(str, paths)) or "IMAGES",
+                            f"Name files, or folders that hold {', '.join(sorted(SUFFIXES))} or DICOM files.")
 
 
 def names_of(files: Sequence[Path]) -> list[str]:

@@ -87,8 +87,9 @@ def test_a_box_of_less_than_a_pixel_is_a_pixel(drawn):
 
 def test_no_box_is_lost_to_rounding():
     extent = torch.tensor([[357, 411]])
-    start = torch.rand(1, 500, 2, generator=torch.Generator().manual_seed(0)) * 0.8
-    boxes = torch.cat([start, start + 0.2 * torch.rand(1, 500, 2)], dim=2).clamp(max=1)
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(1, 500, 2, generator=generator) * 0.8
+    boxes = torch.cat([start, start + 0.2 * torch.rand(1, 500, 2, generator=generator)], dim=2).clamp(max=1)
     found = crops(torch.full((1, 1, 400, 411), 7, dtype=torch.uint8), extent, boxes, 3)
     assert (found == torch.tensor(7) / 255).all()
 

@@ -69,6 +69,19 @@ def test_boxes_are_those_of_a_flood_fill(maps, n, options, threshold):
         np.testing.assert_allclose(boxes.numpy(), expected, atol=1e-6)
 
 
+def test_a_map_below_zero_gives_the_boxes_of_the_map_raised_to_zero(maps):
+    raised = maps - maps.amin(dim=(1, 2), keepdim=True)
+    for expected, found in zip(component_boxes(raised, EXTENT), component_boxes(raised - 2, EXTENT), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_larger_of_two_components_below_zero_comes_first():
+    values = torch.full((1, 8, 8), -3.0)
+    values[0, 0:2, 0:2], values[0, 5:8, 5:8] = -1.0, -1.0
+    first = component_boxes(values, EXTENT[3:4], n=2, threshold="mean", margin=0).boxes[0, 0]
+    assert first[0] > 0.5 and first[2] == 1
+
+
 def test_boxes_are_squares_of_pixels_inside_the_picture(maps):
     boxes = component_boxes(maps, EXTENT, 4).boxes.double()
     assert boxes.min() >= 0 and boxes.max() <= 1

@@ -1,5 +1,6 @@
 """The network of Fan et al.: its weights, its parts in their order, and what its losses can and cannot train."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -232,6 +233,15 @@ class TestErrors:
     def test_a_missing_picture_is_named(self, batch):
         with pytest.raises(SettingsError, match="picture or extent: missing"):
             build()(batch["image"])
+
+    @pytest.mark.parametrize("options, changed", [({}, "picture"), ({}, "extent"), ({}, "boxes"), ({"pool": True}, "")])
+    def test_arguments_that_do_not_fit_one_another_are_named(self, batch, options, changed):
+        boxes = torch.tensor([0.1, 0.1, 0.9, 0.9]).expand(3, 2 if changed == "boxes" or options else 4, 4)
+        given = {**batch, "boxes": boxes}
+        if changed in batch:
+            given[changed] = given[changed][:2]
+        with pytest.raises(SettingsError, match=changed) if changed else nullcontext():
+            build(**options)(**given)
 
     def test_a_network_that_has_diverged_says_so(self, batch):
         batch["image"][1, 0, 0, 0] = torch.nan

@@ -135,6 +135,8 @@ def test_other_boxes_are_those_that_do_not_decide(trained_gated, run):
             for _, box in boxes.iterrows()]
     table = measures(trained_gated, [run]).set_index("measure")["value"]
     assert len(boxes) and table["other boxes covered"] == pytest.approx(np.mean(hits))
+    by_chance = coverage.chance(one.masks, boxes[list(EDGES)].to_numpy(), pd.Index(rows).get_indexer(boxes["row"]))
+    assert table["other boxes by chance"] == pytest.approx(by_chance.mean())
 
 
 def test_known_boxes_belong_to_their_pictures(trained_gated):

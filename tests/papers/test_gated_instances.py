@@ -18,6 +18,9 @@ from mdlib.widgets.explorer import explorer
 COLLECTIONS = pytest.mark.parametrize("run", [OURS, TISSUE], ids=lambda run: run.collection)
 
 
+PLACES = ("upper left", "upper", "upper right", "left", "central", "right", "lower left", "lower", "lower right")
+
+
 def bag_of(study, run, row: int) -> str:
     return study.data.of(run).table["bag"].iat[row]
 
@@ -30,8 +33,14 @@ def test_the_explorer_takes_the_cases_and_each_phantom_that_can_have_a_twin_has_
     assert len(widget.cases) == len(rows) and any(case.twins for case in cases)
     for case, row in zip(cases, rows, strict=True):
         label = trained_gated.data.of(run).table["label"].iat[row]
-        named = {"fungi": ["head 1"], "breast": ["invasion"] * (label == "Invasive")}[run.collection]
-        assert list(case.twins) == named and case.name == bag_of(trained_gated, run, row)
+        (named,) = case.twins if run.collection == "fungi" or label == "Invasive" else [""]
+        first = trained_gated.data.boxes(run).query("row == @row and number == 1 and decides")
+        if run.collection == "fungi":
+            assert named in {f"the {place} head" for place in PLACES}
+            assert ("left" in named) == ((first["left"] + first["right"]).item() / 2 < 1 / 3)
+            assert ("lower" in named) == ((first["top"] + first["bottom"]).item() / 2 >= 2 / 3)
+        assert named in ("invasion", "") or run.collection == "fungi"
+        assert case.name == bag_of(trained_gated, run, row)
         assert case.classes[int(np.argmax(case.truth))] == label and case.truth.sum() == 1
         assert list(case.contours) == [label] and ("gates" in widget.cases[0]) == (run.network in ("gated", "se"))
     sent = widget.cases[0].get("instances")

@@ -144,8 +144,11 @@ def test_the_same_files_are_predicted_again_and_any_other_folder_is_refused(trai
     with pytest.raises(SettingsError, match="--colour"):
         ask(trained, [one], tmp_path / "new", given={"colour": "red"})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingsError, match="there is no image"):
+    with pytest.raises(SettingsError, match="empty: there is no image"):
         ask(trained, [tmp_path / "empty"], tmp_path / "new")
+    with pytest.raises(SettingsError, match="nowhere: there is no such file or folder"):
+        ask(trained, [one, tmp_path / "nowhere"], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_network_without_card_says_why(trained, tmp_path):
@@ -160,6 +163,15 @@ def test_the_case_of_a_page_has_no_truth_and_maps_of_the_classes(trained, tmp_pa
     (case,) = cases
     assert tuple(case["classes"]) == tuple(trained.classes) and np.isnan(case["truth"]).all()
     assert case["probability"].shape == (len(trained.classes),) and case["maps"]
+
+
+def test_masks_of_phantoms_are_no_images(tmp_path):
+    for name in ("drawn/niger/a.png", "drawn/truth/heads/a.png", "own/truth/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "drawn/truth/phantoms.json").write_text("{}")
+    assert [str(file.relative_to(tmp_path)) for file in inference.find([tmp_path])] == ["drawn/niger/a.png",
+                                                                                        "own/truth/b.png"]
 
 
 def test_one_image_named_twice_is_found_once(inbox, trained):

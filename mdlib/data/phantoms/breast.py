@@ -11,7 +11,7 @@ Normal: ducts of two layers of cells round a lumen that is empty or holds a secr
 another, their epithelium of several layers of regular nuclei. In situ: ducts filled with tumour cells, the membrane
 closed. Invasive: the same ducts and nuclei, each membrane with one gap of 6 to 14 pixels, and nests outside. All but
 benign pictures may show normal ducts as well, and pictures of all classes lobules, lymphocytes, vessels and fat. Mean
-and spread of red, green and blue look at no class.
+and spread of red, green and blue do not depend on the class.
 """
 
 import csv

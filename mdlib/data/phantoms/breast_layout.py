@@ -1,8 +1,8 @@
 """Where ducts, lobules, vessels, lymphocytes and nests of tumour cells of a phantom picture of breast tissue lie.
 
 Lengths are in pixels of the picture; a pixel is about one micrometre. A duct is a wavy outline, its basement membrane;
-`depth` is how far inside the membrane a place lies. Sizes, places and numbers look at the class only where `PLANS` says
-so, and what surrounds the ducts does not look at it at all but for the nests of invasive tumours.
+`depth` is how far inside the membrane a place lies. Sizes, places and numbers depend on the class only where `PLANS`
+says so, and what surrounds the ducts does not, but for the nests of invasive tumours.
 """
 
 from collections.abc import Iterator

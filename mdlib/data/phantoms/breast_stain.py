@@ -1,5 +1,7 @@
-"""Colour of a phantom picture of breast tissue: the stain of a patient, the picture's own, and tones that look at no
-class."""
+"""Colour of a phantom picture of breast tissue: the stain of a patient, the picture's own, and tones.
+
+The tones do not depend on the class.
+"""
 
 from dataclasses import dataclass
 
@@ -39,8 +41,8 @@ def seen(amounts: Array, colour: Stain, blur: float = 0.55) -> Array:
 def toned(picture: Array, whole: Array, colour: Stain, rng: np.random.Generator) -> Array:
     """`picture` (H, W, 3) with the tones that bring `whole` to the mean and spread of a typical picture in its stain.
 
-    Density becomes gain * density ** power in each of red, green and blue: white stays white. Mean and spread look at
-    no class, so only the pattern tells.
+    Density becomes gain * density ** power in each of red, green and blue: white stays white. Mean and spread do not
+    depend on the class, so only the pattern shows it.
     """
     light = np.exp(-TYPICAL * np.exp(rng.normal(0, 0.06, TYPICAL.shape)) @ colour.density)
     share = SHARES * np.exp(rng.normal(0, 0.12, len(SHARES)))

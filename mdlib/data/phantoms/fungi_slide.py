@@ -1,7 +1,7 @@
 """A phantom slide of Aspergillus in lactophenol blue: what lies on it, in which focus, and its stain and light.
 
-Heads, bare vesicles, hyphae, spores and bubbles are placed without a look at the species; of all that is drawn, only
-the heads' keys look at it. The ink of a head, layer by layer, is brought to one amount: colour does not tell either.
+Heads, bare vesicles, hyphae, spores and bubbles are placed independently of the species; of all that is drawn, only the
+keys of the heads depend on it. The ink of a head, layer by layer, is brought to one amount, so colour does not either.
 """
 
 from dataclasses import dataclass

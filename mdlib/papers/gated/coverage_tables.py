@@ -10,7 +10,7 @@ import torch
 from mdlib.errors import SettingsError
 from mdlib.evaluate import coverage, resampling
 from mdlib.evaluate import localisation as hits
-from mdlib.models.instances import component_boxes, lit_pixels
+from mdlib.models.instances import component_boxes, lit_pixels, raised
 from mdlib.papers.gated.data import EDGES
 from mdlib.papers.gated.networks import Run, inputs
 from mdlib.papers.gated.training import outputs
@@ -19,14 +19,14 @@ from mdlib.study.study import Study
 PAPER_COVERED = 0.72        # of an expert's boxes on 100 pictures (section 3); the area of the mask is not said
 POINTED = ("pointing game", "mass accuracy", "rank accuracy")
 MEASURES = ("covered", "chance", "covered minus chance", "location prior", "covered minus location prior",
-            "other boxes covered", "mask area", "recall at IoU 0.5", "recall at IoU 0.3", "centre in crop", *POINTED,
-            "uniform")
+            "other boxes covered", "other boxes by chance", "mask area", "recall at IoU 0.5", "recall at IoU 0.3",
+            "centre in crop", *POINTED, "uniform")
 
 
 class Located(NamedTuple):
     """Maps and boxes of the N pictures of a part, and the M known boxes that decide their class."""
 
-    maps: np.ndarray        # (N, 4 h, 4 w) float64: Omega, upsampled
+    maps: np.ndarray        # (N, 4 h, 4 w) float64: Omega, upsampled, `models.instances.raised`
     masks: np.ndarray       # (N, 4 h, 4 w) bool: where it is above the threshold
     crops: np.ndarray       # (N, n, 4): top, left, bottom, right in fractions of the picture
     found: np.ndarray       # (N, n) bool: False for a crop that repeats the first
@@ -68,7 +68,7 @@ def located(study: Study, run: Run, part: str = "test") -> Located:
         raise SettingsError("nothing is known of the instances of these pictures", f"collection {run.collection}")
     out = attention(study, run, part)
     maps, masks = lit_pixels(out["attention"], run.threshold)
-    return Located(maps, masks, out["boxes"], out["found"], _location_prior(study, run, maps.shape[1:]),
+    return Located(raised(maps), masks, out["boxes"], out["found"], _location_prior(study, run, maps.shape[1:]),
                    known, images, patients)
 
 
@@ -89,10 +89,11 @@ def _by_prior(one: Located, share: float) -> np.ndarray:
     return coverage.covered(coverage.highest(one.prior[None], share), one.known, np.zeros_like(one.images))
 
 
-def _others_covered(study: Study, run: Run, one: Located, part: str) -> pd.Series:
-    """Whether the mask covers the known boxes that do not decide the class, by the patient of each."""
+def _others(study: Study, run: Run, one: Located, part: str) -> pd.DataFrame:
+    """Whether the mask covers the known boxes that do not decide the class, and by chance; indexed by patient."""
     boxes, images, patients = _placed(study, run, part, decides=False)
-    return pd.Series(coverage.covered(one.masks, boxes, images), patients)
+    return pd.DataFrame({"other boxes covered": coverage.covered(one.masks, boxes, images),
+                         "other boxes by chance": coverage.chance(one.masks, boxes, images, seed=study.seed)}, patients)
 
 
 def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFrame:
@@ -100,7 +101,7 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
 
     Columns: measure (of MEASURES), value, low, high, boxes, pictures, seeds. Means over boxes of the measures of
     `evaluate.coverage`, and of what the location prior covers with a mask as large as the masks are on average;
-    `other boxes covered` is of known boxes that do not decide the class, NaN without any. Means over pictures of
+    `other boxes …` are of known boxes that do not decide the class, NaN without any. Means over pictures of
     POINTED (`evaluate.localisation`), with all boxes of a picture as the mask, and of `uniform`, what a map that is the
     same everywhere scores in them. Means over seeds too, 95 % intervals over patients. Raises SettingsError where no
     boxes are known.
@@ -111,13 +112,13 @@ def measures(study: Study, runs: Sequence[Run], part: str = "test") -> pd.DataFr
                 .assign(**{"location prior": _by_prior(one, one.masks.mean())}) for one in each]
     for table in of_boxes:
         table["covered minus location prior"] = table["covered"] - table["location prior"]
-    others = [_others_covered(study, run, one, part) for run, one in zip(runs, each, strict=True)]
+    others = [_others(study, run, one, part) for run, one in zip(runs, each, strict=True)]
     shown, first = np.unique(each[0].images, return_index=True)         # pictures with known boxes
     inside = coverage.pixels_in_boxes(each[0].known, each[0].images, each[0].maps.shape)[shown]
     of_pictures = [hits.measures(one.maps[shown], inside, POINTED).assign(uniform=hits.chance(inside)) for one in each]
     found = [resampling.mean_interval(np.mean(tables, axis=0), patients, **options).set_axis(tables[0].columns)
              for tables, patients in ((of_boxes, each[0].patients), (of_pictures, each[0].patients[first]),
-                                      ([of.to_frame("other boxes covered") for of in others], others[0].index))]
+                                      (others, others[0].index))]
     table = pd.concat(found).loc[list(MEASURES)].rename_axis("measure").reset_index()
     return table.rename(columns={"mean": "value"})[["measure", "value", "low", "high"]].assign(
         boxes=len(each[0].known), pictures=len(shown), seeds=len(runs))

@@ -13,6 +13,7 @@ from mdlib.study.plots import COLOURS, grid_of_axes, nothing, words
 from mdlib.study.study import Study
 
 ROOM = 0.6                      # round an instance, as a share of its longer side
+NAMES = {"below": "cells below"}      # of parts, where their own names do not say what they are
 SHADES = (0, 1, 2, 4, 9, 3)     # of the parts: well apart also without colour vision
 
 
@@ -43,9 +44,11 @@ def labelled(picture: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
         lines = [line * (width, height) for line in cases.outlines(mask)]
         for line in lines:
             axes[1].plot(*line.T, color=COLOURS[SHADES[i]], linewidth=1.5)
-        nearest = max(lines, key=len)
-        axes[1].annotate(words(part), nearest[nearest[:, 0].argmax()], (1.04, 0.94 - 0.9 * i / max(len(masks) - 1, 1)),
-                         textcoords="axes fraction", annotation_clip=False, fontsize=10,
+        long = [line for line in lines if 2 * len(line) >= max(map(len, lines))]
+        nearest = min(long, key=lambda line: np.linalg.norm(line.mean(axis=0) - (width / 2, height / 2)))
+        place = (1.04, 0.94 - 0.9 * i / max(len(masks) - 1, 1))
+        axes[1].annotate(NAMES.get(part, words(part)), nearest[nearest[:, 0].argmax()], place, fontsize=10,
+                         textcoords="axes fraction", annotation_clip=False,
                          arrowprops={"arrowstyle": "-", "color": COLOURS[SHADES[i]]})
     plt.setp(axes, xlim=(0, width), ylim=(height, 0))
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from scipy.special import softmax
@@ -107,18 +108,27 @@ def grey(picture: np.ndarray) -> np.ndarray:
 def twin(study: Study, run: Run, row: int) -> tuple[str, np.ndarray] | None:
     """What a phantom is drawn again without, in words, and the picture, uint8 (H, W, 3); None where there is none.
 
-    Fungi lack their first head ("head 1"), with its stipe; invasive breast tissue what invades the stroma ("invasion":
-    gaps in the membrane and nests of tumour cells). Other breast tissue and real pictures have no twin.
+    Fungi lack their first head ("the upper left head", by its place), with its stipe; invasive breast tissue what
+    invades the stroma ("invasion": gaps in the membrane and nests of tumour cells). Other breast tissue and real
+    pictures have no twin.
     """
     bags = study.data.of(run)
     name = bags.table["bag"].iat[row]
     if not study.data.is_phantom(run):
         return None
     if run.collection == "fungi":
-        return "head 1", phantom_fungi.twin(bags.data_dir, name, without=(1,))
+        box = study.data.boxes(run).query("row == @row and number == 1 and decides").iloc[0]
+        return f"the {_place(box)} head", phantom_fungi.twin(bags.data_dir, name, without=(1,))
     if bags.table["label"].iat[row] != "Invasive":
         return None
     return "invasion", phantom_breast.twin(bags.data_dir, name)
+
+
+def _place(box: pd.Series) -> str:
+    """In which ninth of the picture the middle of a box lies, in words."""
+    y, x = (box["top"] + box["bottom"]) / 2, (box["left"] + box["right"]) / 2
+    place = ("upper", "", "lower")[int(3 * y)], ("left", "", "right")[int(3 * x)]
+    return " ".join(filter(None, place)) or "central"
 
 
 def outlines(study: Study, run: Run, row: int) -> list[np.ndarray]:

@@ -163,7 +163,7 @@ def beside_paper(table: pd.DataFrame, name: str, measure: str = "accuracy") -> p
         own = ours.loc[label] if label in ours.index else None
         paper = "–"
         if label in printed:
-            low, high = resampling.wilson_interval(np.array([round(printed[label] * total)]), np.array([total]))
+            low, high = resampling.wilson_interval(np.array([printed[label] * total]), np.array([total]))
             paper = tables.with_interval(printed[label], float(low[0]), float(high[0]), digits=3)
         absent = "not trained" if label in RUNS[name] or label == REFERENCE else "not rebuilt"
         rows[label] = {f"paper, {total} pictures": paper, "here": absent if own is None else

@@ -17,7 +17,7 @@ from mdlib.data.volumes import in_order, refuse_sizes
 from mdlib.errors import DataError
 from mdlib.progress import track
 from mdlib.recipes.mims.explained import central
-from mdlib.study.inference import Source, is_image, refuse_none
+from mdlib.study.inference import Source, images_in, refuse_none
 from mdlib.study.pages import shown
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ def find(paths: Iterable[Path | str], apart: bool) -> list[Source]:
     images, or files of several frames), or all are wanted `apart`: then each of them is a volume of its own, as every
     file is that is named by itself.
     """
-    found: dict[Path, Source] = {}
-    for path in map(Path, paths):
+    paths, found = [*map(Path, paths)], {}
+    for path in paths:
         for volume in _below(path, apart) if path.is_dir() else [Source(path, (path,))]:
             of = Source(Path(os.path.abspath(volume.path)), tuple(Path(os.path.abspath(each)) for each in volume.files))
             found.setdefault(volume.path.resolve(), of)
-    refuse_none(found)
+    refuse_none(found, paths)
     return list(found.values())
 
 
 def _below(folder: Path, apart: bool) -> Iterator[Source]:
-    files = sorted(filter(is_image, folder.rglob("*")), key=lambda file: (file.parent, file.name))
+    files = sorted(images_in(folder), key=lambda file: (file.parent, file.name))
     folders = {inside: list(of) for inside, of in groupby(files, key=lambda file: file.parent)}
     above = {parent for inside in folders for parent in inside.parents}
     for inside, of in track(folders.items(), "looking for volumes", len(folders), disable=apart):
