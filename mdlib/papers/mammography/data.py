@@ -150,5 +150,5 @@ class MammographyData:
         """One row per patch of a part: index film, y and x; patient; whether it is malignant, 0 or 1."""
         patches = self.patches.iloc[self.rows(part, run)]
         names = patches["film"] + " " + patches["y"].astype(str) + " " + patches["x"].astype(str)
-        return pd.DataFrame({"patient": patches["patient"].to_numpy(),
-                             "malignant": patches["positive"].to_numpy(np.float64)}, index=pd.Index(names, name="patch"))
+        columns = {"patient": patches["patient"].to_numpy(), "malignant": patches["positive"].to_numpy(np.float64)}
+        return pd.DataFrame(columns, index=pd.Index(names, name="patch"))

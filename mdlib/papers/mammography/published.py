@@ -101,7 +101,7 @@ def publish(study: Study) -> dict[str, Any]:
 
 
 def beside_paper(table: pd.DataFrame) -> pd.DataFrame:
-    """Table 1: the AUC that the paper prints, without interval, and ours with its 95 % interval; one row per network."""
+    """Table 1: the AUC that the paper prints, without interval, and ours with its interval; one row per network."""
     ours = table.set_index("label")
     rows = {}
     for network, label in {**NAMES, "": TWO_NUMBERS}.items():
