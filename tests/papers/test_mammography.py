@@ -91,7 +91,7 @@ def test_an_unknown_training_is_named(changes, message):
 
 @pytest.mark.parametrize("setting, value", [
     ("networks", []), ("epochs", [1, 2]), ("width", [1, 1, 1, 0]), ("n_folds", 1), ("size", 16), ("lesion_share", 0),
-    ("validation", 0.5), ("schedule", "linear"), ("momentum", 1)])
+    ("validation", 0.5), ("schedule", "linear"), ("optimizer", "adam"), ("momentum", 1)])
 def test_settings_that_make_no_sense_are_named(setting, value):
     with pytest.raises(SettingsError, match=setting):
         mammography.PAPER.choose("embedded", {setting: value})

@@ -27,9 +27,10 @@ class Mammography:
     small: bool = False                     # (ours) small networks of the same kinds
     width: tuple[int, ...] = (8, 4, 4, 4)   # (ours) of the small networks, in the order of NETWORKS
     pretrained: bool = True                 # on ImageNet
-    flip: bool = False                      # (ours) reflect patches at random
+    turn: bool = False                      # (ours) reflect patches and turn them by right angles at random
+    optimizer: str = "sgd"                  # or "adamw" (ours)
     learning_rate: float = 0.0001
-    momentum: float = 0.9
+    momentum: float = 0.9                   # of SGD
     weight_decay: float = 0.0001
     epochs: tuple[int, ...] = (45, 12, 7, 5)        # in the order of NETWORKS
     demo_epochs: int = 1                    # (ours) of the training that the training page runs
@@ -46,9 +47,9 @@ class Mammography:
                                                "demo_epochs")
 
 
-SMALL = {"exhibits": (), "size": 64, "inception_size": 64, "small": True, "pretrained": False, "flip": True,
-         "validation": 0.2, "test": 0.2, "learning_rate": 0.05, "epochs": (16, 16, 16, 16), "demo_epochs": 4,
-         "schedule": "cosine", "n_bootstrap": 500, "channels_last": True}
+SMALL = {"exhibits": (), "size": 64, "inception_size": 64, "small": True, "pretrained": False, "turn": True,
+         "validation": 0.2, "test": 0.2, "optimizer": "adamw", "learning_rate": 0.003, "weight_decay": 0.01,
+         "epochs": (12, 12, 12, 12), "demo_epochs": 4, "schedule": "cosine", "n_bootstrap": 500, "channels_last": True}
 PROFILES = {
     "paper": Mammography(),
     # phantoms, or any collection, on two cores. A page trains what it asks for and mdlib does not ship
@@ -68,6 +69,7 @@ ALLOWED = {
               lambda value: len(value) == len(NETWORKS) and all(type(each) is int and each > 0 for each in value))
        for name in ("width", "epochs")},
     **{name: ("32 pixels or more", lambda value: value >= 32) for name in ("size", "inception_size")},
+    "optimizer": ("sgd or adamw", lambda value: value in ("sgd", "adamw")),
     "schedule": ("paper or cosine", lambda value: value in ("paper", "cosine")),
     "precision": ("32-true or bf16-mixed", lambda value: value in ("32-true", "bf16-mixed")),
     "momentum": ("0 or more, below 1", lambda value: 0 <= value < 1),

@@ -31,13 +31,14 @@ def fit(study: Study, run: Run, fabric: Fabric) -> tuple[nn.Module, list[dict]]:
     settings = study.settings
     reproducible.seed_everything(run.seed)
     model = network(run, settings)
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum,
-                                weight_decay=settings.weight_decay)
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    optimizer = (torch.optim.AdamW(model.parameters(), **options) if settings.optimizer == "adamw"
+                 else torch.optim.SGD(model.parameters(), momentum=settings.momentum, **options))
     schedule = (schedules.cosine(optimizer) if settings.schedule == "cosine"
                 else schedules.staircase(optimizer, [LAST[run.network]] if run.network in LAST else [], 0.1))
 
     def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        images = augment.hflip(batch["image"]) if settings.flip else batch["image"]
+        images = augment.quarter_turns(augment.hflip(batch["image"])) if settings.turn else batch["image"]
         return F.cross_entropy(model(image=images)["logits"], batch["target"])
 
     def validate(model: nn.Module) -> dict[str, float]:
