@@ -23,6 +23,7 @@ from mdlib.papers.mammography.settings import Mammography
 
 PARTS = ("train", "val", "test")
 CLASSES = ("malignant",)
+PATIENTS = 120      # of the phantoms: with 60, small networks know those of the training part by heart
 READERS: Mapping[str, tuple[str, Callable[[Path], Films]]] = {      # collection: what its folder holds, reader
     "DDSM": ("cases", ddsm.ddsm), "CBIS-DDSM": ("*_case_description_*.csv", cbis.cbis),
     "mini-MIAS": ("Info.txt", mias.mias)}
@@ -30,7 +31,7 @@ READERS: Mapping[str, tuple[str, Callable[[Path], Films]]] = {      # collection
 
 def write_phantoms(folder: Path | None = None, seed: int = 0) -> Path:
     """The folder of phantom mammograms, by default that of the book; drawn now where they are not there yet."""
-    return mammogram.write(folder or runs.home() / "data" / "phantoms" / "mammography", seed=seed)
+    return mammogram.write(folder or runs.home() / "data" / "phantoms" / "mammography", patients=PATIENTS, seed=seed)
 
 
 def open_data(settings: Mammography, folder: Path | None, cache_dir: Path, seed: int) -> "MammographyData":
