@@ -175,8 +175,9 @@ def find(paths: Iterable[Path | str]) -> list[Path]:
 def images_in(folder: Path) -> list[Path]:
     """All images in a folder and below it, without the masks in the folder `truth` of a phantom collection."""
     files = list(folder.rglob("*"))
-    truth = {file.parents[1] for file in files if is_phantom(file.parents[1])}
-    return [file for file in files if is_image(file) and not any(of / "truth" in file.parents for of in truth)]
+    truth = {inside for inside in {file.parent for file in files}
+             if inside.name == "truth" and is_phantom(inside.parent)}
+    return [file for file in files if is_image(file) and truth.isdisjoint(file.parents)]
 
 
 def is_image(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """The mammography chapter on a few phantom patients: parts, patches, trainings, and what units are compared with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from mdlib.data import film_patches
 from mdlib.data.phantoms import mammogram
 from mdlib.errors import DataError, SettingsError
+from mdlib.evaluate.units import evidence
 from mdlib.papers import mammography
 from mdlib.papers.mammography import published, units
 from mdlib.papers.mammography.concepts import ConceptMasks
@@ -57,6 +60,23 @@ def test_in_folds_each_film_is_tested_once(folder, tmp_path):
     assert all((data.film_parts(fold) == "val").any() for fold in range(3))
     with pytest.raises(SettingsError, match="no fold 3"):
         data.film_parts(3)
+
+
+def test_a_patient_in_both_published_parts_is_tested_only(folder, tmp_path):
+    data = opened(folder, tmp_path)
+    table = data.films.table
+    one = table["patient"].iloc[0]
+    part = np.where(table["film"] == table["film"].iloc[0], "test", "train")
+    data = replace(data, films=replace(data.films, table=table.assign(part=part)))
+    assert (data.film_parts() == "test").equals(table["patient"] == one)
+
+
+def test_folds_are_evaluated_together_beside_the_two_numbers(folder, tmp_path):
+    study = mammography.open(data_dir=str(folder), run_dir=str(tmp_path / "run"), device="cpu",
+                             overrides=TINY | {"n_folds": 2, "exhibits": ["folds"]})
+    table = published.evaluate(study, "folds", "test").set_index("label")
+    assert list(table.index) == ["ResNet-152", published.TWO_NUMBERS]
+    assert (table["patches"] == study.data.patches["kept"].sum()).all() and (table["patients"] == 12).all()
 
 
 def test_patches_are_positive_and_kept_by_the_shares_of_the_settings(study, folder, tmp_path):
@@ -126,7 +146,7 @@ def test_concepts_of_a_patch_are_the_truth_at_its_place(study, folder):
     for mask, (_, patch) in zip(found, study.data.patches.iloc[rows].iterrows(), strict=True):
         place = slice(patch["y"], patch["y"] + 64), slice(patch["x"], patch["x"] + 64)
         for plane, concept in zip(mask, mammogram.CONCEPTS, strict=True):
-            np.testing.assert_array_equal(plane, truth.mask(patch["film"], concept)[place])
+            np.testing.assert_array_equal(plane, truth.mask(patch["film"], concept)[place])     # one mask at a time
 
 
 def test_units_are_labelled_above_their_null_and_explain_the_logit(study):
@@ -140,7 +160,7 @@ def test_units_are_labelled_above_their_null_and_explain_the_logit(study):
         logits = study.model(mammography.OURS)(batch["image"])["logits"]
     torch.testing.assert_close(found.values.sum(dim=1) + found.rest, logits[:, 1] - logits[:, 0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.rest, found.rest[:1].expand(6), atol=1e-5, rtol=0)
-    rows = units.decision(found.values[0], dict(zip(named["unit"], named["concept"], strict=True)))
+    rows = evidence(found.values[0].numpy(), dict(zip(named["unit"], named["concept"], strict=True)))
     assert rows["share"].sum() == pytest.approx(1) and rows["share"].is_monotonic_decreasing
 
 

@@ -165,13 +165,16 @@ def test_the_case_of_a_page_has_no_truth_and_maps_of_the_classes(trained, tmp_pa
     assert case["probability"].shape == (len(trained.classes),) and case["maps"]
 
 
-def test_masks_of_phantoms_are_no_images(tmp_path):
+def test_masks_of_phantoms_are_no_images(tmp_path, monkeypatch):
     for name in ("drawn/niger/a.png", "drawn/truth/heads/a.png", "own/truth/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
     (tmp_path / "drawn/truth/phantoms.json").write_text("{}")
     assert [str(file.relative_to(tmp_path)) for file in inference.find([tmp_path])] == ["drawn/niger/a.png",
                                                                                         "own/truth/b.png"]
+    for folder, expected in ((tmp_path / "drawn", "niger/a.png"), (tmp_path / "own/truth", "b.png")):
+        monkeypatch.chdir(folder)
+        assert inference.find(["."]) == [folder / expected]
 
 
 def test_one_image_named_twice_is_found_once(inbox, trained):

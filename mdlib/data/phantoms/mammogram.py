@@ -160,8 +160,15 @@ class Truth:
         known = (*CONCEPTS, "breast")
         if concept not in known:
             raise SettingsError(f"unknown concept {concept!r}", "parameter concept", f"Known: {', '.join(known)}.")
+        return (self._bits(film) >> known.index(concept) & 1).astype(bool)
+
+    def masks(self, film: str) -> Array:
+        """The masks of all CONCEPTS in their order, bool (11, 320, 256)."""
+        return (self._bits(film) >> np.arange(len(CONCEPTS))[:, None, None] & 1).astype(bool)
+
+    def _bits(self, film: str) -> Array:
         bits = np.asarray(Image.open(self.folder / "truth" / "films" / f"{self.case(film).film}.png"))
-        return (bits.astype(np.uint16) >> known.index(concept) & 1).astype(bool)
+        return bits.astype(np.uint16)
 
 
 def twin(folder: Path | str, film: str) -> Array:

@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from mdlib.data import film_patches, films
@@ -24,7 +23,8 @@ class ConceptMasks:
 
     def __init__(self, data: MammographyData, run: Run):
         self.data, self.size = data, networks.size(run, data.settings)
-        self.names = mammogram.CONCEPTS if data.is_phantom else tuple(sorted(_kinds(data.films)))
+        self.truth = mammogram.Truth(data.folder) if data.is_phantom else None
+        self.names = mammogram.CONCEPTS if self.truth else tuple(sorted(_kinds(data.films)))
         self.samples = data.samples("train", run)       # for the places of all patches, whatever their part
         self.sizes = film_patches.film_sizes(data.films, self.size)
         self._of_film = lru_cache(FILMS_AT_ONCE)(self._film)
@@ -36,20 +36,10 @@ class ConceptMasks:
     def _film(self, row: int) -> np.ndarray:
         """bool (C, H, W): the masks of a film in the size in which patches are cut from it."""
         film, shape = self.data.films.table["film"].iat[row], tuple(self.sizes[row].tolist())
-        if self.data.is_phantom:
-            truth = mammogram.Truth(self.data.folder)
-            found = [truth.mask(film, concept) for concept in self.names]
-        else:
-            found = [self.data.films.mask(film, kind=kind) for kind in self.names]
+        found = (self.truth.masks(film) if self.truth
+                 else [self.data.films.mask(film, kind=kind) for kind in self.names])
         return np.stack([films.resized_mask(mask, shape, film) for mask in found])
 
 
 def _kinds(of: films.Films) -> set[str]:
     return {kind for kinds in of.findings["kind"] for kind in kinds.split(", ")}
-
-
-def present(data: MammographyData, run: Run, rows: np.ndarray) -> pd.DataFrame:
-    """Which concepts have a pixel in each of these patches: one row per patch, one bool column per concept."""
-    masks = ConceptMasks(data, run)
-    shown = [masks(rows[i:i + FILMS_AT_ONCE]).any(axis=(2, 3)) for i in range(0, len(rows), FILMS_AT_ONCE)]
-    return pd.DataFrame(np.concatenate(shown), columns=list(masks.names), index=pd.Index(rows, name="row"))

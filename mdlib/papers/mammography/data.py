@@ -111,9 +111,9 @@ class MammographyData:
     def film_parts(self, fold: int = 0) -> pd.Series:
         """The part of each film, in the films' order: no patient is in two.
 
-        As the collection says it; else drawn with the first seed of the run, patients with a malignant finding alike
-        in all parts: 80 %, 10 % and 10 % (section 2.1), or `n_folds` folds, of which `fold` is tested. Where there is
-        no validation part it is drawn from the training part.
+        With `n_folds`, `fold` is tested; else, where the collection names a test part, all films of its patients; else
+        10 % are drawn. From the rest 10 % are drawn for validation (section 2.1). Patients with a malignant finding are
+        alike in all drawn parts.
         """
         table, of = self.films.table, self.settings
         malignant = self.films.findings["film"][self.films.findings["malignant"]]
@@ -123,9 +123,7 @@ class MammographyData:
                 raise SettingsError(f"there is no fold {fold} of {of.n_folds}", "field fold")
             tested = splits.folds(table, of.n_folds, self.seed)[fold][1]
         elif "part" in table:
-            if set(table["part"]) >= {"train", "val"}:
-                return table["part"]
-            tested = np.flatnonzero(table["part"] == "test")
+            tested = np.flatnonzero(table["patient"].isin(table.loc[table["part"] == "test", "patient"]))
         else:
             tested = splits.bag_split(table, of.test, self.seed)[1]
         rest = np.setdiff1d(np.arange(len(table)), tested)

@@ -1,6 +1,7 @@
 """The figures that the book quotes: AUCs with intervals, and how units agree with concepts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ EVALUATION = ("label", "part", "auc", "low", "high", "seeds", "patches", "positi
 DETECTORS = ("network", "rule", "concept", "detectors", "unit", "iou", "null 95 %", "prevalence", "ceiling",
              "resolution")
 TWO_NUMBERS = "mean and spread"
-AT_ONCE = 512
+POOLED = {"all": "all 64 positions", "first7": "the authors' 49 positions"}
 
 
 def evaluate(study: Study, name: str, part: str = "val") -> pd.DataFrame:
@@ -32,7 +33,9 @@ def evaluate(study: Study, name: str, part: str = "val") -> pd.DataFrame:
     if name in study.settings.exhibits:
         of = study.predict(exhibit(name, study), part)
         scores = {_label(run, name): values for run, values in of.stacked().items()}
-        scores[TWO_NUMBERS] = np.stack([two_numbers(study, run, part) for run in list(of.stacked())[:1]])
+        first = next(iter(of.stacked()))
+        scores[TWO_NUMBERS] = np.concatenate([two_numbers(study, replace(first, fold=fold), part)
+                                              for fold in of.folds])[None]
         return pd.DataFrame([_row(study, label, part, values, of) for label, values in scores.items()],
                             columns=list(EVALUATION))
     found = results.read("mammography", "grid/embedded")
@@ -49,8 +52,7 @@ def _row(study: Study, label: str, part: str, scores: np.ndarray, of: Any) -> tu
 
 
 def _label(run: Run, name: str) -> str:
-    return {"pool": {"all": "all 64 positions", "first7": "the authors' 49 positions"}[run.pool]}.get(
-        name, NAMES[run.network])
+    return POOLED[run.pool] if name == "pool" else NAMES[run.network]
 
 
 def two_numbers(study: Study, run: Run, part: str) -> np.ndarray:
@@ -61,11 +63,8 @@ def two_numbers(study: Study, run: Run, part: str) -> np.ndarray:
 
 
 def _mean_and_spread(study: Study, run: Run, part: str) -> np.ndarray:
-    samples, rows = study.samples(part, run), []
-    for start in range(0, len(samples), AT_ONCE):
-        image = samples.batch(range(start, min(start + AT_ONCE, len(samples))))["image"].flatten(1)
-        rows.append(np.column_stack([image.mean(dim=1), image.std(dim=1)]))
-    return np.concatenate(rows)
+    images = (batch["image"].flatten(1) for batch in units.batches(study, run, part))
+    return np.concatenate([np.column_stack([image.mean(dim=1), image.std(dim=1)]) for image in images])
 
 
 def metrics(study: Study, run: Run, part: str = "test") -> pd.DataFrame:
@@ -82,9 +81,7 @@ def detected(study: Study, runs: Sequence[Run], part: str = "val") -> pd.DataFra
     for run in runs:
         of = units.dissected(study, run, part)
         for rule in RULES:
-            found = detectors(of.iou(rule), of.concepts)
-            null = of.table(rule).set_index(["unit", "concept"])["null 95 %"]
-            found["null 95 %"] = null.reindex(pd.MultiIndex.from_frame(found[["unit", "concept"]])).to_numpy()
+            found = units.with_null(detectors(of.iou(rule), of.concepts), of, rule)
             ceiling = of.bound(rule)[found["unit"].clip(lower=0), np.arange(len(found))]
             rows.append(found.assign(network=run.network, rule=rule, prevalence=of.prevalence, ceiling=ceiling,
                                      resolution=of.ceiling_resolution))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -46,10 +45,14 @@ def labels(of: Dissection, rule: str = "maximum") -> pd.DataFrame:
     quantile of the null (ours: the paper's labels are readers').
     """
     best = summaries.top_concepts(of.iou(rule), of.concepts)
-    null = of.table(rule).set_index(["unit", "concept"])["null 95 %"]
-    best = best[best["detector"]].drop(columns="detector")
-    best["null 95 %"] = null.reindex(pd.MultiIndex.from_frame(best[["unit", "concept"]])).to_numpy()
+    best = with_null(best[best["detector"]].drop(columns="detector"), of, rule)
     return best[best["iou"] > best["null 95 %"]].reset_index(drop=True)
+
+
+def with_null(table: pd.DataFrame, of: Dissection, rule: str) -> pd.DataFrame:
+    """A table with the columns unit and concept, and `null 95 %`, the 95 % quantile of the null of each row."""
+    null = of.table(rule).set_index(["unit", "concept"])["null 95 %"]
+    return table.assign(**{"null 95 %": null.reindex(pd.MultiIndex.from_frame(table[["unit", "concept"]])).to_numpy()})
 
 
 def explained(study: Study, run: Run, batch: Mapping[str, Tensor], layer: str = "") -> Contributions:
@@ -57,11 +60,6 @@ def explained(study: Study, run: Run, batch: Mapping[str, Tensor], layer: str = 
     model = study.model(run)
     image = batch["image"].to(study.device)
     return unit_contributions(model, {"image": image}, layer or networks.layers(run, study.settings)[0])
-
-
-def decision(contributions: np.ndarray, names: Mapping[int, str]) -> pd.DataFrame:
-    """One decision by its units: `evaluate.units.evidence`, those with a label first named."""
-    return summaries.evidence(np.asarray(contributions), dict(names))
 
 
 def untrained(study: Study, run: Run) -> nn.Module:
